@@ -1,0 +1,102 @@
+"""The three shapes of a driver: we ask, it tells us, it dials us.
+
+A driver checks its options in `__init__`, off the network. One instance serves all channels of its
+schemes. Errors from the tree in `headgate.errors` are all that may leave it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+from headgate.model import Block, Identity, Origin, Value
+from headgate.sdk.channel import Channel, Listener
+from headgate.sdk.device import Device
+
+OnStartFailure = Literal["retry", "fail", "skip"]
+
+
+class Driver(ABC):
+    """What every driver says of itself."""
+
+    #: The name that profiles use (`driver = "modbus"`).
+    name: ClassVar[str]
+    #: URL schemes of the channels it speaks over (`modbus+tcp`).
+    schemes: ClassVar[tuple[str, ...]] = ()
+    #: "own" when the library behind the driver owns its connection (OPC UA, BLE).
+    transport: ClassVar[Literal["channel", "own"]] = "channel"
+    on_start_failure: ClassVar[OnStartFailure] = "retry"
+    #: Keys a profile's point may hold for this driver, with a short description each.
+    point_keys: ClassVar[Mapping[str, str]] = {}
+
+    async def identify(self, channel: Channel, device: Device) -> Identity | None:
+        """What the device says of itself; None when it cannot tell."""
+        return None
+
+    async def write(self, channel: Channel, device: Device, point: str, raw: Value) -> Value:
+        """Write one raw value and return what reads back. Only points the profile calls writable."""
+        raise NotImplementedError(f"driver {self.name} does not write")
+
+
+class PollingDriver(Driver):
+    """We ask: Modbus, DL/T 645, CJ/T 188."""
+
+    def plan(self, device: Device) -> Any:
+        """Turn the device's points into the fewest requests. Pure; kept by the core and given back to `read`.
+
+        Raises:
+            ProfileError: a point this driver cannot read, with the point's name.
+        """
+        return None
+
+    @abstractmethod
+    async def read(self, channel: Channel, device: Device, plan: Any) -> Block:
+        """One look at one device: raw values in columns.
+
+        A part that failed is data (bad quality and a status). Raise only when the whole look failed:
+        ChannelTimeout and ChannelClosed come from the channel by themselves, ProtocolError and
+        DeviceRefused are the driver's; the core turns each into a block of bad quality.
+        """
+
+
+class StreamingDriver(Driver):
+    """It tells us: OPC UA subscriptions, BLE adverts, chatty serial sensors."""
+
+    @abstractmethod
+    def listen(self, channel: Channel, devices: Sequence[Device]) -> AsyncIterator[Block]:
+        """Blocks as they come, until the line is lost."""
+
+
+class Delivery:
+    """What a device that dialled us sent, and the promise that it is safe.
+
+    Only after `await delivery.durable()` returned may the protocol's acknowledgement leave.
+    """
+
+    def __init__(self, blocks: Sequence[Block], origin: Origin) -> None:
+        self.blocks = tuple(blocks)
+        self.origin = origin
+        self._wait: Callable[[], Awaitable[None]] | None = None
+
+    def bind(self, wait: Callable[[], Awaitable[None]]) -> None:
+        """Called by the core when it has taken the delivery over."""
+        self._wait = wait
+
+    async def durable(self) -> None:
+        """Return after commit, also when a stage filtered everything or it was a known resend.
+
+        Raises:
+            SpoolError: the spool refused; do not acknowledge.
+        """
+        if self._wait is None:
+            raise ValueError("a delivery is durable only after it was yielded to the core")
+        await self._wait()
+
+
+class ListeningDriver(Driver):
+    """It dials us: SL 651, HJ 212, SZY 206, GB/T 26875, DTU."""
+
+    @abstractmethod
+    def serve(self, listener: Listener, devices: Sequence[Device]) -> AsyncIterator[Delivery]:
+        """Deliveries as they come, over all connections of the listener."""

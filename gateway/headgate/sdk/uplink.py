@@ -1,0 +1,117 @@
+"""Uplinks: what delivers to one platform, and the window through which it sees the spool.
+
+An uplink never holds keys. It takes stored records from its `Outbox`, sends their bytes as they are,
+and reports back; the core verifies receipts and moves the cursor.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import msgspec
+
+from headgate.model import Item, Lane, PointTable
+
+
+class StoredRecord(msgspec.Struct, frozen=True):
+    """One sealed record as it lies in the spool: `data` is sent as it is, every time."""
+
+    epoch: bytes
+    n: int
+    key_id: bytes
+    lane: Lane
+    data: bytes
+    readings: int
+
+
+class Acknowledged(msgspec.Struct, frozen=True):
+    """What a receipt changed: how many records it settled, and what the platform asks for."""
+
+    settled: int
+    need_grants: tuple[bytes, ...] = ()
+    resend: tuple[tuple[bytes, int], ...] = ()
+    refused: tuple[tuple[bytes, int, str], ...] = ()
+
+
+class Outbox(ABC):
+    """One uplink's own cursor in the spool. Alarms come first, then live, then paced history."""
+
+    @abstractmethod
+    async def take(self, limit: int) -> Sequence[StoredRecord]:
+        """The next records to send, at least one; waits while there is none."""
+
+    @abstractmethod
+    def settle(self, records: Sequence[StoredRecord]) -> None:
+        """The platform has these for good (`ack = "broker"`, or a foreign platform said so)."""
+
+    @abstractmethod
+    def give_back(self, records: Sequence[StoredRecord]) -> None:
+        """These were not delivered: offer them again."""
+
+    @abstractmethod
+    def refuse(self, record: StoredRecord, reason: str) -> None:
+        """The platform will never take this one: dead letter and gap."""
+
+    @abstractmethod
+    def receipt(self, message: bytes) -> Acknowledged:
+        """Check a platform receipt and free what it names.
+
+        Raises:
+            SecurityError: not signed by the pinned receipt key, or for another gateway.
+        """
+
+    @abstractmethod
+    def grants(self) -> Sequence[tuple[bytes, bytes]]:
+        """(key id, message) of every grant that unsettled records of this uplink need, oldest first."""
+
+    @abstractmethod
+    def grant(self, key_id: bytes) -> bytes | None:
+        """One grant message by key id."""
+
+    @abstractmethod
+    def open(self, record: StoredRecord) -> Sequence[Item]:
+        """The items of a record, for uplinks that convert. Blocks name their table by SM3.
+
+        Raises:
+            SecurityError: this box keeps no local wrap of that key.
+        """
+
+    @abstractmethod
+    def table(self, digest: bytes) -> PointTable | None:
+        """The announced table of this SM3."""
+
+    @abstractmethod
+    def wall_us(self, at_us: int, boot: bytes | None = None) -> int | None:
+        """Wall time of a boottime, by the best clock fix known; None while there is none."""
+
+
+class UplinkContext(msgspec.Struct, frozen=True):
+    """What the core tells an uplink about itself."""
+
+    id: str
+    gateway: str
+    options: Mapping[str, Any]
+
+
+class Uplink(ABC):
+    """Delivers to one platform until cancelled. Reconnecting is its own work; `run` never returns.
+
+    Options are checked in `__init__`, off the network. `state` is what `headgate status` shows.
+    """
+
+    name: ClassVar[str]
+    schemes: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, context: UplinkContext) -> None:
+        self.context = context
+        self.state = "starting"
+
+    @abstractmethod
+    async def run(self, outbox: Outbox) -> None:
+        """Deliver until cancelled."""
+
+    async def probe(self) -> Sequence[tuple[str, bool, str]]:
+        """(step, passed, detail) of each step from name resolution to receipt, stopping at the first failure."""
+        return ()
