@@ -1,0 +1,65 @@
+# Few verbs; `make help` lists them. Each makes .venv and installs what it needs the first time.
+#
+#   PYTHON=python3.12     build .venv with this interpreter
+#   WHEELHOUSE=dir        install from a folder, without a network (`make wheelhouse` fills one)
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo sim test check fmt docs bench wheelhouse clean
+MAKEFLAGS += --no-print-directory
+
+export PYTHON ?= python3
+export WHEELHOUSE
+BIN := .venv/bin
+
+# Test files are shared out to this many processes. TESTS picks what to run, ARGS goes to pytest.
+JOBS ?= 2
+TESTS ?= tests
+ARGS ?=
+
+help: ## this list
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+demo: ## the whole road on this machine, live: gauges, gateway, broker, receiver, verdict (SECONDS=20)
+	@tools/venv.sh demo
+	@$(BIN)/headgate demo $(if $(SECONDS),--seconds $(SECONDS)) $(ARGS)
+
+sim: ## eight simulated water gauges on Modbus TCP (ARGS="--count 100 --seed 7")
+	@tools/venv.sh demo
+	@$(BIN)/headgate sim water-gauge $(ARGS)
+
+test: ## all tests, against real peers (TESTS=tests/unit, ARGS="-k spool")
+	@tools/venv.sh test
+	@. tools/peers.sh; $(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(TESTS) $(ARGS)
+
+check: ## style, types, import contracts, the way to the outside world
+	@tools/venv.sh check
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python tools/env_lint.py
+
+fmt: ## put code into the house's shape
+	@tools/venv.sh check
+	$(BIN)/ruff check --fix-only
+	$(BIN)/ruff format
+
+docs: ## the documentation, into docs/_build/html; a warning is an error
+	@tools/venv.sh docs
+	@$(BIN)/python -m sphinx -b html -W --keep-going -n -q docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+bench: ## points per second, CPU, delay, memory, outage, on this machine
+	@tools/venv.sh demo
+	@$(BIN)/python -m bench $(ARGS)
+
+wheelhouse: ## wheels of everything, for machines without a network (WHEELHOUSE=dir, default wheelhouse)
+	@WHEELHOUSE= tools/venv.sh test
+	@$(BIN)/python -m pip wheel --disable-pip-version-check -q -w $(or $(WHEELHOUSE),wheelhouse) \
+	    -c requirements/run.txt $(foreach file,build run test check docs,-r requirements/$(file).txt) pip
+	@echo "$(or $(WHEELHOUSE),wheelhouse): $$(ls $(or $(WHEELHOUSE),wheelhouse) | wc -l) wheels; use: make test WHEELHOUSE=$(or $(WHEELHOUSE),wheelhouse)"
+
+clean: ## remove what was made, the virtual environment too
+	rm -rf .venv docs/_build build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

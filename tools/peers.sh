@@ -1,0 +1,41 @@
+# Sourced by `make test`: brings the programs that the tests meet as peers, and says what is missing.
+#
+# Sets HEADGATE_PEERS=optional when one could not be had, so that its tests are skipped with a reason
+# instead of failing. HEADGATE_PEERS=required keeps them failing; a build server wants that.
+
+export PATH="$PATH:/usr/sbin"   # Debian keeps the broker where only root looks
+
+peers_missing() {
+    local missing=""
+    for program in mosquitto openssl gcc; do
+        command -v $program >/dev/null || missing="$missing $program"
+    done
+    [ -e /usr/include/modbus/modbus.h ] || missing="$missing libmodbus-dev"
+    echo "$missing"
+}
+
+peers=$(peers_missing)
+if [ -n "$peers" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    echo "installing test peers with apt-get:$peers"
+    { DEBIAN_FRONTEND=noninteractive apt-get update -q &&
+      DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $peers libc6-dev
+    } >.venv/peers.log 2>&1 || echo "apt-get could not (see .venv/peers.log)"
+    # Debian starts the broker it installs; the tests bring their own, on ports of their own.
+    peers=$(peers_missing)
+fi
+
+if [ -f tests/peers/package.json ] && [ ! -d tests/peers/node_modules/modbus-serial ]; then
+    if command -v npm >/dev/null; then
+        echo "installing the test peer modbus-serial with npm"
+        npm install --prefix tests/peers --no-audit --no-fund --no-package-lock --omit=optional \
+            --loglevel=error >.venv/npm.log 2>&1 || peers="$peers modbus-serial(npm)"
+    else
+        peers="$peers modbus-serial(npm)"
+    fi
+fi
+
+if [ -n "$peers" ]; then
+    export HEADGATE_PEERS="${HEADGATE_PEERS:-optional}"
+    echo "not on this machine:$peers. Tests that meet them are skipped, everything else runs."
+    echo "To have them: apt-get install mosquitto openssl gcc libmodbus-dev nodejs npm"
+fi
