@@ -1,0 +1,167 @@
+"""Whether a certificate proves what it is used for.
+
+Source: RFC 5280, section 6 (path validation), cut to what an SM2 gateway PKI needs: names matched
+byte for byte, no policy or name constraints (a certificate that makes them critical is refused).
+Signatures are checked with SM2 ID 1234567812345678, so one made with an empty ID is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Set
+from datetime import datetime
+from enum import Enum
+from typing import Final
+
+from headgate.crypto.provider import CryptoProvider, Sm2PublicKey
+from headgate.crypto.x509 import Certificate, KeyUsage, Role
+from headgate.errors import CertificateRefused, SecurityError
+
+#: Certificates in a chain, leaf and anchor included.
+MAX_CHAIN: Final = 5
+MAX_INTERMEDIATES: Final = 8
+MAX_ANCHORS: Final = 32
+MAX_CHECKS: Final = 32
+
+
+class Usage(Enum):
+    """What the leaf's key is about to be used for."""
+
+    SIGN = "sign"
+    ENCRYPT = "encrypt"
+
+
+_WANTED: Final = {
+    Usage.SIGN: frozenset({KeyUsage.DIGITAL_SIGNATURE}),
+    Usage.ENCRYPT: frozenset({KeyUsage.KEY_ENCIPHERMENT, KeyUsage.DATA_ENCIPHERMENT}),
+}
+
+
+def verify_chain(
+    leaf: Certificate,
+    intermediates: Sequence[Certificate],
+    anchors: Sequence[Certificate],
+    *,
+    usage: Usage,
+    at: datetime | None,
+    provider: CryptoProvider,
+    role: Role | None = None,
+) -> tuple[Certificate, ...]:
+    """The proved chain, leaf first, anchor last.
+
+    Args:
+        leaf: the certificate whose key is about to be used.
+        intermediates: CA certificates that came along; trusted for nothing by themselves.
+        anchors: CA certificates trusted because they were installed.
+        usage: what the leaf's key is for; its key usage must allow it.
+        at: the instant all certificates must be valid at, with a time zone. `None` skips the
+            check, for a caller without a trusted clock; it should check again once it has one.
+        provider: verifies the signatures.
+        role: when given, the leaf's OU must name it.
+
+    Raises:
+        CertificateRefused: says which certificate and why.
+    """
+    if at is not None and at.tzinfo is None:
+        raise ValueError("`at` needs a time zone")
+    if len(intermediates) > MAX_INTERMEDIATES or len(anchors) > MAX_ANCHORS:
+        raise CertificateRefused(
+            f"more than {MAX_INTERMEDIATES} intermediates or {MAX_ANCHORS} anchors"
+        )
+    _check_leaf(leaf, usage, role)
+    _check_validity(leaf, at)
+    _load_key(leaf, provider)
+    # Anchors first: the shortest way to something trusted wins.
+    climb = _Climb([*anchors, *intermediates], {anchor.der for anchor in anchors}, at, provider)
+    return climb.from_(leaf)
+
+
+class _Climb:
+    """The search from a leaf to an anchor; it turns back at a refusal and tries the next issuer.
+
+    A renewed CA has two certificates with one name and one key, and one of them has expired.
+    """
+
+    def __init__(
+        self,
+        pool: Sequence[Certificate],
+        trusted: Set[bytes],
+        at: datetime | None,
+        provider: CryptoProvider,
+    ) -> None:
+        self._pool = pool
+        self._trusted = trusted
+        self._at = at
+        self._provider = provider
+        # Certificates from outside can be woven so that every path must be tried.
+        self._checks_left = MAX_CHECKS
+
+    def from_(self, *chain: Certificate) -> tuple[Certificate, ...]:
+        """`chain` extended to an anchor; the first refusal met when there is no way."""
+        child, first_refusal = chain[-1], None
+        for issuer in self._pool:
+            if issuer.subject != child.issuer or any(issuer.der == c.der for c in chain):
+                continue
+            try:
+                self._check(child, issuer, below=len(chain) - 1)
+                if issuer.der in self._trusted:
+                    return (*chain, issuer)
+                if len(chain) + 1 >= MAX_CHAIN:
+                    raise _refused(chain[0], f"its chain is longer than {MAX_CHAIN} certificates")
+                return self.from_(*chain, issuer)
+            except CertificateRefused as refusal:
+                first_refusal = first_refusal or refusal
+        raise first_refusal or _refused(child, "its issuer is not among the trusted certificates")
+
+    def _check(self, child: Certificate, issuer: Certificate, *, below: int) -> None:
+        _check_ca(issuer, below=below)
+        _check_validity(issuer, self._at)
+        if self._checks_left == 0:
+            raise _refused(child, f"more than {MAX_CHECKS} signatures to check")
+        self._checks_left -= 1
+        if not _load_key(issuer, self._provider).verify(child.signature, child.tbs):
+            raise _refused(
+                child,
+                "its signature does not verify with the issuer's key and SM2 ID 1234567812345678 "
+                "(altered, a namesake of the issuer, or issued with an empty SM2 ID)",
+            )
+
+
+def _load_key(certificate: Certificate, provider: CryptoProvider) -> Sm2PublicKey:
+    try:
+        return provider.sm2_load_public(certificate.spki)
+    except SecurityError as error:
+        raise _refused(certificate, f"its key is not on the SM2 curve ({error})") from None
+
+
+def _check_leaf(leaf: Certificate, usage: Usage, role: Role | None) -> None:
+    if leaf.is_ca:
+        raise _refused(leaf, "it is a CA certificate and signs nothing but certificates")
+    if leaf.key_usage is None or not leaf.key_usage & _WANTED[usage]:
+        wanted = " or ".join(sorted(u.name.lower() for u in _WANTED[usage]))
+        raise _refused(leaf, f"its key usage does not allow {wanted}")
+    if role is not None and leaf.role is not role:
+        raise _refused(leaf, f"its OU is {leaf.subject_ou!r}, not {role.value!r}")
+
+
+def _check_ca(issuer: Certificate, *, below: int) -> None:
+    """`below`: how many CA certificates stand between this one and the leaf."""
+    if not issuer.is_ca:
+        raise _refused(issuer, "it issued a certificate and is no CA (basicConstraints)")
+    if issuer.key_usage is None or KeyUsage.KEY_CERT_SIGN not in issuer.key_usage:
+        raise _refused(issuer, "its key usage does not allow it to sign certificates")
+    if issuer.path_length is not None and below > issuer.path_length:
+        raise _refused(issuer, f"its path length is {issuer.path_length}, and {below} CAs follow")
+
+
+def _check_validity(certificate: Certificate, at: datetime | None) -> None:
+    if at is None:
+        return
+    if at < certificate.not_before:
+        raise _refused(certificate, f"it is not valid before {certificate.not_before.isoformat()}")
+    if at > certificate.not_after:
+        raise _refused(certificate, f"it expired at {certificate.not_after.isoformat()}")
+
+
+def _refused(certificate: Certificate, reason: str) -> CertificateRefused:
+    name = certificate.subject_cn or f"serial {certificate.serial:x}"
+    return CertificateRefused(f"certificate {name!r}: {reason}", subject=name, reason=reason)
