@@ -1,0 +1,166 @@
+"""`headgate sim`: simulated hardware by hand. Also `python -m headgate_simulators`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from headgate_simulators.faults import Fault
+from headgate_simulators.world import Storm
+
+if TYPE_CHECKING:
+    from headgate_simulators.water_gauge.farm import FarmPlan
+
+app = typer.Typer(
+    help="Simulated hardware that answers on real sockets.",
+    no_args_is_help=True,
+    add_completion=False,
+)
+
+
+@app.callback()
+def _sim() -> None:
+    """Simulated hardware that answers on real sockets."""
+
+
+@app.command("water-gauge")
+def water_gauge(
+    count: Annotated[int, typer.Option(help="How many gauges.")] = 8,
+    seed: Annotated[int, typer.Option(help="Everything that varies follows from it.")] = 1,
+    bind: Annotated[str, typer.Option(help="ADDR[:PORT]; port 0 takes free ports, else they count up from it.")] = "127.0.0.1:15020",
+    truth: Annotated[Path | None, typer.Option(help="Keep the truth here (JSON lines; the file is made anew).")] = None,
+    per_connection: Annotated[int, typer.Option(help="Gauges behind one port, as units 1, 2, ...")] = 1,
+    model: Annotated[list[str] | None, typer.Option(help="radar-1, radar-2, probe or rain, taken in turn; may be repeated.")] = None,
+    fault: Annotated[list[str] | None, typer.Option(help="DEVICE:KIND[=VALUE][@FROM-TO], seconds after the start; may be repeated.")] = None,
+    storm: Annotated[list[str] | None, typer.Option(help="PEAK[:DURATION][@START]: mm/h, world seconds, real seconds after the start.")] = None,
+    speed: Annotated[float, typer.Option(help="World seconds in one real second.")] = 1.0,
+    print_site: Annotated[Path | None, typer.Option(help="Write a site.toml fragment for this farm.")] = None,
+    interval: Annotated[str, typer.Option(help="Poll interval in that fragment.")] = "1s",
+    control: Annotated[Path | None, typer.Option(help="Listen for commands on this Unix socket (see: sim fault).")] = None,
+) -> None:  # fmt: skip
+    """A farm of water gauges on Modbus TCP, fed by one river and its rain."""
+    try:
+        from headgate_simulators.water_gauge.farm import FarmPlan
+        from headgate_simulators.water_gauge.instruments import INSTRUMENTS
+    except ModuleNotFoundError as missing:
+        _needs_extra(missing)
+    try:
+        host, port = _address(bind)
+        plan = FarmPlan(
+            count=count,
+            seed=seed,
+            host=host,
+            port=port,
+            per_connection=per_connection,
+            models=tuple(model or INSTRUMENTS),
+            speed=speed,
+            storms=[_storm(written) for written in storm or ()],
+            faults=[Fault.parse(written) for written in fault or ()],
+        )
+        asyncio.run(_run(plan, truth, print_site, interval, control))
+    except (ValueError, OSError) as wrong:
+        _stop_with(str(wrong))
+
+
+@app.command("fault")
+def fault_(
+    device: Annotated[str, typer.Argument(help="Device id, or * for all.")],
+    kind: Annotated[str, typer.Argument(help="silent, slow, exception, no-echo, ...")],
+    control: Annotated[Path, typer.Option(help="The running farm's --control socket.")],
+    value: Annotated[
+        float | None, typer.Option(help="Seconds for slow, code for exception.")
+    ] = None,
+    on: Annotated[bool, typer.Option("--on/--off", help="Switch it on or off.")] = True,
+) -> None:
+    """Switch a fault on or off in a running farm."""
+    from headgate_simulators.control import say
+
+    try:
+        answer = say(control, {"fault": kind, "device": device, "on": on, "value": value})
+    except (OSError, ValueError) as wrong:
+        _stop_with(f"{control}: no farm answers there ({wrong})")
+    if not answer.get("ok"):
+        _stop_with(str(answer.get("error")))
+
+
+@app.command("storm")
+def storm_(
+    control: Annotated[Path, typer.Option(help="The running farm's --control socket.")],
+    peak: Annotated[float, typer.Option(help="mm/h.")] = 80.0,
+    duration: Annotated[float, typer.Option(help="World seconds.")] = 1800.0,
+) -> None:
+    """Let a storm break over a running farm."""
+    from headgate_simulators.control import say
+
+    try:
+        answer = say(control, {"storm": {"peak_mm_h": peak, "duration_s": duration}})
+    except (OSError, ValueError) as wrong:
+        _stop_with(f"{control}: no farm answers there ({wrong})")
+    if not answer.get("ok"):
+        _stop_with(str(answer.get("error")))
+
+
+async def _run(
+    plan: FarmPlan, truth: Path | None, site: Path | None, interval: str, control: Path | None
+) -> None:
+    from headgate_simulators.control import ControlSocket
+    from headgate_simulators.truth import NoTruth, TruthFile
+    from headgate_simulators.water_gauge.farm import WaterGaugeFarm
+    from headgate_simulators.water_gauge.site import site_fragment
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with WaterGaugeFarm(plan, TruthFile(truth) if truth else NoTruth()) as farm:
+        listening = ControlSocket(control, farm.command) if control else None
+        try:
+            if listening:
+                await listening.start()
+            if site:
+                site.write_text(site_fragment(farm.description, interval), encoding="utf-8")
+            ready = {"ready": True, "devices": farm.description}
+            print(json.dumps(ready, ensure_ascii=False), flush=True)
+            await stop.wait()
+        finally:
+            if listening:
+                await listening.stop()
+
+
+def _address(bind: str) -> tuple[str, int]:
+    """`ADDR`, `ADDR:PORT` or `[V6ADDR]:PORT`."""
+    host, colon, port = bind.rpartition(":")
+    if not colon or bind.endswith("]"):
+        host, port = bind, "15020"
+    if not port.isdecimal() or int(port) > 65535:
+        raise ValueError(f"bind {bind!r}: write ADDR[:PORT], for example 127.0.0.1:15020")
+    return host.strip("[]"), int(port)
+
+
+def _storm(written: str) -> Storm:
+    """`PEAK[:DURATION][@START]`."""
+    what, _, start = written.partition("@")
+    peak, _, duration = what.partition(":")
+    try:
+        return Storm(float(start or 0), float(peak), float(duration or 1800))
+    except ValueError as wrong:
+        raise ValueError(
+            f"storm {written!r}: write PEAK[:DURATION][@START], for example 80:1800@5 ({wrong})"
+        ) from None
+
+
+def _needs_extra(missing: ModuleNotFoundError) -> NoReturn:
+    if (missing.name or "").partition(".")[0] != "pymodbus":
+        raise missing
+    _stop_with("the simulated gauges need pymodbus: pip install 'headgate[sim]'")
+
+
+def _stop_with(sentence: str) -> NoReturn:
+    print(sentence, file=sys.stderr)
+    raise typer.Exit(2)

@@ -1,0 +1,125 @@
+"""What can go wrong with a simulated device, and when.
+
+Written `DEVICE:KIND[=VALUE][@FROM-TO]`, seconds after the start, either end open: `gauge-003:silent@10-20`,
+`gauge-004:slow=2.5@30-`, `*:exception=6@5-6`. Without a window the fault is there from the start. Faults can
+also be switched on and off while the farm runs.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import Enum
+
+EVERY_DEVICE = "*"
+SLAVE_DEVICE_FAILURE = 4  # Modbus exception code when none is named
+
+
+class FaultKind(Enum):
+    """The faults, and what a client sees of each."""
+
+    SILENT = "silent"  # no answer at all
+    SLOW = "slow"  # answers after `value` seconds
+    EXCEPTION = "exception"  # answers with the exception code `value`
+    NO_ECHO = "no-echo"  # radar: the distance is its sentinel
+    SENSOR_FAULT = "sensor-fault"  # radar: the temperature is its sentinel
+    BLOCKED = "blocked"  # rain gauge: the funnel is blocked, tips stop
+    LOW_BATTERY = "low-battery"  # rain gauge
+
+
+_LINE_FAULTS = frozenset({FaultKind.SILENT, FaultKind.SLOW, FaultKind.EXCEPTION})
+_DEFAULT_VALUE = {FaultKind.SLOW: 1.0, FaultKind.EXCEPTION: float(SLAVE_DEVICE_FAILURE)}
+_WRITTEN = re.compile(
+    r"(?P<device>[^:@=\s]+):(?P<kind>[a-z-]+)(?:=(?P<value>[0-9.]+))?"
+    r"(?:@(?P<begin>[0-9.]*)-(?P<end>[0-9.]*))?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault of one device (or of all) in one window of seconds after the start."""
+
+    device: str
+    kind: FaultKind
+    value: float = 0.0
+    begins_s: float = 0.0
+    ends_s: float = math.inf
+
+    def __post_init__(self) -> None:
+        if self.kind is FaultKind.EXCEPTION and self.value not in range(1, 256):
+            raise ValueError(f"exception {self.value:g}: a Modbus exception code is 1..255")
+        if self.kind is FaultKind.SLOW and not 0 < self.value <= 3600:
+            raise ValueError(f"slow {self.value:g}: give seconds, more than 0 and at most 3600")
+        if not self.begins_s < self.ends_s:
+            raise ValueError(f"window {self.begins_s:g}-{self.ends_s:g}: it ends before it begins")
+
+    @classmethod
+    def make(cls, device: str, kind: str, value: float | None = None) -> Fault:
+        """A fault from its kind's name, with the kind's usual value when none is given."""
+        try:
+            known = FaultKind(kind)
+        except ValueError:
+            names = ", ".join(sorted(each.value for each in FaultKind))
+            raise ValueError(f"fault {kind!r} is not known; there are: {names}") from None
+        return cls(device, known, _DEFAULT_VALUE.get(known, 0.0) if value is None else value)
+
+    @classmethod
+    def parse(cls, written: str) -> Fault:
+        """Read `DEVICE:KIND[=VALUE][@FROM-TO]`; a `ValueError` says what is wrong with it."""
+        found = _WRITTEN.fullmatch(written.strip())
+        if found is None:
+            raise ValueError(
+                f"fault {written!r}: write DEVICE:KIND[=VALUE][@FROM-TO], for example gauge-003:silent@10-20"
+            )
+        value = float(found["value"]) if found["value"] else None
+        plain = cls.make(found["device"], found["kind"], value)
+        begins = float(found["begin"]) if found["begin"] else 0.0
+        ends = float(found["end"]) if found["end"] else math.inf
+        return cls(plain.device, plain.kind, plain.value, begins, ends)
+
+
+@dataclass(slots=True)
+class Faults:
+    """The faults of a farm: those planned by time, and those switched on by hand."""
+
+    planned: list[Fault] = field(default_factory=list)
+    _switched: dict[tuple[str, FaultKind], Fault] = field(default_factory=dict)
+
+    def switch_on(self, fault: Fault) -> None:
+        """From now on, until switched off. The same kind at the same device is replaced."""
+        self._switched[fault.device, fault.kind] = fault
+
+    def switch_off(self, device: str, kind: FaultKind) -> None:
+        """End what was switched on; planned windows stay."""
+        self._switched.pop((device, kind), None)
+
+    def at(self, device: str, elapsed_s: float) -> dict[FaultKind, Fault]:
+        """What is wrong with `device` this many seconds after the start, by kind."""
+        wrong = {}
+        for fault in (*self.planned, *self._switched.values()):
+            if (
+                fault.device in (device, EVERY_DEVICE)
+                and fault.begins_s <= elapsed_s < fault.ends_s
+            ):
+                wrong[fault.kind] = fault
+        return wrong
+
+
+def check(fault: Fault, devices: Iterable[tuple[str, frozenset[FaultKind]]]) -> None:
+    """A `ValueError` when no device can have this fault: unknown device, or not of its model.
+
+    Args:
+        devices: each device's id and the conditions its sensor can be in.
+    """
+    known = dict(devices)
+    meant = known if fault.device == EVERY_DEVICE else {fault.device: known.get(fault.device)}
+    if None in meant.values():
+        raise ValueError(f"device {fault.device!r} is not in this farm; it has {', '.join(known)}")
+    if fault.kind not in _LINE_FAULTS and not any(
+        fault.kind in has for has in meant.values() if has
+    ):
+        raise ValueError(
+            f"fault {fault.kind.value!r} does not fit {fault.device}: its model cannot have it"
+        )

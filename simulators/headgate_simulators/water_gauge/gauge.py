@@ -1,0 +1,91 @@
+"""One simulated gauge: an instrument with an address, a sample counter and faults."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from headgate_simulators.faults import FaultKind, Faults
+from headgate_simulators.truth import Truth
+from headgate_simulators.water_gauge.instruments import Instrument, Measurement
+from headgate_simulators.world import WorldClock
+
+# A look may take several requests. Registers hold one measurement this long after its first
+# request, so that a look cut in pieces still tells of one instant.
+HOLD_S = 0.1
+
+
+class Gauge:
+    """What a request to one unit finds.
+
+    `sample` is the counter's state: it steps once for each answered request that covers the whole
+    counter, so that "asked and answered" can be counted from both ends.
+    """
+
+    def __init__(
+        self,
+        id: str,
+        name: str,
+        unit: int,
+        instrument: Instrument,
+        clock: WorldClock,
+        sample: int = 0,
+    ) -> None:
+        self.id = id
+        self.name = name
+        self.unit = unit
+        self.instrument = instrument
+        self.sample = sample
+        self.registers: list[int] = [0] * instrument.size
+        self._clock = clock
+        self._held: Measurement | None = None
+        self._measured_at = 0.0
+        self._held_wrong: frozenset[FaultKind] = frozenset()
+
+    def covers_counter(self, address: int, count: int) -> bool:
+        """Whether a request for `count` registers from `address` brings the whole counter."""
+        counter = self.instrument.counter
+        return address <= counter[0] and counter[-1] < address + count
+
+    def look(self, now: float, wrong: frozenset[FaultKind], counted: bool) -> dict[str, Any]:
+        """Look at the world at the wall-clock instant `now`; `registers` then show what there is.
+
+        Args:
+            wrong: the conditions of the sensor.
+            counted: whether the answer will bring the sample counter, which then steps.
+        Returns:
+            The truth line of this look.
+        """
+        measured = self._measurement(now, wrong)
+        self.registers = list(measured.registers)
+        if counted:
+            self.sample += 1
+        sample = self.instrument.stamp(self.registers, self.sample)
+        values = {**measured.values, "sample": sample}
+        return {"t": now, "device": self.id, "sample": sample, "values": values}
+
+    def _measurement(self, now: float, wrong: frozenset[FaultKind]) -> Measurement:
+        fresh = 0.0 <= now - self._measured_at < HOLD_S and wrong == self._held_wrong
+        if self._held is None or not fresh:
+            self._held = self.instrument.measure(self._clock.world_time(now), wrong)
+            self._measured_at, self._held_wrong = now, wrong
+        return self._held
+
+
+class Bench:
+    """What all gauges of a farm share: their faults, and the truth they write into."""
+
+    def __init__(self, faults: Faults, truth: Truth, started: float) -> None:
+        self.faults = faults
+        self.truth = truth
+        self.started = started
+
+    def wrong_with(self, gauge: Gauge, now: float) -> dict[FaultKind, float]:
+        """What is wrong with `gauge` at `now`, each with its value."""
+        active = self.faults.at(gauge.id, now - self.started)
+        return {kind: fault.value for kind, fault in active.items()}
+
+    def note_fault(
+        self, gauge: Gauge, now: float, fault: str, look: bool, **more: int | float
+    ) -> None:
+        """Keep that a request was not answered, or not with values. `look`: it asked for the counter."""
+        self.truth.write({"t": now, "device": gauge.id, "fault": fault, "look": look, **more})
