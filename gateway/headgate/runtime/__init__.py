@@ -1,0 +1,1 @@
+"""What runs: plugins, pollers, the writer, delivery, the local API. `headgate.app` puts them together."""

@@ -1,0 +1,158 @@
+"""Loading plugins: each by itself, so that one that fails leaves the rest running.
+
+Our own distribution is imported in the core. Everything else belongs into its own host process;
+until one is there, it loads only where the site file says `plugins.development = true`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Collection, Iterable, Sequence
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pluggy
+
+from headgate.errors import Problem
+from headgate.runtime.discovery import Found, discover
+from headgate.sdk import Driver, Stage, Uplink, hooks
+
+#: The extra that brings a library our own plugins need.
+EXTRAS = {"asyncua": "opcua", "bleak": "ble", "pymodbus": "sim"}
+
+
+class PluginState(str, Enum):
+    """What became of a plugin."""
+
+    LOADED = "loaded"
+    BLOCKED = "blocked"
+    REFUSED = "refused"
+    FAILED = "failed"
+
+
+class Loaded(msgspec.Struct, frozen=True):
+    """One plugin and what became of it. `problems` are catalogue sentences; the rest keeps running."""
+
+    found: Found
+    state: PluginState
+    brings: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+class Registry:
+    """Everything that plugins registered, by name, and a report for `headgate plugins`."""
+
+    def __init__(self) -> None:
+        self.drivers: dict[str, type[Driver]] = {}
+        self.stages: dict[str, type[Stage]] = {}
+        self.uplinks: dict[str, type[Uplink]] = {}
+        self.profile_folders: list[Path] = []
+        self.plugins: list[Loaded] = []
+
+    def driver_for(self, scheme: str) -> type[Driver] | None:
+        """The driver that speaks over channels of a URL scheme."""
+        return next((d for d in self.drivers.values() if scheme in d.schemes), None)
+
+
+def load(
+    *, development: bool = False, blocked: Collection[str] = (), found: Iterable[Found] | None = None
+) -> Registry:
+    """Load every plugin that may be loaded. Never raises for a plugin's fault."""
+    registry = Registry()
+    manager = pluggy.PluginManager("headgate")
+    manager.add_hookspecs(hooks)
+    for plugin in discover() if found is None else found:
+        if plugin.name in blocked or plugin.distribution in blocked:
+            registry.plugins.append(Loaded(plugin, PluginState.BLOCKED))
+        elif plugin.problem is not None:
+            registry.plugins.append(Loaded(plugin, PluginState.REFUSED, problems=(plugin.problem,)))
+        elif not plugin.ours and not development:
+            problem = Problem(plugin.name, "HG-2001", {"plugin": plugin.name, "distribution": plugin.distribution})
+            registry.plugins.append(Loaded(plugin, PluginState.REFUSED, problems=(problem,)))
+        else:
+            registry.plugins.append(_load_one(manager, registry, plugin))
+    return registry
+
+
+def _load_one(manager: pluggy.PluginManager, registry: Registry, plugin: Found) -> Loaded:
+    try:
+        module = importlib.import_module(plugin.module)
+    except ModuleNotFoundError as error:
+        return _failed(plugin, _missing(plugin, error))
+    except Exception as error:  # noqa: BLE001 - a stranger's module may raise anything; the others must go on
+        return _failed(plugin, Problem(plugin.name, "HG-2003", {"plugin": plugin.name, "reason": _reason(error)}))
+    try:
+        manager.register(module, plugin.name)
+        manager.check_pending()
+    except (pluggy.PluginValidationError, ValueError) as error:
+        if manager.has_plugin(plugin.name):
+            manager.unregister(name=plugin.name)
+        return _failed(plugin, Problem(plugin.name, "HG-2004", {"plugin": plugin.name, "reason": str(error)}))
+    brings: list[str] = []
+    problems: list[Problem] = []
+    for hook, add in (
+        ("headgate_drivers", _adder("driver", registry.drivers, Driver)),
+        ("headgate_stages", _adder("stage", registry.stages, Stage)),
+        ("headgate_uplinks", _adder("uplink", registry.uplinks, Uplink)),
+        ("headgate_profiles", _folder_adder(registry.profile_folders)),
+    ):
+        others = [p for n, p in manager.list_name_plugin() if n != plugin.name]
+        try:
+            for brought in manager.subset_hook_caller(hook, others)():
+                for one in brought:
+                    add(plugin, one, brings, problems)
+        except Exception as error:  # noqa: BLE001 - as above: a hook of a stranger
+            problems.append(Problem(plugin.name, "HG-2003", {"plugin": plugin.name, "reason": _reason(error)}))
+    return Loaded(plugin, PluginState.FAILED if problems and not brings else PluginState.LOADED, tuple(brings), tuple(problems))
+
+
+Add = Callable[[Found, Any, list[str], list[Problem]], None]
+
+
+def _adder(kind: str, table: dict[str, Any], base: type) -> Add:
+    def add(plugin: Found, one: Any, brings: list[str], problems: list[Problem]) -> None:
+        name = getattr(one, "name", None)
+        if not (isinstance(one, type) and issubclass(one, base) and isinstance(name, str)):
+            problems.append(
+                Problem(plugin.name, "HG-2008", {"plugin": plugin.name, "kind": kind, "what": repr(one)[:80]})
+            )
+        elif name in table:
+            problems.append(
+                Problem(plugin.name, "HG-2005", {"plugin": plugin.name, "kind": kind, "name": name, "other": table[name].__module__})
+            )
+        else:
+            table[name] = one
+            brings.append(f"{kind}:{name}")
+
+    return add
+
+
+def _folder_adder(folders: list[Path]) -> Add:
+    def add(plugin: Found, one: Any, brings: list[str], problems: list[Problem]) -> None:
+        folders.append(Path(one))
+        brings.append(f"profiles:{one}")
+
+    return add
+
+
+def _failed(plugin: Found, problem: Problem) -> Loaded:
+    return Loaded(plugin, PluginState.FAILED, problems=(problem,))
+
+
+def _missing(plugin: Found, error: ModuleNotFoundError) -> Problem:
+    library = (error.name or "?").partition(".")[0]
+    extra = EXTRAS.get(library) or (plugin.manifest.extra if plugin.manifest else None)
+    if extra:
+        return Problem(plugin.name, "HG-2002", {"plugin": plugin.name, "library": library, "extra": f"{plugin.distribution}[{extra}]"})
+    return Problem(plugin.name, "HG-2003", {"plugin": plugin.name, "reason": _reason(error)})
+
+
+def _reason(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def problems(registry: Registry) -> Sequence[Problem]:
+    """Every problem of every plugin, in load order."""
+    return [problem for plugin in registry.plugins for problem in plugin.problems]
