@@ -160,7 +160,8 @@ def _parse(data: bytes) -> Certificate:
         raise CertificateRefused("the key is not an SM2 key (named curve, uncompressed point)")
     extensions = _extensions(body)
     body.end()
-    names = parse_name(subject.raw)
+    common_name, unit = describe_name(subject.raw)
+    parse_name(issuer)
     return Certificate(
         der=data,
         tbs=tbs.raw,
@@ -168,8 +169,8 @@ def _parse(data: bytes) -> Certificate:
         serial=serial,
         issuer=issuer,
         subject=subject.raw,
-        subject_cn=_single(names, OID_COMMON_NAME),
-        subject_ou=_single(names, OID_ORGANIZATIONAL_UNIT),
+        subject_cn=common_name,
+        subject_ou=unit,
         not_before=not_before,
         not_after=not_after,
         spki=spki,
@@ -219,6 +220,15 @@ def parse_name(data: bytes) -> tuple[tuple[str, str], ...]:
                 raise CertificateRefused("a name with characters that do not print")
             found.append((kind, text))
     return tuple(found)
+
+
+def describe_name(data: bytes) -> tuple[str | None, str | None]:
+    """CN and OU of a Name, each `None` when there is none or more than one."""
+    try:
+        names = parse_name(data)
+    except der.DerError as error:
+        raise CertificateRefused(f"not a name: {error}") from None
+    return _single(names, OID_COMMON_NAME), _single(names, OID_ORGANIZATIONAL_UNIT)
 
 
 def _single(names: tuple[tuple[str, str], ...], kind: str) -> str | None:
