@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["pytester"]
+pytest_plugins = ["pytester", "headgate_simulators.pytest"]
 
 # --- nothing is left behind --------------------------------------------------------------------
 

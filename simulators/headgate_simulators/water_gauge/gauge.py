@@ -42,9 +42,12 @@ class Gauge:
         self._held_wrong: frozenset[FaultKind] = frozenset()
 
     def covers_counter(self, address: int, count: int) -> bool:
-        """Whether a request for `count` registers from `address` brings the whole counter."""
+        """Whether a request for `count` registers from `address` brings the whole counter.
+
+        One that reaches beyond the last register brings nothing: it will be refused.
+        """
         counter = self.instrument.counter
-        return address <= counter[0] and counter[-1] < address + count
+        return address <= counter[0] and counter[-1] < address + count <= self.instrument.size
 
     def look(self, now: float, wrong: frozenset[FaultKind], counted: bool) -> dict[str, Any]:
         """Look at the world at the wall-clock instant `now`; `registers` then show what there is.

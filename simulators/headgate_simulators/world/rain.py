@@ -72,7 +72,7 @@ def _born_in(seed: int, slot: int) -> tuple[RainCell, ...]:
     weather = random.Random(f"{seed}:weather:{slot * _SLOT_S // _WEATHER_S}").random()
     draw = random.Random(f"{seed}:rain:{slot}")
     chance = 0.9 if weather < 0.125 else 0.03
-    cells = []
+    cells: list[RainCell] = []
     while draw.random() < chance and len(cells) < 4:
         angle, speed = draw.uniform(0, 2 * math.pi), draw.uniform(0.004, 0.012)
         cells.append(

@@ -43,7 +43,7 @@ class River:
     _steps: list[Flow] = field(default_factory=lambda: [Flow(0.0, 0.0, 0.0)])
 
     def flow(self, t: float) -> Flow:
-        """The flow at `t`; before the warm-up began (a day before the start) the river is at base flow."""
+        """The flow at `t`; until a day before the world's start it is the base flow."""
         at = max(0.0, (t - self.start + _WARM_UP_S) / STEP_S)
         index = int(at)
         while len(self._steps) < index + 2:
@@ -74,4 +74,4 @@ class River:
 
 def depth_m(flow_mm_h: float) -> float:
     """Water depth from flow: a rating curve of a small lowland river (base 0.6 m, storm 2-4 m)."""
-    return 0.45 + 0.36 * flow_mm_h**0.6
+    return 0.45 + 0.36 * math.pow(flow_mm_h, 0.6)
