@@ -11,13 +11,14 @@ import ctypes
 import fcntl
 import os
 import random
+import socket
 import sqlite3
 import ssl
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal, Protocol, TypeVar
 
@@ -150,6 +151,10 @@ class Net(Protocol):
 
     async def listen_unix(self, factory: Callable[[], asyncio.BaseProtocol], path: Path, mode: int = 0o660) -> asyncio.AbstractServer:
         """Listen on a unix socket; a stale one is replaced. Raises OSError."""
+        ...
+
+    def datagram_unix(self, address: str, data: bytes) -> None:
+        """Send one datagram to a unix socket; nothing when nobody listens (`@` begins an abstract name)."""
         ...
 
 
@@ -335,6 +340,11 @@ class SystemNet:
     async def listen_unix(self, factory: Callable[[], asyncio.BaseProtocol], path: Path, mode: int = 0o660) -> asyncio.AbstractServer:
         with _umask(0o777 & ~mode):
             return await asyncio.get_running_loop().create_unix_server(factory, str(path))
+
+    def datagram_unix(self, address: str, data: bytes) -> None:
+        name = "\0" + address[1:] if address.startswith("@") else address
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender, suppress(OSError):
+            sender.sendto(data, name)
 
 
 @contextmanager
