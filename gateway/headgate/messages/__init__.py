@@ -2,8 +2,8 @@
 
     from headgate.messages import say, fix, explain, language, render_error
 
-Each room keeps its sentences in its own file here (`config.toml` holds HG-1xxx, ...). Everything else
-writes logs; only this package speaks.
+Each room keeps its sentences in its own file here (`config.toml` holds HG-1xxx, ...). Everything
+else writes logs; only this package speaks.
 """
 
 from headgate.messages.catalogue import (

@@ -1,7 +1,7 @@
 """The catalogue: look a sentence up by its code, fill it in, in the reader's language.
 
-Nothing here raises on the way to a person: an unknown code, a missing field or a hostile value gives a
-poorer sentence, never a traceback in front of a technician.
+Nothing here raises on the way to a person: an unknown code, a missing field or a hostile value
+gives a poorer sentence, never a traceback in front of a technician.
 """
 
 from __future__ import annotations
@@ -134,7 +134,9 @@ def language(variable: Callable[[str], str | None]) -> Language:
 
 def render_problem(problem: _Problem, lang: Language) -> str:
     """Where, what, and on the next line what to do: one mistake in something a person wrote."""
-    lines = [f"{_plain(problem.where)}: {say(problem.code, lang, **problem.fields)} [{problem.code}]"]
+    lines = [
+        f"{_plain(problem.where)}: {say(problem.code, lang, **problem.fields)} [{problem.code}]"
+    ]
     advice = fix(problem.code, lang, **problem.fields)
     if advice:
         lines.append(f"    {advice}")
@@ -142,7 +144,7 @@ def render_problem(problem: _Problem, lang: Language) -> str:
 
 
 def render_error(error: _Error, lang: Language) -> str:
-    """What a person is told of a `HeadgateError`: every problem of a `ConfigError`, else sentence and fix.
+    """What a person is told of a `HeadgateError`: all problems of a `ConfigError`, else sentence and fix.
 
     The error's own English text is at hand as `{text}`, for codes that many causes share.
     """
@@ -172,4 +174,6 @@ def _plain(value: object) -> str:
         text = str(value)
     if len(text) > _LONGEST:
         text = text[:_LONGEST] + "…"
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
+    )

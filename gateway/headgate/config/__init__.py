@@ -1,0 +1,61 @@
+"""What the box is told: `site.toml` and `site.d/*.toml` as frozen types.
+
+    site = load(env, Path("/etc/headgate"))        # or ConfigError with every mistake
+    changes = diff(old, site)                      # what a reload has to touch
+    password = resolve_secret(env, ref, Path(site.base))
+
+Files are the only truth of what should be; nothing here writes.
+"""
+
+from headgate.config.changes import Changes, Difference, config_hash, diff
+from headgate.config.check import Known
+from headgate.config.load import Loaded, examine, load
+from headgate.config.schema import schema
+from headgate.config.secrets import resolve_secret
+from headgate.config.site import (
+    SCHEMA,
+    Api,
+    Channel,
+    Device,
+    Gateway,
+    Identity,
+    Log,
+    Metrics,
+    Plugins,
+    Site,
+    Stage,
+    State,
+    Uplink,
+)
+from headgate.config.values import Duration, HostPort, SecretRef, Size, Url
+
+__all__ = [
+    "SCHEMA",
+    "Api",
+    "Changes",
+    "Channel",
+    "Device",
+    "Difference",
+    "Duration",
+    "Gateway",
+    "HostPort",
+    "Identity",
+    "Known",
+    "Loaded",
+    "Log",
+    "Metrics",
+    "Plugins",
+    "SecretRef",
+    "Site",
+    "Size",
+    "Stage",
+    "State",
+    "Uplink",
+    "Url",
+    "config_hash",
+    "diff",
+    "examine",
+    "load",
+    "resolve_secret",
+    "schema",
+]
