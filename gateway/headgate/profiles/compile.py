@@ -1,0 +1,309 @@
+"""A profile and one device's own facts into a `Device`: what is announced and read. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from itertools import pairwise
+from typing import NamedTuple
+
+import msgspec
+
+from headgate.columns import convert
+from headgate.errors import Problem, ProfileError
+from headgate.model import BitField, Conversion, Linear, Lookup, Point, PointTable, Polynomial
+from headgate.profiles.expression import ExpressionError, Number, evaluate
+from headgate.profiles.fields import nearest
+from headgate.profiles.firmware import choose
+from headgate.profiles.schema import PointSpec, Profile, Scalar, Variant, raw_sentinel
+from headgate.sdk.device import Device, DevicePoint
+
+#: Integers up to here are the same in binary64.
+_EXACT = 2**53
+
+
+class Match(NamedTuple):
+    """The variant a unit gets, and why it was not a clear case (None: it was)."""
+
+    variant: Variant
+    notice: Problem | None
+
+
+def match(profile: Profile, firmware: str | None, where: str = "") -> Match:
+    """The variant for a unit that says `firmware`; `where` names the unit in the notice."""
+    variant, code = choose(profile.firmware_scheme, profile.variants, firmware)
+    if code is None:
+        return Match(variant, None)
+    fields: dict[str, str | int | float] = {
+        "profile": profile.id, "firmware": firmware or "", "variant": variant.name,
+        "scheme": profile.firmware_scheme,
+    }  # fmt: skip
+    return Match(variant, Problem(where or profile.id, code, fields))
+
+
+def resolve(
+    profile: Profile,
+    *,
+    device_id: str,
+    number: int,
+    channel: str,
+    address: str | int,
+    sm3: Callable[[bytes], bytes],
+    name: str = "",
+    labels: Mapping[str, str] | None = None,
+    firmware: str | None = None,
+    params: Mapping[str, Scalar] | None = None,
+    interval_us: int | None = None,
+    timeout_s: float = 1.0,
+    retries: int = 1,
+) -> Device:
+    """One device with its profile worked in: everything a driver and the announced table need.
+
+    Points of one column type are put side by side (in the profile's order otherwise), so that a
+    block has as few columns as there are types. `params` is what the site file tells of this unit,
+    `firmware` what the unit says of itself; the rest is carried over into `Device`. `sm3` names the
+    table: it is given the table's msgpack bytes.
+
+    Raises:
+        ProfileError: parameters missing, unknown or out of range, or a conversion that has no finite
+            numbers with them; every one of them, together.
+    """
+    where = f'device "{device_id}"'
+    variant = match(profile, firmware, where).variant
+    full = _params(profile, params or {}, where)
+    numbers = {key: value for key, value in full.items() if isinstance(value, (int, float))}
+    problems: list[Problem] = []
+    points: list[DevicePoint] = []
+    for spec in variant.points:
+        try:
+            points.append(_point(spec, numbers))
+        except _NumberError as error:
+            fields: dict[str, str | int | float] = {
+                "point": spec.name,
+                "key": error.key,
+                "detail": error.detail,
+            }
+            problems.append(Problem(f"{where}: {profile.id}", "HG-8033", fields))
+    if problems:
+        raise ProfileError(problems)
+    types = list(dict.fromkeys(p.point.type for p in points))
+    points.sort(key=lambda p: types.index(p.point.type))
+    announced = {
+        p.label: str(full[key]) for key, p in profile.params.items() if p.label and key in full
+    }
+    announced.update(labels or {})
+    table = PointTable(
+        number=number,
+        device=device_id,
+        points=tuple(p.point for p in points),
+        name=name,
+        labels=announced,
+        vendor=profile.vendor,
+        model=profile.model,
+        firmware=firmware,
+        profile=f"{profile.id}@{variant.name}",
+        interval_us=interval_us,
+    )
+    return Device(
+        id=device_id,
+        number=number,
+        channel=channel,
+        address=address,
+        points=tuple(points),
+        table=table,
+        table_hash=sm3(msgspec.msgpack.encode(table)),
+        name=name,
+        vendor=profile.vendor,
+        model=profile.model,
+        firmware=firmware,
+        profile=table.profile,
+        labels=announced,
+        params=full,
+        quirks=variant.quirks,
+        interval_us=interval_us,
+        timeout_s=timeout_s,
+        retries=retries,
+    )
+
+
+def check_params(profile: Profile, params: Mapping[str, Scalar], where: str) -> tuple[Problem, ...]:
+    """What is wrong with a device's parameters: missing, unknown, of the wrong kind, out of range."""
+    problems: list[Problem] = []
+    for key, value in params.items():
+        if key not in profile.params:
+            fields: dict[str, str | int | float] = {
+                "param": key, "profile": profile.id, "nearest": nearest(key, profile.params),
+                "allowed": ", ".join(profile.params) or "-",
+            }  # fmt: skip
+            problems.append(Problem(f"{where}: params.{key}", "HG-8031", fields))
+        elif wrong := profile.params[key].misfit(value):
+            problems.append(
+                Problem(
+                    f"{where}: params.{key}",
+                    "HG-8032",
+                    {"param": key, "value": str(value), "allowed": wrong},
+                )
+            )
+    for key, param in profile.params.items():
+        if param.required and key not in params:
+            fields = {
+                "param": key, "profile": profile.id, "unit": param.unit,
+                "title": param.title or key, "title_zh": param.title_zh or param.title or key,
+            }  # fmt: skip
+            problems.append(Problem(f"{where}: params", "HG-8030", fields))
+    return tuple(problems)
+
+
+def _params(profile: Profile, given: Mapping[str, Scalar], where: str) -> dict[str, Scalar]:
+    problems = check_params(profile, given, where)
+    if problems:
+        raise ProfileError(problems)
+    defaults = {key: p.default for key, p in profile.params.items() if p.default is not None}
+    return {**defaults, **given}
+
+
+class _NumberError(Exception):
+    def __init__(self, key: str, detail: str) -> None:
+        super().__init__(key)
+        self.key = key
+        self.detail = detail
+
+
+class _Numbers:
+    """The numbers of one point, with the device's parameters put in."""
+
+    def __init__(self, params: Mapping[str, int | float]) -> None:
+        self._params = params
+
+    def exact(self, key: str, number: Number) -> Fraction:
+        try:
+            return evaluate(number, self._params)
+        except ExpressionError as error:
+            raise _NumberError(key, str(error)) from error
+
+    def float(self, key: str, number: Number) -> float:
+        try:
+            return float(self.exact(key, number))
+        except OverflowError as error:
+            raise _NumberError(key, "too large") from error
+
+
+def _point(spec: PointSpec, params: Mapping[str, int | float]) -> DevicePoint:
+    numbers = _Numbers(params)
+    conversion = _conversion(spec, numbers)
+    span = None
+    if spec.range is not None:
+        low, high = (numbers.float("range", bound) for bound in spec.range)
+        if low > high:
+            raise _NumberError("range", f"{low:g} > {high:g}")
+        span = (low, high)
+    point = Point(
+        name=spec.name,
+        type=spec.column,
+        unit=spec.unit,
+        conversion=conversion,
+        range=span,
+        deadband=None if spec.deadband is None else numbers.float("deadband", spec.deadband),
+        access=spec.access,
+        data_class=spec.class_,
+        title=spec.title,
+    )
+    source: dict[str, str | int | float | bool | None] = {"type": spec.type, **spec.source}
+    if spec.interval_s is not None:
+        source["interval_s"] = spec.interval_s
+    sentinels = tuple(raw_sentinel(spec.column, value) for value in spec.sentinels)
+    return DevicePoint(point, source, sentinels, raw_range(point))
+
+
+def _conversion(spec: PointSpec, numbers: _Numbers) -> Conversion | None:
+    if spec.scale is not None or spec.offset is not None:
+        multiply, divide = _ratio(numbers.exact("scale", 1 if spec.scale is None else spec.scale))
+        offset = numbers.float("offset", 0 if spec.offset is None else spec.offset)
+        if not math.isfinite(multiply):
+            raise _NumberError("scale", "too large")
+        return Linear(multiply, divide, offset)
+    if spec.polynomial is not None:
+        return Polynomial(tuple(numbers.float("polynomial", c) for c in spec.polynomial))
+    if spec.lookup is not None:
+        pairs = tuple(
+            (numbers.float("lookup", x), numbers.float("lookup", y)) for x, y in spec.lookup
+        )
+        if any(a[0] >= b[0] for a, b in pairwise(pairs)):
+            raise _NumberError("lookup", "raw values must rise")
+        return Lookup(pairs, spec.between)
+    if spec.bits is not None:
+        return BitField(spec.bits.shift, spec.bits.width)
+    return None
+
+
+def _ratio(scale: Fraction) -> tuple[float, float]:
+    """`scale` as multiply and divide: a raw 235 at 0.1 is 235 / 10 = 23.5, never 23.500000000000004."""
+    if max(abs(scale.numerator), scale.denominator) <= _EXACT:
+        return float(scale.numerator), float(scale.denominator)
+    try:
+        return float(scale), 1.0
+    except OverflowError:
+        return math.inf, 1.0
+
+
+def raw_range(point: Point) -> tuple[float | None, float | None] | None:
+    """The raw values whose engineering value lies in the point's range, to the last bit.
+
+    None when the point has no range, or a conversion that is not one straight line.
+    """
+    if point.range is None:
+        return None
+    if point.conversion is None:
+        return point.range
+    if not isinstance(point.conversion, Linear) or point.conversion.multiply == 0.0:
+        return None
+    line = point.conversion
+    whole = point.type not in ("f32", "f64")
+    low, high = point.range
+    if line.multiply / line.divide < 0:
+        low, high = high, low
+    return _edge(line, low, point.range, -1, whole), _edge(line, high, point.range, 1, whole)
+
+
+def _edge(
+    line: Linear,
+    bound: float | None,
+    span: tuple[float | None, float | None],
+    outward: int,
+    whole: bool,
+) -> float | None:
+    """The outermost raw value towards `outward` that still converts into `span`, near `bound`."""
+    if bound is None:
+        return None
+    guess = (bound - line.offset) * line.divide / line.multiply
+    if not math.isfinite(guess):
+        return None
+    if whole:
+        guess = float(round(guess))
+
+    def step(raw: float, way: int) -> float:
+        return raw + way if whole and abs(raw) < _EXACT else math.nextafter(raw, way * math.inf)
+
+    # The inverse is rounded, so it may be off by a few steps: walk to the edge by the forward formula,
+    # which is the one that readers of the table apply.
+    for _ in range(64):
+        if _inside(line, guess, span):
+            break
+        guess = step(guess, -outward)
+    for _ in range(64):
+        further = step(guess, outward)
+        if not _inside(line, further, span):
+            break
+        guess = further
+    return guess
+
+
+def _inside(line: Linear, raw: float, span: tuple[float | None, float | None]) -> bool:
+    value = convert(line, raw)
+    low, high = span
+    return (
+        isinstance(value, float)
+        and (low is None or value >= low)
+        and (high is None or value <= high)
+    )

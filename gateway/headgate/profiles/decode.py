@@ -1,0 +1,353 @@
+"""The text of a `profile.toml` into a `Profile`, or into everything that is wrong with it. Pure."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from headgate.errors import Problem
+from headgate.profiles import firmware
+from headgate.profiles.fields import Report, build, check_unit, keys_of, nearest, unknown_keys
+from headgate.profiles.firmware import FirmwareRange
+from headgate.profiles.lines import Path, index
+from headgate.profiles.points import read_point, read_source
+from headgate.profiles.registers import BASES
+from headgate.profiles.schema import (
+    SCHEMA,
+    Decoded,
+    Identify,
+    Param,
+    PointSpec,
+    Profile,
+    Scalar,
+    Variant,
+)
+
+#: A profile larger than this is not a profile.
+MAX_BYTES = 1_000_000
+MAX_POINTS = 2_000
+MAX_VARIANTS = 64
+
+_TOP = (
+    "schema", "vendor", "model", "title", "title_zh", "driver", "source", "firmware_scheme",
+    "address_base", "params", "quirks", "identify", "point", "variant",
+)  # fmt: skip
+_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.IGNORECASE)
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+
+#: The keys of each driver's points, by driver name: `Driver.point_keys`.
+PointKeys = Mapping[str, Mapping[str, str]]
+Table = dict[str, Any]
+
+
+def decode(data: bytes, file: str, point_keys: PointKeys | None = None) -> Decoded:
+    """Read one profile.
+
+    Args:
+        data: the file's bytes.
+        file: what to call it in messages.
+        point_keys: the point keys of every driver that is known; points of another driver may
+            hold any key that is not a near miss of one of ours.
+    """
+    if len(data) > MAX_BYTES:
+        return _broken(file, "HG-8002", size=len(data), limit=MAX_BYTES)
+    try:
+        text = data.decode("utf-8-sig")
+        table = tomllib.loads(text)
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        return _broken(f"{file}:{line}", "HG-8003", detail="not UTF-8")
+    except tomllib.TOMLDecodeError as error:
+        found = re.search(r"\(at line (\d+)", str(error))
+        line = int(found[1]) if found else text.count("\n") + 1
+        return _broken(f"{file}:{line}", "HG-8003", detail=str(error).split(" (at ")[0])
+    except RecursionError:
+        return _broken(file, "HG-8004")
+    return _Decoder(Report(file, index(text)), table, point_keys).profile()
+
+
+def _broken(where: str, code: str, **fields: str | int | float) -> Decoded:
+    return Decoded(None, (Problem(where, code, fields),))
+
+
+class _Decoder:
+    def __init__(self, report: Report, table: Table, point_keys: PointKeys | None) -> None:
+        self.report = report
+        self.table = table
+        self.params: dict[str, Param] = {}
+        driver = table.get("driver")
+        self.point_keys = (point_keys or {}).get(driver) if isinstance(driver, str) else None
+
+    def profile(self) -> Decoded:
+        report, table = self.report, self.table
+        unknown_keys(report, (), table, _TOP)
+        if table.get("schema") != SCHEMA:
+            report.problem(
+                ("schema",),
+                "HG-8007",
+                key="schema",
+                value=str(table.get("schema")),
+                allowed=str(SCHEMA),
+            )
+        for key in ("vendor", "model"):
+            if isinstance(table.get(key), str) and not _ID.fullmatch(table[key]):
+                report.problem(
+                    (key,), "HG-8007", key=key, value=table[key], allowed="a-z 0-9 . _ -"
+                )
+        self.params = self._params()
+        variants = self._variants()
+        made = build(
+            report, (), table, Profile,
+            variants=tuple(variants), params=self.params, identify=self._identify(), where=report.file,
+        )  # fmt: skip
+        if made is not None and not report.problems:
+            self._survey(made)
+        problems = tuple(report.problems)
+        return Decoded(None if problems else made, problems, tuple(report.notices))
+
+    def _table(self, path: Path, holder: Mapping[str, Any], key: str) -> Table:
+        value = holder.get(key, {})
+        if isinstance(value, dict):
+            return value
+        self.report.problem(
+            (*path, key), "HG-8007", key=key, value=str(value)[:60], allowed=f"[{key}]"
+        )
+        return {}
+
+    def _tables(self, path: Path, holder: Mapping[str, Any], key: str, limit: int) -> list[Table]:
+        value = holder.get(key, [])
+        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+            self.report.problem(
+                (*path, key), "HG-8007", key=key, value=str(value)[:60], allowed=f"[[{key}]]"
+            )
+            return []
+        if len(value) > limit:
+            self.report.problem((*path, key), "HG-8023", key=key, count=len(value), limit=limit)
+            return []
+        return value
+
+    # ------------------------------------------------------------ params, quirks, identify
+
+    def _params(self) -> dict[str, Param]:
+        declared: dict[str, Param] = {}
+        for name, given in self._table((), self.table, "params").items():
+            path: Path = ("params", name)
+            if not isinstance(given, dict) or not _NAME.fullmatch(name):
+                self.report.problem(
+                    path, "HG-8007", key=name, value=str(given)[:60], allowed="name = { unit, ... }"
+                )
+                continue
+            unknown_keys(self.report, path, given, keys_of(Param))
+            param = build(self.report, path, given, Param)
+            if param is not None:
+                self._check_param(path, param, given)
+                declared[name] = msgspec.structs.replace(param, required=param.default is None)
+        return declared
+
+    def _check_param(self, path: Path, param: Param, given: Table) -> None:
+        check_unit(self.report, (*path, "unit"), param.unit)
+        if param.default is not None and given.get("required") is True:
+            self.report.problem((*path, "required"), "HG-8025", key="default", other="required")
+        if param.default is None and given.get("required") is False:
+            self.report.problem(path, "HG-8005", key="default")
+        if param.default is not None and (wrong := param.misfit(param.default)):
+            self.report.problem(
+                (*path, "default"),
+                "HG-8007",
+                key="default",
+                value=str(param.default),
+                allowed=wrong,
+            )
+
+    def _quirks(self, path: Path, holder: Mapping[str, Any]) -> dict[str, Scalar]:
+        quirks = self._table(path, holder, "quirks")
+        for key, value in quirks.items():
+            if not isinstance(value, (str, int, float, bool)):
+                self.report.problem(
+                    (*path, "quirks", key),
+                    "HG-8007",
+                    key=key,
+                    value=str(value)[:60],
+                    allowed='1 | "text" | true',
+                )
+        return quirks
+
+    def _identify(self) -> tuple[Identify, ...]:
+        """`[identify]`, or several `[[identify]]` that are tried in order."""
+        several = isinstance(self.table.get("identify", []), list)
+        if several:
+            tables = self._tables((), self.table, "identify", 8)
+        else:
+            tables = [self._table((), self.table, "identify")]
+        rules = []
+        for i, table in enumerate(tables):
+            path: Path = ("identify", i) if several else ("identify",)
+            ours = {key: value for key, value in table.items() if key != "format"}
+            source = read_source(self.report, path, ours, self.point_keys, self._base())
+            rule = build(self.report, path, table, Identify, source=source)
+            if rule is not None:
+                rules.append(rule)
+        return tuple(rules)
+
+    # ------------------------------------------------------------ variants and their points
+
+    def _variants(self) -> list[Variant]:
+        base = self._tables((), self.table, "point", MAX_POINTS)
+        quirks = self._quirks((), self.table)
+        tables = self._tables((), self.table, "variant", MAX_VARIANTS)
+        placed: list[tuple[Path, Table]] = [(("point", i), point) for i, point in enumerate(base)]
+        if not tables:
+            if not base:
+                self.report.problem((), "HG-8005", key="[[point]]")
+            return [Variant("all", when_unknown=True, points=self._points(placed), quirks=quirks)]
+        variants: list[Variant] = []
+        for i, table in enumerate(tables):
+            path: Path = ("variant", i)
+            unknown_keys(
+                self.report, path, table, ("name", "firmware", "when_unknown", "point", "quirks")
+            )
+            if isinstance(span := table.get("firmware"), dict):
+                unknown_keys(self.report, (*path, "firmware"), span, keys_of(FirmwareRange))
+            points = self._points(self._override(path, table, placed))
+            own = {**quirks, **self._quirks(path, table)}
+            variant = build(self.report, path, table, Variant, points=points, quirks=own)
+            if variant is not None:
+                if any(other.name == variant.name for other in variants):
+                    self.report.problem(path, "HG-8012", name=variant.name)
+                variants.append(variant)
+        unknown = sum(variant.when_unknown for variant in variants)
+        if unknown != 1 and len(variants) == len(tables):
+            self.report.problem(("variant", 0), "HG-8018", count=unknown)
+        return variants
+
+    def _override(
+        self, path: Path, table: Table, base: list[tuple[Path, Table]]
+    ) -> list[tuple[Path, Table]]:
+        """The base points with a variant's own laid over them: same name, these keys win."""
+        points = list(base)
+        places = {point.get("name"): at for at, (_, point) in enumerate(points)}
+        removed: set[int] = set()
+        seen: set[str] = set()
+        for i, own in enumerate(self._tables(path, table, "point", MAX_POINTS)):
+            here: Path = (*path, "point", i)
+            name = own.get("name")
+            if not isinstance(name, str):
+                self.report.problem(here, "HG-8005", key="name")
+                continue
+            if name in seen:
+                self.report.problem(here, "HG-8012", name=name)
+            seen.add(name)
+            at = places.get(name)
+            keys = {key: value for key, value in own.items() if key != "remove"}
+            if own.get("remove") is True:
+                if at is None or len(own) > 2:
+                    known = [str(known) for known in places]
+                    self.report.problem(here, "HG-8016", name=name, nearest=nearest(name, known))
+                else:
+                    removed.add(at)
+            elif "remove" in own:
+                self.report.problem(
+                    (*here, "remove"),
+                    "HG-8007",
+                    key="remove",
+                    value=str(own["remove"]),
+                    allowed="true",
+                )
+            elif at is None:
+                points.append((here, keys))
+            else:
+                points[at] = (here, {**_without_other_conversion(points[at][1], keys), **keys})
+        return [point for at, point in enumerate(points) if at not in removed]
+
+    def _base(self) -> int:
+        base = self.table.get("address_base", 0)
+        if isinstance(base, int) and not isinstance(base, bool) and base in BASES:
+            return base
+        words = " | ".join(str(known) for known in BASES)
+        self.report.problem(
+            ("address_base",), "HG-8007", key="address_base", value=str(base)[:60], allowed=words
+        )
+        return 0
+
+    def _points(self, placed: list[tuple[Path, Table]]) -> tuple[PointSpec, ...]:
+        base = self._base()
+        if len(placed) > MAX_POINTS:
+            self.report.problem((), "HG-8023", key="point", count=len(placed), limit=MAX_POINTS)
+            return ()
+        found = []
+        names: set[str] = set()
+        for path, table in placed:
+            point = read_point(self.report, path, table, self.point_keys, self.params, base)
+            if point is None:
+                continue
+            if point.name in names:
+                self.report.problem(path, "HG-8012", name=point.name)
+            names.add(point.name)
+            found.append(point)
+        return tuple(found)
+
+    # ------------------------------------------------------------ firmware
+
+    def _survey(self, profile: Profile) -> None:
+        scheme = profile.firmware_scheme
+        for i, variant in enumerate(profile.variants):
+            self._check_range(("variant", i, "firmware"), scheme, variant.firmware)
+        if self.report.problems or len(profile.variants) == 1:
+            return
+        overlaps, holes = firmware.survey(scheme, profile.variants)
+        at = {variant.name: i for i, variant in enumerate(profile.variants)}
+        for overlap in overlaps:
+            self.report.problem(
+                ("variant", at[overlap.second], "firmware"),
+                "HG-8017",
+                first=overlap.first,
+                second=overlap.second,
+            )
+        for hole in holes:
+            self.report.notice(
+                ("variant", 0),
+                "HG-8051",
+                profile=profile.id,
+                above=hole.above or "…",
+                below=hole.below or "…",
+            )
+
+    def _check_range(self, path: Path, scheme: firmware.Scheme, span: FirmwareRange) -> None:
+        bounds = [("from", span.from_), ("below", span.below)]
+        bounds += [("one_of", text) for text in span.one_of]
+        for key, text in bounds:
+            if text is None:
+                continue
+            if (key == "one_of") != (scheme == "exact"):
+                self.report.problem(
+                    (*path, key), "HG-8025", key=key, other=f'firmware_scheme = "{scheme}"'
+                )
+                continue
+            try:
+                firmware.parse(scheme, text)
+            except ValueError:
+                self.report.problem((*path, key), "HG-8019", value=text, scheme=scheme)
+                return
+        if (
+            scheme != "exact"
+            and span.from_ is not None
+            and span.below is not None
+            and firmware.parse(scheme, span.from_) >= firmware.parse(scheme, span.below)
+        ):
+            self.report.problem(path, "HG-8020", above=span.from_, below=span.below)
+
+
+_CONVERSIONS = ({"scale", "offset"}, {"polynomial"}, {"lookup", "between"}, {"bits"})
+
+
+def _without_other_conversion(base: Table, own: Table) -> Table:
+    """`base` without its conversion, when `own` brings one of another kind."""
+    kinds = [kind for kind in _CONVERSIONS if kind & own.keys()]
+    if not kinds:
+        return base
+    stale = set().union(*(kind for kind in _CONVERSIONS if kind not in kinds))
+    return {key: value for key, value in base.items() if key not in stale}
