@@ -35,11 +35,13 @@ test: ## all tests, against real peers (TESTS=tests/unit, ARGS="-k spool")
 
 check: ## style, types, import contracts, the way to the outside world
 	@tools/venv.sh check
-	$(BIN)/ruff check
-	$(BIN)/ruff format --check
-	$(BIN)/mypy
-	$(BIN)/lint-imports --no-cache
-	$(BIN)/python tools/env_lint.py
+	@failed=; run() { echo "-- $$1"; $(BIN)/"$$@" || failed="$$failed $$1"; }; \
+	run ruff check --quiet; \
+	run ruff format --check --quiet; \
+	run mypy; \
+	run lint-imports --no-cache --no-logo; \
+	run python tools/env_lint.py; \
+	if [ -n "$$failed" ]; then echo "make check: see$$failed above"; exit 1; fi
 
 fmt: ## put code into the house's shape
 	@tools/venv.sh check

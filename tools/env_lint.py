@@ -26,6 +26,7 @@ OUTSIDE = ("env.py", "cli.py", "cli/*", "testing/*", "testing.py")
 PACKAGED = "packaged data, reached through importlib.resources"
 ALLOWED: Sequence[tuple[str, tuple[str, ...], str]] = (
     ("messages/*", (".read_text", ".read_bytes", ".iterdir", ".is_file"), PACKAGED),
+    ("runtime/discovery.py", (".read_text",), "package metadata, through importlib.metadata"),
 )
 
 CLOCK = "use env.clock"

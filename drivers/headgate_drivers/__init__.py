@@ -1,0 +1,1 @@
+"""Drivers: one folder per protocol spoken to devices. Each imports headgate.sdk, and none another."""

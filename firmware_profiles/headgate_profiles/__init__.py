@@ -1,0 +1,1 @@
+"""What we know of devices: <vendor>/<model>/profile.toml, with a README and recorded cases."""

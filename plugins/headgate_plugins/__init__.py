@@ -1,0 +1,1 @@
+"""What else plugs in: pipeline stages and uplinks. Each imports headgate.sdk, and none another."""
