@@ -20,6 +20,7 @@ from headgate.crypto.x509 import (
     OID_KEY_USAGE,
     OID_ORGANIZATION,
     OID_ORGANIZATIONAL_UNIT,
+    OID_SUBJECT_KEY_ID,
     Certificate,
     KeyUsage,
     Role,
@@ -27,7 +28,6 @@ from headgate.crypto.x509 import (
 )
 from headgate.errors import CertificateRefused, SecurityError
 
-_OID_SUBJECT_KEY_ID: Final = "2.5.29.14"
 _OID_AUTHORITY_KEY_ID: Final = "2.5.29.35"
 _SIGNATURE_ALGORITHM: Final = der.sequence(der.oid(encoding.OID_SM2_SIGN_WITH_SM3))
 _MAX_NAME: Final = 64  # ub-common-name, RFC 5280 appendix A
@@ -85,19 +85,17 @@ def issue_certificate(
     # Unpredictable because the subject's key is, and needs no counter file.
     seed = spki + subject + der.instant(not_before) + der.instant(not_after)
     serial = int.from_bytes(provider.sm3(seed)[:16], "big") | 1 << 126
-    authority = issuer.spki if issuer else spki
     is_ca = KeyUsage.KEY_CERT_SIGN in key_usage
-    extensions = der.sequence(
+    key_id = _key_id(spki, provider)
+    extensions = [
         _extension(OID_BASIC_CONSTRAINTS, _basic_constraints(is_ca, path_length), critical=True),
         _extension(OID_KEY_USAGE, _key_usage(key_usage), critical=True),
-        _extension(_OID_SUBJECT_KEY_ID, der.octets(_key_id(spki, provider))),
-        _extension(
-            _OID_AUTHORITY_KEY_ID,
-            der.sequence(
-                der.encode(der.context(0, constructed=False), _key_id(authority, provider))
-            ),
-        ),
-    )
+        _extension(OID_SUBJECT_KEY_ID, der.octets(key_id)),
+    ]
+    # What the issuer calls its own key, however it came by that: others compare the two.
+    if authority := issuer.key_id if issuer else key_id:
+        named = der.sequence(der.encode(der.context(0, constructed=False), authority))
+        extensions.append(_extension(_OID_AUTHORITY_KEY_ID, named))
     tbs = der.sequence(
         der.encode(der.context(0), der.integer(2)),
         der.integer(serial),
@@ -106,7 +104,7 @@ def issue_certificate(
         der.sequence(der.instant(not_before), der.instant(not_after)),
         subject,
         spki,
-        der.encode(der.context(3), extensions),
+        der.encode(der.context(3), der.sequence(*extensions)),
     )
     return Certificate.load(_signed(tbs, issuer_key))
 

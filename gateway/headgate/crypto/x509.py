@@ -23,6 +23,7 @@ MAX_BUNDLE: Final = 32
 OID_COMMON_NAME: Final = "2.5.4.3"
 OID_ORGANIZATION: Final = "2.5.4.10"
 OID_ORGANIZATIONAL_UNIT: Final = "2.5.4.11"
+OID_SUBJECT_KEY_ID: Final = "2.5.29.14"
 OID_KEY_USAGE: Final = "2.5.29.15"
 OID_BASIC_CONSTRAINTS: Final = "2.5.29.19"
 
@@ -80,6 +81,8 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
     """How many CA certificates may follow below; `None` is no limit."""
     key_usage: frozenset[KeyUsage] | None
     """`None` when the certificate does not say."""
+    key_id: bytes | None
+    """The subject key identifier, which certificates issued below repeat."""
 
     @classmethod
     def load(cls, data: bytes) -> Certificate:
@@ -177,6 +180,7 @@ def _parse(data: bytes) -> Certificate:
         is_ca=extensions.is_ca,
         path_length=extensions.path_length,
         key_usage=extensions.key_usage,
+        key_id=extensions.key_id,
     )
 
 
@@ -241,6 +245,7 @@ class _Extensions(msgspec.Struct):
     is_ca: bool = False
     path_length: int | None = None
     key_usage: frozenset[KeyUsage] | None = None
+    key_id: bytes | None = None
 
 
 def _extensions(body: der.Reader) -> _Extensions:
@@ -265,6 +270,8 @@ def _extensions(body: der.Reader) -> _Extensions:
             found.is_ca, found.path_length = _basic_constraints(value)
         elif kind == OID_KEY_USAGE:
             found.key_usage = _key_usage(value)
+        elif kind == OID_SUBJECT_KEY_ID:
+            found.key_id = _key_id(value)
         elif critical:
             raise CertificateRefused(f"critical extension {kind} that we do not know")
     return found
@@ -292,3 +299,10 @@ def _key_usage(value: bytes) -> frozenset[KeyUsage]:
         for usage in KeyUsage
         if usage.value < 8 * len(flags) and flags[usage.value // 8] & 0x80 >> usage.value % 8
     )
+
+
+def _key_id(value: bytes) -> bytes:
+    reader = der.Reader(value)
+    content = reader.element(der.OCTET_STRING).content
+    reader.end()
+    return content
