@@ -91,13 +91,13 @@ async def leaves_no_task() -> AsyncIterator[None]:
 
 
 def _command(pid: int) -> str:
+    """What a child runs, or [name] when it has ended or not begun yet."""
     try:
-        line = (
-            Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        )
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        name = Path(f"/proc/{pid}/comm").read_text().strip()
     except (FileNotFoundError, ProcessLookupError):
         return "gone by now"
-    return line.strip() or "ended, not waited for"
+    return b" ".join(words).decode(errors="replace").strip() or f"[{name}]"
 
 
 # --- peers -------------------------------------------------------------------------------------

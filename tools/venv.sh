@@ -6,7 +6,7 @@
 #   PYTHON=...      the interpreter to build it with (3.11 or newer; default: the newest one found)
 #   WHEELHOUSE=dir  install from this folder alone, without a network (`make wheelhouse` fills one)
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "${BASH_SOURCE[0]%/*}/.."
 
 purpose=${1:?demo, test, check or docs}
 venv=.venv
@@ -22,12 +22,11 @@ find_python() {
             return
         fi
     done
-    {
-        echo "Headgate needs Python 3.11 or newer; ${PYTHON:-python3} is" \
-             "$("${PYTHON:-python3}" --version 2>&1 || echo "not there")."
-        echo "Install one (Debian 12 and later: apt install python3 python3-venv), or name it:" \
-             "make ${MAKECMDGOALS:-$purpose} PYTHON=/path/to/python3.12"
-    } >&2
+    local found
+    found=$("${PYTHON:-python3}" --version 2>/dev/null) || found="not there"
+    echo "Headgate needs Python 3.11 or newer; ${PYTHON:-python3} is $found." >&2
+    echo "Install one (Debian 12 and later: apt install python3 python3-venv), or name it:" \
+         "make $purpose PYTHON=/path/to/python3.12" >&2
     return 1
 }
 
