@@ -1,4 +1,4 @@
-"""`python -m headgate_simulators water-gauge ...`: the simulators without the gateway's own command."""
+"""`python -m headgate_simulators ...`: the simulators without the gateway's own command."""
 
 from headgate_simulators.cli import app
 

@@ -1,8 +1,8 @@
 """A device that lies: a TCP server that answers Modbus requests wrongly, on purpose and by script.
 
-For tests of whoever asks. It knows just enough of Modbus TCP (MBAP header, functions 3 and 4) to make a
-right answer, in which register `a` holds the value `a`; each `Lie` then spoils that answer. Lies are used
-up one per request, in order; when none is left it answers right.
+For tests of whoever asks. It knows just enough of Modbus TCP (MBAP header, functions 3 and 4) to
+make a right answer, in which register `a` holds the value `a`; each `Lie` then spoils that answer.
+Lies are used up one per request, in order; when none is left it answers right.
 
     async with ByteServer([late(0.5), wrong_unit(), short()]) as server:
         ... connect to server.host, server.port ...
@@ -62,7 +62,7 @@ def silent() -> Lie:
 
 
 def late(seconds: float) -> Lie:
-    """The right answer, late. What is asked meanwhile waits behind it, as on a real line."""
+    """The right answer, late. What is asked meanwhile waits behind it, as on a serial line."""
     return lambda request: [Pause(seconds), right(request)]
 
 
@@ -78,8 +78,12 @@ def wrong_unit(by: int = 1) -> Lie:
 
 def wrong_transaction(by: int = 1) -> Lie:
     """The answer to another transaction."""
-    number = lambda request: (int.from_bytes(request[:2], "big") + by) & 0xFFFF  # noqa: E731
-    return lambda request: [_patched(right(request), 0, number(request).to_bytes(2, "big"))]
+
+    def lie(request: bytes) -> Sequence[Step]:
+        number = (int.from_bytes(request[:2], "big") + by) & 0xFFFF
+        return [_patched(right(request), 0, number.to_bytes(2, "big"))]
+
+    return lie
 
 
 def wrong_function(function: int = 0x2B) -> Lie:
@@ -152,7 +156,7 @@ def _patched(data: bytes, at: int, new: bytes) -> bytes:
 
 
 class ByteServer:
-    """Listens on a free port while its `async with` lasts. `requests` keeps every frame it was sent."""
+    """Listens on a free port while its `async with` lasts; `requests` keeps what it was sent."""
 
     def __init__(self, lies: Iterable[Lie] = (), host: str = "127.0.0.1") -> None:
         self.lies = deque(lies)

@@ -1,8 +1,8 @@
 """What can go wrong with a simulated device, and when.
 
-Written `DEVICE:KIND[=VALUE][@FROM-TO]`, seconds after the start, either end open: `gauge-003:silent@10-20`,
-`gauge-004:slow=2.5@30-`, `*:exception=6@5-6`. Without a window the fault is there from the start. Faults can
-also be switched on and off while the farm runs.
+Written `DEVICE:KIND[=VALUE][@FROM-TO]`, seconds after the start, either end open:
+`gauge-003:silent@10-20`, `gauge-004:slow=2.5@30-`, `*:exception=6@5-6`. Without a window the fault is
+there from the start. Faults can also be switched on and off while the farm runs.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Pytest fixtures: simulated hardware for a test, gone when it ends.
 
-Load them with `pytest_plugins = ["headgate_simulators.pytest"]` in the top `conftest.py`. The farm runs in this process, on a
-thread and a loop of its own, so that blocking clients and the test's own loop may both talk to it.
+Load them with `pytest_plugins = ["headgate_simulators.pytest"]` in the top `conftest.py`. The farm
+runs in this process, on a thread and a loop of its own, so that blocking clients and the test's own
+loop may both talk to it.
 """
 
 from __future__ import annotations
@@ -47,9 +48,9 @@ class RunningFarm:
         finally:
             self._end()
 
-    def device(self, id: str) -> dict[str, Any]:
+    def device(self, wanted: str) -> dict[str, Any]:
         """One device of `devices` by its id."""
-        return next(device for device in self.devices if device["id"] == id)
+        return next(device for device in self.devices if device["id"] == wanted)
 
     def fault(self, device: str, kind: str, value: float | None = None, *, on: bool = True) -> None:
         """Switch a fault on or off now; it holds when this returns."""
@@ -79,9 +80,9 @@ FarmMaker = Callable[..., RunningFarm]
 
 @pytest.fixture
 def water_gauge_farm() -> Iterator[FarmMaker]:
-    """Makes running farms: `farm = water_gauge_farm(count=4, seed=7)`; they stop after the test.
+    """Farms that run until the test ends: `farm = water_gauge_farm(count=4, seed=7)`.
 
-    Every port is free and on loopback; `farm.devices` names them, `farm.truth.looks()` is the truth.
+    Every port is a free one on loopback; `farm.devices` names them, `farm.truth` is a `TruthList`.
     """
     with ExitStack() as running:
         yield lambda **wanted: running.enter_context(RunningFarm(**wanted))

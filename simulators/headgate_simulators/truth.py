@@ -1,7 +1,7 @@
 """The truth file: what every device really said, kept by the device itself, as JSON lines.
 
-The schema is `docs/reference/truth.md`. The device writes a line when it has answered; what happened to
-the answer on the wire and behind it is what the truth is compared with.
+The schema is `docs/reference/truth.md`. The device writes a line when it has answered; what happened
+to the answer on the wire and behind it is what the truth is compared with.
 """
 
 from __future__ import annotations
@@ -44,9 +44,11 @@ class TruthFile:
         self._waiting: list[str] = []
 
     def write(self, line: Mapping[str, Any]) -> None:
+        """Keep one line until the next flush."""
         self._waiting.append(json.dumps(line, ensure_ascii=False, separators=(",", ":")))
 
     def flush(self) -> None:
+        """Write what waits to the file."""
         if self._waiting:
             if self._file is None:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,6 +58,7 @@ class TruthFile:
             self._file.flush()
 
     def close(self) -> None:
+        """Flush and close the file."""
         self.flush()
         if self._file is not None:
             self._file.close()
@@ -81,6 +84,7 @@ class TruthList:
         self.lines: list[dict[str, Any]] = []
 
     def write(self, line: Mapping[str, Any]) -> None:
+        """Keep one line."""
         self.lines.append(dict(line))
 
     def flush(self) -> None:

@@ -23,14 +23,14 @@ class Gauge:
 
     def __init__(
         self,
-        id: str,
+        id_: str,
         name: str,
         unit: int,
         instrument: Instrument,
         clock: WorldClock,
         sample: int = 0,
     ) -> None:
-        self.id = id
+        self.id = id_
         self.name = name
         self.unit = unit
         self.instrument = instrument
