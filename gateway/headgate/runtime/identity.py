@@ -1,0 +1,141 @@
+"""Who this gateway is to the platform: its signing key, its certificate, and whom it seals for.
+
+A box is often installed weeks before it has a certificate. It then makes its own signing key, seals with
+keys that are wrapped to itself, and grants them to the platform once both certificates are there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from headgate.config import SecretRef, Site, resolve_secret
+from headgate.crypto.provider import CryptoProvider, Sm2PrivateKey, Sm2PublicKey
+from headgate.crypto.verify import Usage, verify_chain
+from headgate.crypto.x509 import Certificate, Role, load_certificates
+from headgate.env import Env
+from headgate.errors import CertificateRefused, SecurityError
+
+KEK_SIZE = 16
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """Keys and certificates, loaded and checked.
+
+    `recipients` is empty before enrolment. `kek` is None when this box keeps no local wrap: only then
+    does a stolen box yield nothing, and only the platform can open what it has stored.
+    """
+
+    gateway: str
+    signing_key: Sm2PrivateKey
+    chain: tuple[Certificate, ...]
+    recipients: tuple[Certificate, ...]
+    receipt_key: Sm2PublicKey | None
+    kek: bytes | None
+
+    @property
+    def enrolled(self) -> bool:
+        """Whether grants can be made."""
+        return bool(self.chain and self.recipients)
+
+    def __repr__(self) -> str:
+        return f"<identity {self.gateway}{'' if self.enrolled else ' (not enrolled)'}>"
+
+
+def load_identity(env: Env, site: Site, provider: CryptoProvider) -> Identity:
+    """The identity that a site file names; what it lacks is made in the state folder.
+
+    Raises:
+        SecurityError: a key or certificate that does not fit, with the file's name.
+    """
+    spec = site.identity
+    signing_key = _signing_key(env, site, provider)
+    chain = _certificates(env, site, spec.certificate)
+    anchors = _certificates(env, site, spec.ca)
+    recipients = _certificates(env, site, spec.platform_encryption)[:1]
+    receipt = _certificates(env, site, spec.platform_receipt)[:1]
+    if chain:
+        if chain[0].spki != signing_key.public.spki:
+            raise SecurityError(
+                "certificate and key do not belong together", code="HG-6100", file=str(spec.certificate)
+            )
+        if chain[0].subject_cn != site.gateway.id:
+            raise SecurityError(
+                "the certificate names another gateway", code="HG-6101",
+                file=str(spec.certificate), named=str(chain[0].subject_cn), gateway=site.gateway.id,
+            )  # fmt: skip
+    for certificate, usage, role in (
+        *((c, Usage.ENCRYPT, Role.PLATFORM_ENCRYPTION) for c in recipients),
+        *((c, Usage.SIGN, Role.PLATFORM_RECEIPT) for c in receipt),
+    ):
+        _check(certificate, anchors, usage, role, provider)
+    if recipients and receipt and recipients[0].spki == receipt[0].spki:
+        raise SecurityError("one key for two purposes", code="HG-6102")
+    kek = _kek(env, site) if spec.keep_local_wrap else None
+    if kek is None and not (chain and recipients):
+        raise SecurityError("nobody could ever open what would be stored", code="HG-6103")
+    return Identity(
+        gateway=site.gateway.id,
+        signing_key=signing_key,
+        chain=chain,
+        recipients=recipients,
+        receipt_key=provider.sm2_load_public(receipt[0].spki) if receipt else None,
+        kek=kek,
+    )
+
+
+def _check(
+    certificate: Certificate, anchors: Sequence[Certificate], usage: Usage, role: Role, provider: CryptoProvider
+) -> None:
+    if not anchors:
+        raise SecurityError("platform certificates need the root they are checked against", code="HG-6104")
+    try:
+        # Without a trusted clock dates say nothing: the box may have booted in 1970. The platform checks ours.
+        verify_chain(certificate, (), anchors, usage=usage, at=None, provider=provider, role=role)
+    except CertificateRefused as error:
+        raise SecurityError(
+            f"platform certificate refused: {error}", code="HG-6105", role=role.value, reason=str(error)
+        ) from error
+
+
+def _signing_key(env: Env, site: Site, provider: CryptoProvider) -> Sm2PrivateKey:
+    if site.identity.key is not None:
+        pem = resolve_secret(env, site.identity.key, Path(site.base))
+        return provider.sm2_load_private(pem.encode())
+    path = site.state_folder / "identity.key"
+    if env.files.size(path) is None:
+        env.files.make_folder(path.parent)
+        env.files.replace(path, provider.sm2_generate().pem(), mode=0o600)
+    return provider.sm2_load_private(env.files.read(path))
+
+
+def _certificates(env: Env, site: Site, written: str | None) -> tuple[Certificate, ...]:
+    if written is None:
+        return ()
+    path = site.path(written)
+    try:
+        return load_certificates(env.files.read(path))
+    except OSError as error:
+        raise SecurityError(
+            f"{path}: {error.strerror}", code="HG-6106", file=str(path), reason=str(error.strerror)
+        ) from error
+
+
+def _kek(env: Env, site: Site) -> bytes:
+    if site.identity.kek is not None:
+        reference: SecretRef = site.identity.kek
+        try:
+            kek = bytes.fromhex(resolve_secret(env, reference, Path(site.base)).strip())
+        except ValueError:
+            kek = b""
+    else:
+        path = site.state_folder / "kek"
+        if env.files.size(path) is None:
+            env.files.make_folder(path.parent)
+            env.files.replace(path, env.random.token(KEK_SIZE), mode=0o600)
+        kek = env.files.read(path)
+    if len(kek) != KEK_SIZE:
+        raise SecurityError("the local key must be 16 bytes", code="HG-6107")
+    return kek
