@@ -112,7 +112,7 @@ def resolve(
         address=address,
         points=tuple(points),
         table=table,
-        table_hash=sm3(msgspec.msgpack.encode(table)),
+        table_hash=sm3(msgspec.msgpack.encode(table, order="deterministic")),
         name=name,
         vendor=profile.vendor,
         model=profile.model,
@@ -149,7 +149,7 @@ def check_params(profile: Profile, params: Mapping[str, Scalar], where: str) -> 
         if param.required and key not in params:
             fields = {
                 "param": key, "profile": profile.id, "unit": param.unit,
-                "title": param.title or key, "title_zh": param.title_zh or param.title or key,
+                "title": " / ".join(filter(None, (param.title, param.title_zh))) or key,
             }  # fmt: skip
             problems.append(Problem(f"{where}: params", "HG-8030", fields))
     return tuple(problems)

@@ -113,15 +113,15 @@ class _Connection(asyncio.Protocol):
             request = msgspec.json.decode(line, type=dict[str, Any])
             number = request.get("id")
             if request.get("v") != VERSION:
-                raise HeadgateError("another version", code="HG-9011", have=VERSION)
+                raise HeadgateError("another version", code="HG-9111", have=VERSION)
             handler = self._api._handlers.get(str(request.get("do")))
             if handler is None:
-                raise HeadgateError("no such call", code="HG-9012", call=str(request.get("do")))
+                raise HeadgateError("no such call", code="HG-9112", call=str(request.get("do")))
             async for data in handler(request):
                 await self._send({"id": number, "data": data, "more": True})
             await self._send({"id": number, "more": False})
         except msgspec.MsgspecError as error:
-            await self._fail(number, HeadgateError(str(error), code="HG-9013", reason=str(error)))
+            await self._fail(number, HeadgateError(str(error), code="HG-9113", reason=str(error)))
         except HeadgateError as error:
             await self._fail(number, error)
         except asyncio.CancelledError:
@@ -129,7 +129,7 @@ class _Connection(asyncio.Protocol):
         except Exception as error:
             # The caller gets a sentence; the log gets the traceback. The gateway goes on.
             log.exception("local API call failed")
-            await self._fail(number, HeadgateError(repr(error), code="HG-9014", reason=repr(error)))
+            await self._fail(number, HeadgateError(repr(error), code="HG-9114", reason=repr(error)))
 
     async def _fail(self, number: Any, error: HeadgateError) -> None:
         fields = {key: str(value) for key, value in error.fields.items()}
