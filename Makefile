@@ -57,11 +57,13 @@ bench: ## points per second, CPU, delay, memory, outage, on this machine
 	@tools/venv.sh demo
 	@$(BIN)/python -m bench $(ARGS)
 
-wheelhouse: ## wheels of everything, for machines without a network (WHEELHOUSE=dir, default wheelhouse)
+wheelhouse: FOLDER = $(or $(WHEELHOUSE),wheelhouse)
+wheelhouse: ## wheels of everything, for machines without a network (WHEELHOUSE=dir)
 	@WHEELHOUSE= tools/venv.sh test
-	@$(BIN)/python -m pip wheel --disable-pip-version-check -q -w $(or $(WHEELHOUSE),wheelhouse) \
-	    -c requirements/run.txt $(foreach file,build run test check docs,-r requirements/$(file).txt) pip
-	@echo "$(or $(WHEELHOUSE),wheelhouse): $$(ls $(or $(WHEELHOUSE),wheelhouse) | wc -l) wheels; use: make test WHEELHOUSE=$(or $(WHEELHOUSE),wheelhouse)"
+	@$(BIN)/python -m pip wheel --disable-pip-version-check -q -w $(FOLDER) -c requirements/run.txt \
+	    $(foreach file,build run test check docs,-r requirements/$(file).txt) pip \
+	    >.venv/wheelhouse.log 2>&1 || { echo "not all wheels could be had: .venv/wheelhouse.log"; exit 1; }
+	@echo "$(FOLDER): $$(ls $(FOLDER) | wc -l) wheels; use: make test WHEELHOUSE=$(FOLDER)"
 
 clean: ## remove what was made, the virtual environment too
 	rm -rf .venv docs/_build build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

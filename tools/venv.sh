@@ -73,7 +73,7 @@ echo "installing what \`make $purpose\` needs into $venv${WHEELHOUSE:+ from $WHE
 if ! $venv/bin/python -m pip install --disable-pip-version-check --no-input -q \
         "${source[@]}" -e '.[all]' ${wants[@]+"${wants[@]}"} >"$log" 2>&1; then
     # pip's own words help, the address of whatever index this machine uses is nobody's business.
-    grep -E '^(ERROR|error)' "$log" | sed -E 's#[a-z]+://[^ ]+#(index)#g' >&2 || true
+    grep -E '^ *(ERROR|error):' "$log" | sed -E 's#[a-z]+://[^ ]+#(index)#g' >&2 || true
     echo "could not install; the whole story is in $log" >&2
     echo "Without a network: make wheelhouse on a machine that has one, then WHEELHOUSE=dir here." >&2
     exit 1
