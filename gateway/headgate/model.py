@@ -10,7 +10,7 @@ wall time is a label added where a `ClockFix` is known.
 from __future__ import annotations
 
 from enum import Enum, IntEnum
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -161,8 +161,9 @@ class PointTable(msgspec.Struct, frozen=True, array_like=True, tag=2):
         return tuple(runs)
 
 
-#: One column: packed big-endian values, or a list for text and bytes.
-Column = bytes | tuple[str, ...] | tuple[bytes, ...]
+#: One column: packed big-endian values, or a list of all str (text) or all bytes.
+#: Any: msgspec cannot tell str from bytes inside a union; decoders check.
+Column = bytes | tuple[Any, ...]
 
 
 class Origin(msgspec.Struct, frozen=True, array_like=True):
