@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from headgate.model import Block, Item, Lane
-from headgate.spool import SealedRecord
+from headgate.spool import Position, SealedRecord
 
 #: What an item weighs beside its columns, roughly, once encoded.
 ITEM_BYTES = 48
@@ -18,7 +19,7 @@ def weight(item: Item) -> int:
         return ITEM_BYTES * 2
     size = ITEM_BYTES
     for column in item.columns:
-        size += len(column) if type(column) is bytes else sum(len(v) for v in column)
+        size += len(column) if isinstance(column, bytes) else sum(len(v) for v in column)
     return size
 
 
@@ -47,6 +48,13 @@ class Batch:
                 else:
                     waiter.set_exception(error)
         self.waiters.clear()
+
+
+class Committed(NamedTuple):
+    """What one commit made durable, and where it lies, in the same order."""
+
+    records: Sequence[SealedRecord]
+    positions: Sequence[Position]
 
 
 class Queue:

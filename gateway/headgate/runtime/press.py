@@ -16,7 +16,7 @@ from headgate.env import Env
 from headgate.envelope.payload import PayloadBuilder
 from headgate.envelope.record import Sealer
 from headgate.model import Block, EpochLink, Item, Lane, Plan
-from headgate.runtime.batch import Batch
+from headgate.runtime.batch import Batch, Committed
 from headgate.runtime.keyring import Keyring
 from headgate.spool import ClearIndex, Loss, Position, SealedRecord
 
@@ -24,7 +24,7 @@ from headgate.spool import ClearIndex, Loss, Position, SealedRecord
 class Store(Protocol):
     """What the press needs of the spool."""
 
-    def pending(self) -> Sequence[Loss]:
+    def losses(self) -> Sequence[Loss]:
         """Losses that no durable gap names yet."""
         ...
 
@@ -76,9 +76,9 @@ class SealingPress:
         self._again.add(name)
         return True
 
-    def commit(self, batches: Sequence[Batch]) -> Sequence[Item]:
+    def commit(self, batches: Sequence[Batch]) -> Committed:
         """Seal what is not sealed yet, and commit everything in order."""
-        losses = list(self._store.pending())
+        losses = list(self._store.losses())
         for batch in batches:
             if batch.record is None:
                 # Gaps of losses ride with the first record of live data; loss and gap become durable together.
@@ -86,8 +86,8 @@ class SealingPress:
                 batch.record = self._seal(batch, with_losses)
                 if with_losses:
                     losses = []
-        self._store.commit([batch.record for batch in batches if batch.record is not None])
-        return ()
+        records = [batch.record for batch in batches if batch.record is not None]
+        return Committed(records, self._store.commit(records))
 
     def _seal(self, batch: Batch, losses: Sequence[Loss]) -> SealedRecord:
         sealing = self._sealing

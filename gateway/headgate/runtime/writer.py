@@ -17,7 +17,7 @@ import msgspec
 from headgate.env import Env
 from headgate.errors import SpoolError, SpoolFull
 from headgate.model import Alarm, Block, Item, Lane
-from headgate.runtime.batch import Batch, Queue
+from headgate.runtime.batch import Batch, Committed, Queue
 from headgate.sdk import Device
 
 log = logging.getLogger(__name__)
@@ -31,8 +31,8 @@ RETRY_S = (0.25, 5.0)
 class Press(Protocol):
     """Turns batches into committed records. Called in the writer's thread only."""
 
-    def commit(self, batches: Sequence[Batch]) -> Sequence[Item]:
-        """Seal and commit in order; return what must be said in return (gaps of what gave way).
+    def commit(self, batches: Sequence[Batch]) -> Committed:
+        """Seal and commit in order.
 
         Raises:
             SpoolError: nothing of these batches is durable.
@@ -65,7 +65,7 @@ class Writer:
         max_loss_s: float = 1.0,
         record_bytes: int = 64 * 1024,
         limit_bytes: int = 8 * 1024 * 1024,
-        on_commit: Callable[[], None] = lambda: None,
+        on_commit: Callable[[Committed], None] = lambda committed: None,
     ) -> None:
         self._env = env
         self._press = press
@@ -159,7 +159,7 @@ class Writer:
         work = loop.run_in_executor(self._thread, self._press.commit, batches)
         work.add_done_callback(lambda done: self._finish(batches, done))
 
-    def _finish(self, batches: Sequence[Batch], work: asyncio.Future[Sequence[Item]]) -> None:
+    def _finish(self, batches: Sequence[Batch], work: asyncio.Future[Committed]) -> None:
         running, self._running, self._in_flight = self._running, None, ()
         error = work.exception()
         if error is None:
@@ -170,9 +170,7 @@ class Writer:
             self._queue.done(batches)
             for batch in batches:
                 batch.settle(None)
-            for item in work.result():
-                self.put_item(item)
-            self._on_commit()
+            self._on_commit(work.result())
         else:
             self._failed(batches, error)
         if running is not None and not running.done():

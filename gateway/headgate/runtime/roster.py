@@ -1,0 +1,157 @@
+"""From what the site file says to devices that can be polled: driver, profile, number, plan.
+
+Used by `run` and by `check`, so that what passes the check also starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+import msgspec
+
+from headgate.channels import ChannelSettings
+from headgate.config import Site
+from headgate.config.site import Channel as ChannelEntry
+from headgate.config.site import Device as DeviceEntry
+from headgate.errors import ConfigError, HeadgateError, Problem
+from headgate.profiles import Library, resolve
+from headgate.runtime.plugins import Registry
+from headgate.sdk import Device, Driver, PollingDriver
+
+#: Gives a device its number in this gateway: the same one for ever.
+Number = Callable[[str], int]
+
+
+class Posting(msgspec.Struct, frozen=True):
+    """One device with everything needed to poll it."""
+
+    device: Device
+    driver: Driver
+    plan: Any
+
+
+class Roster(msgspec.Struct, frozen=True):
+    """All postings of a site by channel, and the settings of those channels.
+
+    `problems` are devices and channels that cannot be used; the rest can.
+    """
+
+    channels: dict[str, ChannelSettings]
+    postings: dict[str, list[Posting]]
+    problems: tuple[Problem, ...]
+
+    def devices(self) -> dict[str, Posting]:
+        """Postings by device id."""
+        return {p.device.id: p for postings in self.postings.values() for p in postings}
+
+
+class Drivers:
+    """One instance of each driver, made when first needed."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._made: dict[str, Driver] = {}
+
+    def named(self, name: str) -> Driver:
+        """The driver of this name. Raises KeyError."""
+        if name not in self._made:
+            self._made[name] = self._registry.drivers[name]()
+        return self._made[name]
+
+    def of_scheme(self, scheme: str) -> str | None:
+        """The name of the driver that speaks over channels of this scheme."""
+        driver = self._registry.driver_for(scheme)
+        return driver.name if driver else None
+
+    def schemes(self) -> Sequence[str]:
+        """Every scheme that some driver speaks."""
+        return sorted({s for d in self._registry.drivers.values() for s in d.schemes})
+
+
+def call_up(
+    site: Site, library: Library, drivers: Drivers, number: Number, sm3: Callable[[bytes], bytes]
+) -> Roster:
+    """Every enabled device of the site, resolved. Never raises for one device's fault."""
+    problems: list[Problem] = []
+    channels: dict[str, ChannelSettings] = {}
+    speakers: dict[str, str] = {}
+    for entry in site.channel:
+        if not entry.enabled:
+            continue
+        driver = drivers.of_scheme(entry.url.scheme)
+        if driver is None:
+            fields = {"scheme": entry.url.scheme, "channel": entry.id, "known": ", ".join(drivers.schemes())}
+            problems.append(Problem(f"channel {entry.id}", "HG-9121", {k: str(v) for k, v in fields.items()}))
+            continue
+        speakers[entry.id] = driver
+        channels[entry.id] = settings_of(entry)
+    postings: dict[str, list[Posting]] = {channel: [] for channel in channels}
+    for unit in site.device:
+        if not unit.enabled or unit.channel not in channels:
+            continue
+        try:
+            postings[unit.channel].append(
+                _posting(site, unit, library, drivers, speakers[unit.channel], number, sm3)
+            )
+        except ConfigError as error:
+            problems.extend(error.problems)
+        except HeadgateError as error:
+            fields = {key: str(value) for key, value in error.fields.items()}
+            problems.append(Problem(f"device {unit.id}", error.code, dict(fields)))
+    return Roster(channels, postings, tuple(problems))
+
+
+def _posting(
+    site: Site,
+    entry: DeviceEntry,
+    library: Library,
+    drivers: Drivers,
+    speaker: str,
+    number: Number,
+    sm3: Callable[[bytes], bytes],
+) -> Posting:
+    profile = library.find(entry.profile, f"device {entry.id}")
+    if profile.driver != speaker:
+        fields: dict[str, str | int | float] = {
+            "device": entry.id, "wanted": profile.driver, "channel": entry.channel, "driver": speaker,
+        }  # fmt: skip
+        raise ConfigError([Problem(f"device {entry.id}", "HG-9122", fields)])
+    device = resolve(
+        profile,
+        device_id=entry.id,
+        number=number(entry.id),
+        channel=entry.channel,
+        address=entry.address,
+        sm3=sm3,
+        name=entry.name,
+        labels=entry.labels,
+        firmware=entry.firmware,
+        params=entry.params,
+        interval_us=entry.interval.us,
+        timeout_s=site.timeout(entry).s,
+        retries=site.retries(entry),
+    )
+    driver = drivers.named(speaker)
+    plan = driver.plan(device) if isinstance(driver, PollingDriver) else None
+    return Posting(device, driver, plan)
+
+
+def settings_of(entry: ChannelEntry) -> ChannelSettings:
+    """A channel entry as the channels room takes it."""
+    return ChannelSettings(
+        id=entry.id,
+        url=str(entry.url),
+        depth=entry.depth,
+        timeout_s=entry.timeout.s,
+        connect_timeout_s=entry.connect_timeout.s,
+        retry_first_s=entry.reconnect_min.s,
+        retry_cap_s=entry.reconnect_max.s,
+    )
+
+
+def nearest(name: str, known: Mapping[str, object] | Sequence[str]) -> str:
+    """The known name that looks most like this one, for a message."""
+    close = get_close_matches(name, list(known), 1, 0.4)
+    return close[0] if close else "-"
