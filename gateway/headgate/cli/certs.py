@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from headgate.crypto.provider import CryptoProvider, default_provider
+from headgate.crypto.provider import LIBCRYPTO_VARIABLE, CryptoProvider, default_provider
 from headgate.env import Env, system_env
 from headgate.errors import SecurityError
 from headgate.messages import Language, language, say
@@ -60,7 +60,7 @@ def dev(
     now = datetime.fromtimestamp(env.clock.wall_us() // 1_000_000, UTC)
     try:
         made = write_development_pki(
-            folder, gateway or [], now=now, provider=default_provider(), files=env.files
+            folder, gateway or [], now=now, provider=_provider(env), files=env.files
         )
     except OSError as error:
         raise _unusable(folder, error) from None
@@ -76,7 +76,7 @@ def show(
 ) -> None:
     """查看证书内容。 Say what a certificate, request or key file is; keys are never shown."""
     env = system_env()
-    for line in describe(_read(env, file), default_provider(), language(env.variable)):
+    for line in describe(_read(env, file), _provider(env), language(env.variable)):
         typer.echo(line)
 
 
@@ -118,6 +118,10 @@ def _certificate(certificate: Certificate, lang: Language) -> str:
         serial=f"{certificate.serial:x}",
         fingerprint=certificate.fingerprint.hex(),
     )
+
+
+def _provider(env: Env) -> CryptoProvider:
+    return default_provider(env.variable(LIBCRYPTO_VARIABLE))
 
 
 def _read(env: Env, path: Path) -> bytes:

@@ -32,7 +32,8 @@ LEAF_LIFE: Final = timedelta(days=731)
 # A box whose clock is a little behind accepts what was made a minute ago.
 _BACKDATED: Final = timedelta(days=1)
 _ORGANIZATION: Final = "Development only"
-_GATEWAY_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+# A topic level and a file name (docs/reference/uplink.md, section 1).
+_GATEWAY_ID: Final = re.compile(r"[a-z0-9-]{1,64}")
 
 _USAGE: Final = {
     Role.CA: CA_USAGE,
@@ -113,7 +114,7 @@ def make_development_pki(
     for gateway in gateways:
         if not _GATEWAY_ID.fullmatch(gateway):
             raise SecurityError(
-                f"gateway id {gateway!r}: 1 to 64 letters, digits, '.', '_', '-'; no '.' first",
+                f"gateway id {gateway!r}: 1 to 64 characters of a-z, 0-9 and '-'",
                 code="HG-6012",
                 gateway=gateway,
             )

@@ -18,6 +18,9 @@ import msgspec
 #: What one SM2 encryption may carry. Headgate wraps 32-byte secrets; the limit stops misuse.
 MAX_SM2_PLAINTEXT = 64 * 1024
 
+#: Names a library file for SM2; programs pass its value to `default_provider`.
+LIBCRYPTO_VARIABLE = "HEADGATE_LIBCRYPTO"
+
 TAG_SIZE = 16
 NONCE_SIZE = 12
 SM4_KEY_SIZE = 16
@@ -122,8 +125,8 @@ def default_provider(libcrypto: str | None = None) -> CryptoProvider:
     """The software provider, self-tested once per process.
 
     Args:
-        libcrypto: a library file to use for SM2, from the configuration. When it is given, no
-            other is tried: a person who names a library means that one.
+        libcrypto: a library file to use for SM2, named by a person. When it is given, no other
+            is tried: that one was meant.
 
     Raises:
         CryptoUnavailable: no library on this machine passes; every one tried is named, and why.

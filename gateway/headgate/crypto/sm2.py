@@ -97,6 +97,10 @@ class PublicKey:
     def __repr__(self) -> str:
         return f"<SM2 public key {self._spki[-64:-60].hex()}...>"
 
+    def __reduce__(self) -> NoReturn:
+        # A copy would share the library's pointer and outlive it.
+        raise TypeError("a public key is not pickled or copied; use spki")
+
     def verify(self, signature_der: bytes, message: bytes) -> bool:
         """Whether the key's owner signed `message` with ID 1234567812345678."""
         signature, message = bytes(signature_der), bytes(message)

@@ -7,7 +7,7 @@ from cryptography.hazmat.backends.openssl.backend import backend
 
 from headgate.crypto import symmetric
 from headgate.crypto.libcrypto import Libcrypto, candidates
-from headgate.crypto.provider import CryptoProvider, ProviderInfo
+from headgate.crypto.provider import LIBCRYPTO_VARIABLE, CryptoProvider, ProviderInfo
 from headgate.crypto.selftest import self_test
 from headgate.crypto.sm2 import PrivateKey, PublicKey, Sm2
 from headgate.errors import CryptoUnavailable, SecurityError
@@ -45,7 +45,7 @@ class SoftwareProvider:
         listing = "; ".join(tried)
         raise CryptoUnavailable(
             "SM2 is not available on this machine. Install OpenSSL 3.0 or newer built with SM2, "
-            f"or name its library file in the configuration (crypto.libcrypto). Tried: {listing}",
+            f"or name such a library file in {LIBCRYPTO_VARIABLE}. Tried: {listing}",
             tried=listing,
         )
 

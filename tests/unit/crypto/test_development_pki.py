@@ -14,7 +14,7 @@ from headgate.crypto.provider import CryptoProvider
 from headgate.crypto.verify import Usage, verify_chain
 from headgate.crypto.x509 import Certificate, Role
 from headgate.env import system_env
-from headgate.errors import SecurityError
+from headgate.errors import CryptoUnavailable, SecurityError
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
@@ -113,7 +113,9 @@ def test_a_strangers_root_key_is_noticed(tmp_path: Path, provider: CryptoProvide
     assert caught.value.code == "HG-6013"
 
 
-@pytest.mark.parametrize("name", ["", "../ca", "a/b", ".hidden", "x" * 65, "a b", "井1", "gw\n"])
+@pytest.mark.parametrize(
+    "name", ["", "../ca", "a/b", ".hidden", "x" * 65, "a b", "GW-1", "井1", "gw\n"]
+)
 def test_a_gateway_id_cannot_leave_its_folder(
     tmp_path: Path, provider: CryptoProvider, name: str
 ) -> None:
@@ -149,6 +151,15 @@ def test_show_says_what_a_file_is_and_never_shows_a_key(
     request = tmp_path / "gw.csr"
     request.write_bytes(make_request(subject_name("gw-7", Role.GATEWAY), key).pem())
     assert "gw-7" in run("show", request)[1]
+
+
+def test_the_library_named_in_the_environment_is_the_one_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADGATE_LIBCRYPTO", "/no/such/libcrypto.so")
+    with pytest.raises(CryptoUnavailable, match="/no/such/libcrypto"):
+        run("dev", tmp_path / "pki")
+    assert not list(tmp_path.iterdir())
 
 
 def test_show_refuses_what_is_not_there_or_not_a_certificate(tmp_path: Path) -> None:

@@ -161,6 +161,8 @@ def test_a_private_key_does_not_show_itself_or_get_copied() -> None:
     for copier in (copy.copy, copy.deepcopy, pickle.dumps):
         with pytest.raises(TypeError):
             copier(KEY)
+        with pytest.raises(TypeError):
+            copier(KEY.public)
 
 
 def test_a_private_key_with_a_strangers_public_half_is_refused() -> None:
