@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -25,12 +25,13 @@ class Known(msgspec.Struct, frozen=True):
     """What is installed, by name. None: not known here, so not checked.
 
     `uplinks` and `stages` give each type's option keys; None there: the type checks them itself.
+    `device` says what is wrong between one device and its profile; it is given where the device stands.
     """
 
     schemes: Collection[str] | None = None
-    profiles: Collection[str] | None = None
     uplinks: Mapping[str, Collection[str] | None] | None = None
     stages: Mapping[str, Collection[str] | None] | None = None
+    device: Callable[[Device, str], Sequence[Problem]] | None = None
 
 
 def check(site: Site, places: Places, known: Known, complete: bool) -> Sequence[Problem]:
@@ -175,7 +176,7 @@ class _Check:
         channel = self.site.channels.get(device.channel)
         if channel is None:
             if self.complete:
-                allowed = _listed(self.site.channels) or "-"
+                allowed = _listed(self.site.channels)
                 yield self.problem(
                     "device",
                     index,
@@ -200,18 +201,8 @@ class _Check:
                     "timeout": str(timeout),
                 }
                 yield self.problem("device", index, ("interval",), "HG-1203", tries=tries, **fields)
-        profiles = self.known.profiles
-        if profiles is not None and device.profile not in profiles:
-            near = nearest(device.profile, profiles) or "-"
-            yield self.problem(
-                "device",
-                index,
-                ("profile",),
-                "HG-1207",
-                device=device.id,
-                profile=device.profile,
-                nearest=near,
-            )
+        if self.known.device is not None:
+            yield from self.known.device(device, self.where("device", index))
 
     def addresses(self) -> Iterator[Problem]:
         first: dict[tuple[str, str], Device] = {}
@@ -298,5 +289,7 @@ class _Check:
 
 
 def _listed(names: Collection[str]) -> str:
+    if not names:
+        return "-"
     shown = sorted(names)[:_LISTED]
     return ", ".join(shown) + (" …" if len(names) > _LISTED else "")

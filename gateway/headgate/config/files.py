@@ -54,7 +54,8 @@ def spell(at: Key) -> str:
         if isinstance(part, int):
             text += f"[{part + 1}]"
         else:
-            text += f"{'.' if text else ''}{part if re.fullmatch(r'[A-Za-z0-9_-]{1,64}', part) else repr(part[:64])}"
+            plain = re.fullmatch(r"[A-Za-z0-9_-]{1,64}", part)
+            text += ("." if text else "") + (part if plain else repr(part[:64]))
     return text
 
 

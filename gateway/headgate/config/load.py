@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +44,11 @@ class Loaded(msgspec.Struct, frozen=True):
         return tuple(p for p in self.problems if severity(p.code) != "error")
 
 
-def load(env: Env, path: Path, known: Known | None = None) -> Site:
+def load(env: Env, path: Path, known: Known | Callable[[Site], Known] | None = None) -> Site:
     """The site in a folder or file.
 
     `path` is a folder with `site.toml`, or a `.toml` file. `known` is what is installed; what it does
-    not name is not checked.
+    not name is not checked. A function is given the site, whose [plugins] table says what may be used.
 
     Raises:
         ConfigError: with every mistake found, in the order of the files.
@@ -58,7 +59,7 @@ def load(env: Env, path: Path, known: Known | None = None) -> Site:
     return loaded.site
 
 
-def examine(env: Env, path: Path, known: Known | None = None) -> Loaded:
+def examine(env: Env, path: Path, known: Known | Callable[[Site], Known] | None = None) -> Loaded:
     """As `load`, but gives the warnings too and does not raise."""
     main = main_file(path)
     documents, problems = read_documents(env, main)
@@ -73,8 +74,9 @@ def examine(env: Env, path: Path, known: Known | None = None) -> Loaded:
     if merge.gateway is not None:
         lists = {name: tuple(parts) for name, parts in merge.lists.items()}
         site = Site(**{**merge.tables, **lists, "base": str(main.parent)})
+        installed = known(site) if callable(known) else known or Known()
         # What refers to something in a part that is wrong would be reported twice.
-        problems.extend(check(site, merge.places, known or Known(), complete and merge.whole))
+        problems.extend(check(site, merge.places, installed, complete and merge.whole))
     usable = (
         site is not None and merge.whole and not any(severity(p.code) == "error" for p in problems)
     )

@@ -1,0 +1,104 @@
+"""`headgate check`: everything wrong with a site at once, and what it amounts to when nothing is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from headgate.cli.terminal import FAILED, both, reader, site_path, tell
+from headgate.config import Known, Loaded, Site, examine
+from headgate.env import system_env
+from headgate.errors import Problem
+from headgate.messages import fix, render_problem, say, severity
+from headgate.runtime.installed import Installed, look
+
+app = typer.Typer()
+
+
+@app.command()
+def command(
+    path: Annotated[
+        Path | None,
+        typer.Argument(help=both("Folder or file.", "站点目录或文件。"), show_default=False),
+    ] = None,
+    profiles: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help=both("Further folder of profiles.", "其他 profile 目录。"), metavar="DIR"
+        ),
+    ] = None,
+    format: Annotated[  # noqa: A002 - the option's name
+        Literal["text", "json"], typer.Option(help=both("How to say it.", "输出格式。"))
+    ] = "text",
+) -> None:
+    """检查站点文件，一次列出全部错误。 Find every mistake in a site file."""
+    env = system_env()
+    place = site_path(path)
+    load = look(env, profiles or ())
+    seen: list[Installed] = []
+
+    def known(site: Site) -> Known:
+        seen.append(load(site.plugins))
+        return seen[-1].known()
+
+    loaded = examine(env, place, known)
+    found = list(loaded.problems)
+    requests: dict[str, int] = {}
+    if loaded.site is not None:
+        counted, refused = seen[-1].plan(loaded.site)
+        requests.update(counted)
+        found += refused
+    if format == "json":
+        typer.echo(json.dumps(_as_json(loaded, found), ensure_ascii=False, indent=2))
+    else:
+        _say(place, loaded, found, seen, requests)
+    if loaded.site is None or any(severity(p.code) == "error" for p in found):
+        raise typer.Exit(FAILED)
+
+
+def _say(
+    place: Path,
+    loaded: Loaded,
+    found: list[Problem],
+    seen: list[Installed],
+    requests: dict[str, int],
+) -> None:
+    for problem in found:
+        typer.echo(render_problem(problem, reader()))
+    errors = sum(severity(p.code) == "error" for p in found)
+    if errors or loaded.site is None:
+        tell("HG-9052", path=place, errors=errors, warnings=len(found) - errors)
+        return
+    site = loaded.site
+    tell(
+        "HG-9051",
+        path=place,
+        channels=len(site.channel),
+        devices=len(site.device),
+        stages=len(site.stage),
+        uplinks=len(site.uplink),
+    )
+    points = sum(len(device.points) for device in seen[-1].resolved.values())
+    rate = sum(count / site.devices[name].interval.s for name, count in requests.items())
+    tell("HG-9053", points=points, requests=f"{rate:.3g}")
+
+
+def _as_json(loaded: Loaded, found: list[Problem]) -> dict[str, Any]:
+    lang = reader()
+    return {
+        "ok": loaded.site is not None and not any(severity(p.code) == "error" for p in found),
+        "problems": [
+            {
+                "where": p.where,
+                "code": p.code,
+                "severity": severity(p.code),
+                "fields": p.fields,
+                "text": say(p.code, lang, **p.fields),
+                "fix": fix(p.code, lang, **p.fields),
+            }
+            for p in found
+        ],
+    }

@@ -1,0 +1,72 @@
+"""The commands as data: a command's module is imported only when it is used."""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import EntryPoint, distribution
+from typing import Any, NamedTuple
+
+from headgate.errors import HeadgateError
+
+
+class Command(NamedTuple):
+    """Where a command lives, and one line about it.
+
+    `target` is `module:attribute` of a typer app; empty when it comes by entry point. `extra` is the
+    part of the distribution that brings what it needs.
+    """
+
+    target: str
+    en: str
+    zh: str
+    extra: str = "all"
+
+
+COMMANDS: dict[str, Command] = {
+    "init": Command("headgate.cli.init:app", "write a site file to start from", "生成站点文件"),
+    "check": Command("headgate.cli.check:app", "find every mistake in a site file", "检查站点文件"),
+    "run": Command("headgate.cli.run:app", "run the gateway", "运行网关"),
+    "status": Command("headgate.cli.status:app", "how the running gateway is", "查看运行状态"),
+    "read": Command("headgate.cli.read:app", "read one device now", "立即读取一台设备"),
+    "uplink": Command("headgate.cli.uplink:app", "test the way to a platform", "测试上行链路"),
+    "plugins": Command("headgate.cli.plugins:app", "what is installed", "列出插件"),
+    "profiles": Command("headgate.cli.profiles:app", "device profiles", "设备 profile"),
+    "certs": Command("headgate.cli.certs:app", "keys and certificates", "密钥与证书"),
+    "spool": Command("headgate.cli.spool:app", "what waits on disk", "查看本地缓存"),
+    "schema": Command("headgate.cli.schema:app", "JSON Schema of our files", "输出 JSON Schema"),
+    "explain": Command("headgate.cli.explain:app", "what a message means", "解释消息编号"),
+    "demo": Command(
+        "headgate.cli.demo:app", "the whole road on this machine", "本机完整演示", "sim"
+    ),
+    "receive": Command("", "receive and store, as a platform", "作为平台接收并入库"),
+    "verify": Command("", "compare what was stored with the truth", "核对入库数据与真值"),
+    "sim": Command("", "simulated hardware", "模拟设备", "sim"),
+}
+GROUP = "headgate.cli"
+
+
+def load(name: str) -> Any:
+    """The typer app of a command.
+
+    Raises:
+        HeadgateError: this build has no such command, or a library it needs is not installed.
+    """
+    command = COMMANDS[name]
+    entry = EntryPoint(name, command.target, GROUP) if command.target else _ours(name)
+    if entry is None:
+        raise HeadgateError(f"no command {name}", code="HG-9002", command=name)
+    try:
+        module = importlib.import_module(entry.module)
+    except ModuleNotFoundError as error:
+        missing = error.name or ""
+        if entry.module == missing or entry.module.startswith(f"{missing}."):
+            raise HeadgateError(f"no command {name}", code="HG-9002", command=name) from None
+        fields = {"command": name, "module": missing, "extra": command.extra}
+        raise HeadgateError(f"{name} needs {missing}", code="HG-9001", **fields) from error
+    return getattr(module, entry.attr)
+
+
+def _ours(name: str) -> EntryPoint | None:
+    # Only what our own distribution brings: code of others is not imported into this process.
+    entries = distribution("headgate").entry_points.select(group=GROUP, name=name)
+    return next(iter(entries), None)

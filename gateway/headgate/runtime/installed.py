@@ -1,0 +1,111 @@
+"""What this box can do: its plugins and profiles, as a site file is checked against them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from headgate import config, profiles
+from headgate.config import Known, Plugins, Site
+from headgate.env import Env
+from headgate.errors import Problem, ProfileError
+from headgate.runtime import plugins
+from headgate.runtime.plugins import Registry
+from headgate.sdk import Device, PollingDriver
+
+#: A device's table is named by a digest that no check looks at.
+_NO_DIGEST = bytes(32)
+
+
+class Installed:
+    """Plugins and profiles, loaded once. `resolved` has each device that the check could work out."""
+
+    def __init__(self, registry: Registry, library: profiles.Library) -> None:
+        self.registry = registry
+        self.library = library
+        self.resolved: dict[str, Device] = {}
+
+    def known(self) -> Known:
+        """For `headgate.config.load`: what the site file may name."""
+        return Known(
+            schemes=frozenset(
+                s for driver in self.registry.drivers.values() for s in driver.schemes
+            ),
+            uplinks=_options(self.registry.uplinks),
+            stages=_options(self.registry.stages),
+            device=self.examine,
+        )
+
+    def examine(self, device: config.Device, where: str) -> Sequence[Problem]:
+        """What is wrong between a device and its profile: unknown, parameters, firmware, its points."""
+        try:
+            profile = self.library.find(device.profile, f"{where}.profile")
+        except ProfileError as error:
+            return error.problems
+        notice = profiles.match(profile, device.firmware, where).notice
+        notices = [] if notice is None else [notice]
+        problems = profiles.check_params(profile, device.params, where)
+        if problems:
+            return (*problems, *notices)
+        try:
+            self.resolved[device.id] = profiles.resolve(
+                profile,
+                device_id=device.id,
+                number=1,
+                channel=device.channel,
+                address=device.address,
+                sm3=lambda _: _NO_DIGEST,
+                labels=device.labels,
+                firmware=device.firmware,
+                params=device.params,
+                interval_us=device.interval.us,
+            )
+        except ProfileError as error:
+            return [msgspec.structs.replace(p, where=where) for p in error.problems]
+        return notices
+
+    def plan(self, site: Site) -> tuple[Mapping[str, int], Sequence[Problem]]:
+        """Requests of one look at each enabled device, where its driver counts them; and what it refuses."""
+        requests: dict[str, int] = {}
+        problems: list[Problem] = []
+        for device in site.device:
+            resolved = self.resolved.get(device.id)
+            driver = self.registry.driver_for(site.channels[device.channel].url.scheme)
+            if resolved is None or driver is None or not device.enabled:
+                continue
+            if not issubclass(driver, PollingDriver):
+                continue
+            try:
+                plan: Any = driver().plan(resolved)
+            except ProfileError as error:
+                problems += error.problems
+                continue
+            layout = getattr(plan, "layout", plan)
+            requests[device.id] = len(getattr(layout, "requests", ()))
+        return requests, problems
+
+
+def look(env: Env, folders: Sequence[Path] = ()) -> Callable[[Plugins], Installed]:
+    """A way to load what is installed, once it is known which plugins the site allows.
+
+    `folders` hold further profiles (`--profiles DIR`).
+    """
+
+    def load(allowed: Plugins) -> Installed:
+        registry = plugins.load(development=allowed.development, blocked=allowed.blocked)
+        path = profiles.search_path(folders, registry.profile_folders)
+        keys = {name: driver.point_keys for name, driver in registry.drivers.items()}
+        return Installed(registry, profiles.load(env.files, path, keys))
+
+    return load
+
+
+def _options(types: Mapping[str, type]) -> dict[str, tuple[str, ...] | None]:
+    # A class that names its option keys has misspelt ones found before it is built.
+    return {
+        name: tuple(keys) if (keys := getattr(one, "option_keys", None)) is not None else None
+        for name, one in types.items()
+    }
