@@ -1,0 +1,110 @@
+"""What is handed to the spool and what comes back: sealed records, their clear index, positions, losses.
+
+The sealed bytes are opaque here. The clear index beside them is what lets the spool say exactly what was
+lost without being able to read a single value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from headgate.model import Gap, GapReason, Lane
+
+
+class Account(msgspec.Struct, frozen=True, array_like=True):
+    """The serials of a log that a gap in this record accounts for: [first, end), and the running totals around them.
+
+    Loss and gap meet in one record, so a power cut leaves either both or neither.
+    """
+
+    log: str
+    first: int
+    end: int
+    before: tuple[int, ...] = ()
+    after: tuple[int, ...] = ()
+
+
+class ClearIndex(msgspec.Struct, frozen=True, array_like=True):
+    """What may be known of a record without opening it. Stored beside it, never sent.
+
+    `devices` is (device number, readings) of every device with readings inside. Times are boottime in
+    microseconds of `boot`. `origins` are digests of the deliveries inside. `accounts` names the losses that
+    gaps in this record report. `totals` is filled in by the spool: running (records, readings) of each lane
+    since the log was created, this record included.
+    """
+
+    readings: int
+    first_us: int
+    last_us: int
+    boot: bytes
+    devices: tuple[tuple[int, int], ...] = ()
+    origins: tuple[bytes, ...] = ()
+    accounts: tuple[Account, ...] = ()
+    totals: tuple[int, ...] = ()
+
+
+class SealedRecord(msgspec.Struct, frozen=True):
+    """A record as it goes up and lies on disk: `data` is never changed again."""
+
+    epoch: bytes
+    n: int
+    key_id: bytes
+    lane: Lane
+    data: bytes
+    index: ClearIndex
+
+
+class Position(msgspec.Struct, frozen=True, gc=False):
+    """Where a record lies: log (`data` or `alarms`), segment number, row within the segment."""
+
+    log: str
+    segment: int
+    row: int
+
+
+class Totals(msgspec.Struct, frozen=True):
+    """How far a log had come: the serial that the next record gets, and running totals before it.
+
+    `spool` is the 8 random bytes that name the log since its creation.
+    """
+
+    spool: bytes
+    serial: int
+    totals: tuple[int, ...]
+
+
+class Loss(msgspec.Struct, frozen=True):
+    """Records that are gone without every platform having them. Becomes gaps, and is then accounted for.
+
+    `readings` is exact, or None where only the number of records is known. `devices` gives the part of it
+    that is known by device; the rest belongs to the gateway as a whole. Times are None when unknown.
+    """
+
+    reason: GapReason
+    account: Account
+    records: int
+    readings: int | None
+    devices: tuple[tuple[int, int], ...] = ()
+    first_us: int | None = None
+    last_us: int | None = None
+    boot: bytes | None = None
+    text: str = ""
+
+    def gaps(self, now_us: int, boot: bytes) -> Sequence[Gap]:
+        """The gaps that say this, for the record being built now in `boot`.
+
+        The record carrying them must name `account` in its clear index.
+        """
+        first = now_us if self.first_us is None else self.first_us
+        last = first if self.last_us is None else self.last_us
+        of = None if self.boot is None or self.boot == boot else self.boot
+        said = [
+            Gap(device, self.reason, first, last, None, readings, boot=of, text=self.text)
+            for device, readings in self.devices
+        ]
+        rest = None if self.readings is None else self.readings - sum(r for _, r in self.devices)
+        if rest is None or rest > 0 or not said:
+            said.append(Gap(0, self.reason, first, last, None, rest, boot=of, text=self.text))
+        return said

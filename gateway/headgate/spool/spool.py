@@ -1,0 +1,317 @@
+"""The durable store-and-forward queue: two logs in one folder, a quota, a ballast, a lock.
+
+Alarms have a log of their own, so that room can be made by giving up history without giving up an alarm.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from headgate.env import Env
+from headgate.errors import SpoolError, SpoolLocked
+from headgate.model import GapReason, Lane
+from headgate.spool.log import Log
+from headgate.spool.records import Loss, Position, SealedRecord, Totals
+from headgate.spool.rows import Names, Rows
+
+log = logging.getLogger(__name__)
+
+DATA, ALARMS = "data", "alarms"
+MIB = 1 << 20
+
+
+class Recovered(msgspec.Struct, frozen=True):
+    """What a start found: the records that are there, the newest epoch with its last n, losses to be said."""
+
+    records: int
+    size: int
+    epoch: bytes | None
+    last_n: int | None
+    losses: tuple[Loss, ...]
+
+
+class SpoolStatus(msgspec.Struct, frozen=True):
+    """Size and wear. `written` is bytes written since the start, `payload` the sealed bytes among them."""
+
+    segments: int
+    bytes: int
+    quota: int
+    alarm_bytes: int
+    alarm_quota: int
+    free: int
+    written: int
+    payload: int
+    ballast: bool
+
+
+class Spool:
+    """Keeps sealed records until they are let go. One writer thread; `read` from any thread.
+
+    Args:
+        folder: the spool's own folder; it and its parent must be on one file system.
+        segment_bytes: when a segment is full; eviction frees this much at once.
+        quota_bytes: for live and history together.
+        alarm_bytes: reserved for alarms, beside the quota.
+        ballast_bytes: given back to the file system when it is full, so that we can still write what we lost.
+    """
+
+    def __init__(
+        self, env: Env, folder: Path, *, segment_bytes: int = 32 * MIB, quota_bytes: int = 1024 * MIB,
+        alarm_bytes: int = 32 * MIB, ballast_bytes: int = 8 * MIB, most_segments: int = 512,
+    ) -> None:  # fmt: skip
+        self._env = env
+        self._folder = folder
+        self._quota = quota_bytes
+        self._alarm_quota = alarm_bytes
+        self._ballast_bytes = ballast_bytes
+        self._most_segments = most_segments
+        self._names = Names()
+        small = min(segment_bytes, max(quota_bytes // 8, 4096))
+        self._logs = {
+            DATA: Log(env, folder / DATA, DATA, self._names, small),
+            ALARMS: Log(
+                env, folder / ALARMS, ALARMS, self._names, min(MIB, max(alarm_bytes // 8, 4096))
+            ),
+        }
+        self._lock: int | None = None
+        self._ballast = False
+        self._payload = 0
+        self._settled: set[tuple[str, int]] = set()
+        #: Whether any uplink still needs a row; eviction without loss asks this. Set by the delivery.
+        self.needed: Callable[[Rows, int], bool] = lambda rows, row: True
+
+    # ------------------------------------------------------------ start and stop
+
+    def open(self, noted: Sequence[Totals] = ()) -> Recovered:
+        """Lock the folder and find what earlier runs left.
+
+        Args:
+            noted: totals kept elsewhere (`state.db`): they tell a lost tail from none.
+
+        Raises:
+            SpoolLocked: another process is in the folder, or a newer format is.
+            SpoolError: the folder cannot be used.
+        """
+        files = self._env.files
+        try:
+            files.make_folder(self._folder, 0o750)
+            self._lock = files.lock(self._folder / "lock")
+        except OSError as error:
+            raise SpoolError(
+                f"cannot use {self._folder}: {error}",
+                code="HG-4005",
+                folder=str(self._folder),
+                cause=str(error),
+            ) from error
+        if self._lock is None:
+            raise SpoolLocked(f"another process uses {self._folder}", folder=str(self._folder))
+        try:
+            by_log = {totals.spool: totals for totals in noted}
+            accounts = [a for one in self._logs.values() for a in one.load(tuple(by_log.values()))]
+            for one in self._logs.values():
+                one.judge(accounts)
+            files.sync_folder(self._folder)
+        except BaseException as error:
+            self.close()
+            if isinstance(error, OSError):
+                # A read-only file system still has our backlog: go on and let commits fail.
+                raise SpoolError(
+                    f"cannot use {self._folder}: {error}",
+                    code="HG-4005",
+                    folder=str(self._folder),
+                    cause=str(error),
+                ) from error
+            raise
+        self._make_ballast()
+        epoch, last_n = self._newest()
+        segments = self.segments()
+        return Recovered(
+            sum(len(rows) - len(rows.dead) for rows in segments),
+            sum(rows.file_size for rows in segments),
+            epoch, last_n, self.losses(),
+        )  # fmt: skip
+
+    def close(self) -> None:
+        """Note how far we came and let go of the lock."""
+        if self._lock is None:
+            return
+        for one in self._logs.values():
+            one.close()
+        self._env.files.unlock(self._lock)
+        self._lock = None
+
+    def _newest(self) -> tuple[bytes | None, int | None]:
+        """The epoch that committed last, and its highest n, over both logs."""
+        newest: tuple[int, bytes] | None = None
+        last: dict[bytes, int] = {}
+        for rows in self.segments():
+            for row in rows.alive():
+                epoch = rows.epoch(row)
+                last[epoch] = max(last.get(epoch, 0), rows.ns[row])
+        for rows in self._logs[DATA].segments.values():
+            if len(rows) and (newest is None or rows.number > newest[0]):
+                newest = rows.number, rows.epoch(len(rows) - 1)
+        if newest is None:
+            for rows in self._logs[ALARMS].segments.values():
+                if len(rows) and (newest is None or rows.number > newest[0]):
+                    newest = rows.number, rows.epoch(len(rows) - 1)
+        return (newest[1], last.get(newest[1])) if newest else (None, None)
+
+    # ------------------------------------------------------------ commit
+
+    def commit(self, records: Sequence[SealedRecord]) -> list[Position]:
+        """Make records durable, all or none, and say where they lie, in the same order.
+
+        Appends, syncs, and after an I/O error does it once more in a fresh segment, with room made when
+        the disk was full. Losses that this caused are in `losses()`.
+
+        Raises:
+            SpoolError: nothing of this is known to be durable (it may still turn up after a restart);
+                `n` of these records is spent. Try again later with what you sealed anew.
+        """
+        positions: dict[int, Position] = {}
+        for name, one in self._logs.items():
+            mine = [
+                i
+                for i, record in enumerate(records)
+                if (record.lane is Lane.ALARM) is (name == ALARMS)
+            ]
+            if mine:
+                self._make_room(one, sum(len(records[i].data) for i in mine))
+                placed = self._commit(one, [records[i] for i in mine])
+                positions.update(zip(mine, placed, strict=True))
+        for record in records:
+            self._payload += len(record.data)
+            for account in record.index.accounts:
+                if account.log in self._logs:
+                    self._logs[account.log].account(account)
+        return [positions[i] for i in range(len(records))]
+
+    def _commit(self, one: Log, records: Sequence[SealedRecord]) -> list[Position]:
+        try:
+            return one.commit(records)
+        except OSError as error:
+            log.error(
+                "write failed, segment abandoned", extra={"log": one.name, "error": str(error)}
+            )
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                self._drop_ballast()
+                self._free_one(one)
+        try:
+            return one.commit(records)
+        except OSError as error:
+            raise SpoolError(
+                f"cannot write to {self._folder}: {error}", code="HG-4006",
+                folder=str(self._folder), cause=str(error),
+            ) from error  # fmt: skip
+
+    def losses(self) -> tuple[Loss, ...]:
+        """Losses that no durable gap names yet. Put their gaps and accounts into the next record."""
+        return tuple(loss for one in self._logs.values() for loss in one.losses())
+
+    def totals(self) -> tuple[Totals, ...]:
+        """How far each log has come; keep it elsewhere now and then, and give it to `open`."""
+        return tuple(one.totals() for one in self._logs.values())
+
+    @property
+    def alarms_full(self) -> bool:
+        """Alarms have used up their reserved room: repeats should be coalesced."""
+        return self._logs[ALARMS].size >= self._alarm_quota
+
+    # ------------------------------------------------------------ read
+
+    def read(self, position: Position) -> bytes:
+        """The sealed bytes of a record, from any thread.
+
+        Raises:
+            SpoolCorrupt: what lies there is not what was written; it becomes a loss once.
+        """
+        return self._logs[position.log].read(position)
+
+    def rows(self, name: str, number: int) -> Rows | None:
+        """The rows of one segment, None when it is gone."""
+        return self._logs[name].segments.get(number)
+
+    def segments(self) -> list[Rows]:
+        """Every segment, alarms first, each log in commit order."""
+        return [
+            rows
+            for name in (ALARMS, DATA)
+            for _, rows in sorted(self._logs[name].segments.copy().items())
+        ]
+
+    # ------------------------------------------------------------ room
+
+    def settle(self, name: str, number: int) -> None:
+        """Every uplink has passed this segment: it goes when room is wanted, not before."""
+        self._settled.add((name, number))
+
+    def unsettle(self, name: str, number: int) -> None:
+        """A platform wants something of this segment again."""
+        self._settled.discard((name, number))
+
+    def _make_room(self, one: Log, coming: int) -> None:
+        quota = self._alarm_quota if one.name == ALARMS else self._quota
+        while one.segments and (
+            one.size + coming > quota or len(one.segments) > self._most_segments
+        ):
+            if one.size + coming <= quota and not self._oldest_settled(one):
+                break
+            if not self._free_one(one):
+                break
+
+    def _free_one(self, one: Log) -> bool:
+        """Let go of one segment: the oldest settled, else the oldest. Whether there was one."""
+        number = self._oldest_settled(one)
+        if number is None:
+            number = min(one.segments, default=None)
+        if number is None:
+            return False
+        self._settled.discard((one.name, number))
+        loss = one.let_go(number, self.needed, GapReason.QUOTA)
+        if loss is not None:
+            log.warning(
+                "records given up for room", extra={"log": one.name, "records": loss.records}
+            )
+        return True
+
+    def _oldest_settled(self, one: Log) -> int | None:
+        return min((number for name, number in self._settled if name == one.name), default=None)
+
+    def _make_ballast(self) -> None:
+        files = self._env.files
+        path = self._folder / "ballast"
+        try:
+            if files.size(path) == self._ballast_bytes:
+                self._ballast = True
+            elif files.free(self._folder) > 4 * self._ballast_bytes:
+                files.replace(
+                    path, self._env.random.token(4096) * (self._ballast_bytes // 4096), 0o640
+                )
+                self._ballast = True
+        except OSError as error:
+            log.warning("no ballast", extra={"error": str(error)})
+
+    def _drop_ballast(self) -> None:
+        try:
+            self._env.files.remove(self._folder / "ballast")
+        except OSError as error:
+            log.warning("ballast not released", extra={"error": str(error)})
+        self._ballast = False
+
+    def status(self) -> SpoolStatus:
+        """Size, room and wear."""
+        data, alarms = self._logs[DATA], self._logs[ALARMS]
+        try:
+            free = self._env.files.free(self._folder)
+        except OSError:
+            free = 0
+        return SpoolStatus(
+            len(data.segments) + len(alarms.segments), data.size, self._quota, alarms.size, self._alarm_quota,
+            free, data.written + alarms.written, self._payload, self._ballast,
+        )  # fmt: skip

@@ -1,0 +1,525 @@
+"""What the gateway remembers beside its records: `state.db`. Losing it costs resends, never a record.
+
+Everything small lives in memory and is written in batches, so nobody on the event loop waits for a disk:
+changes are noted at once from any thread, and `flush` (one thread: the writer's) makes them durable in one
+transaction. A damaged database is set aside and begun again.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from headgate.env import Env
+from headgate.errors import SpoolLocked
+from headgate.spool.ranges import RangeSet
+from headgate.spool.records import Totals
+
+log = logging.getLogger(__name__)
+
+VERSION: Final = 1
+_SCHEMA = """
+CREATE TABLE epochs (epoch BLOB PRIMARY KEY, boot BLOB NOT NULL, previous BLOB, last_n INTEGER, started INTEGER NOT NULL);
+CREATE TABLE settled (uplink TEXT NOT NULL, epoch BLOB NOT NULL, ranges BLOB NOT NULL, PRIMARY KEY (uplink, epoch));
+CREATE TABLE devices (id TEXT PRIMARY KEY, number INTEGER NOT NULL UNIQUE);
+CREATE TABLE tables (digest BLOB PRIMARY KEY, data BLOB NOT NULL, epoch BLOB NOT NULL);
+CREATE TABLE grants (key_id BLOB PRIMARY KEY, epoch BLOB NOT NULL, core BLOB NOT NULL, wrap BLOB, message BLOB, created INTEGER NOT NULL);
+CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
+CREATE TABLE origins (station TEXT NOT NULL, function TEXT NOT NULL, serial INTEGER NOT NULL, digest BLOB NOT NULL, epoch BLOB NOT NULL, n INTEGER NOT NULL, PRIMARY KEY (station, function, serial, digest));
+CREATE TABLE plans (device INTEGER PRIMARY KEY, plan BLOB NOT NULL);
+CREATE TABLE dead_letters (uplink TEXT NOT NULL, epoch BLOB NOT NULL, n INTEGER NOT NULL, key_id BLOB NOT NULL, reason TEXT NOT NULL, at INTEGER NOT NULL, data BLOB, PRIMARY KEY (uplink, epoch, n));
+CREATE TABLE noted (spool BLOB PRIMARY KEY, serial INTEGER NOT NULL, totals BLOB NOT NULL);
+"""
+_pack = msgspec.msgpack.encode
+
+
+class Grant(msgspec.Struct, frozen=True):
+    """A grant that was issued: `wrap` is the secret under the local key (None: none kept), `message` as sent."""
+
+    key_id: bytes
+    epoch: bytes
+    core: bytes
+    wrap: bytes | None
+    message: bytes | None
+    created: int
+
+
+class Epoch(msgspec.Struct, frozen=True):
+    """One start of the gateway. `last_n` is the last n it is known to have committed."""
+
+    epoch: bytes
+    boot: bytes
+    previous: bytes | None
+    last_n: int | None
+    started: int
+
+
+class DeadLetter(msgspec.Struct, frozen=True):
+    """A record that a platform refused for good, kept for people to look at. `data` may have been given up."""
+
+    uplink: str
+    epoch: bytes
+    n: int
+    key_id: bytes
+    reason: str
+    at: int
+    data: bytes | None = None
+
+
+class OriginKey(msgspec.Struct, frozen=True):
+    """What makes two deliveries the same one."""
+
+    station: str
+    function: str
+    serial: int
+    digest: bytes
+
+
+class State:
+    """The memory of the gateway. Reads never wait for the disk, `table` and dead letters excepted."""
+
+    def __init__(
+        self, env: Env, path: Path, *, most_origins: int = 20_000, most_dead_letters: int = 1_000
+    ) -> None:
+        self._env = env
+        self._path = path
+        self._most_origins = most_origins
+        self._most_dead_letters = most_dead_letters
+        self._db: sqlite3.Connection | None = None
+        self._reader: sqlite3.Connection | None = None
+        self._dirty: dict[tuple[object, ...], tuple[str, tuple[object, ...]]] = {}
+        self._epochs: dict[bytes, Epoch] = {}
+        self._settled: dict[str, dict[bytes, RangeSet]] = {}
+        self._devices: dict[str, int] = {}
+        self._lowest = 1
+        self._tables: dict[bytes, bytes] = {}  # digest -> epoch that announced it last
+        self._fresh: dict[bytes, bytes] = {}  # table bytes not flushed yet
+        self._grants: dict[bytes, Grant] = {}
+        self._counters: dict[str, int] = {}
+        self._origins: dict[OriginKey, tuple[bytes, int]] = {}
+        self._plans: dict[int, bytes] = {}
+        self._noted: dict[bytes, Totals] = {}
+        #: Whether an earlier database was found damaged at this start.
+        self.rebuilt = False
+
+    # ------------------------------------------------------------ start and stop
+
+    def open(self) -> None:
+        """Load what is remembered. A damaged database is set aside beside itself and begun again.
+
+        Raises:
+            SpoolLocked: the database is of a newer version; nothing is changed.
+        """
+        try:
+            self._connect()
+        except (sqlite3.Error, msgspec.MsgspecError, ValueError, TypeError, OSError) as error:
+            log.error("state.db is damaged and set aside", extra={"error": str(error)})
+            self._set_aside()
+            self.rebuilt = True
+            try:
+                self._connect()
+            except (sqlite3.Error, OSError) as worse:
+                # A full or read-only disk: go on from memory; `flush` keeps trying.
+                log.error("state.db cannot be written", extra={"error": str(worse)})
+                self._disconnect()
+        self._load_devices()
+
+    def close(self) -> None:
+        """Flush and close."""
+        self.flush()
+        self._disconnect()
+
+    def _connect(self) -> None:
+        files = self._env.files
+        db = self._db = files.database(self._path)
+        db.execute("PRAGMA journal_mode = WAL").fetchall()
+        db.execute("PRAGMA synchronous = FULL")
+        version = int(db.execute("PRAGMA user_version").fetchone()[0])
+        if version > VERSION:
+            self._disconnect()
+            raise SpoolLocked(
+                f"{self._path} is of version {version}, newer than this runtime knows",
+                code="HG-4004", path=str(self._path), version=version,
+            )  # fmt: skip
+        if version == 0:
+            db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+        elif db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+            raise sqlite3.DatabaseError("quick_check found damage")
+        self._load(db)
+        self._reader = files.database(self._path)
+
+    def _load(self, db: sqlite3.Connection) -> None:
+        self._epochs = {
+            row[0]: Epoch(*row)
+            for row in db.execute(
+                "SELECT epoch, boot, previous, last_n, started FROM epochs ORDER BY started"
+            )
+        }
+        self._settled = {}
+        for uplink, epoch, ranges in db.execute("SELECT uplink, epoch, ranges FROM settled"):
+            decoded = msgspec.msgpack.decode(ranges, type=list[tuple[int, int]])
+            self._settled.setdefault(uplink, {})[epoch] = RangeSet(decoded)
+        self._devices = dict(db.execute("SELECT id, number FROM devices"))
+        self._tables = dict(db.execute("SELECT digest, epoch FROM tables"))
+        self._grants = {
+            row[0]: Grant(*row)
+            for row in db.execute(
+                "SELECT key_id, epoch, core, wrap, message, created FROM grants ORDER BY created, rowid"
+            )
+        }
+        self._counters = dict(db.execute("SELECT name, value FROM counters"))
+        self._origins = {
+            OriginKey(*row[:4]): (row[4], row[5])
+            for row in db.execute(
+                "SELECT station, function, serial, digest, epoch, n FROM origins ORDER BY rowid"
+            )
+        }
+        self._plans = dict(db.execute("SELECT device, plan FROM plans"))
+        self._noted = {
+            row[0]: Totals(row[0], row[1], msgspec.msgpack.decode(row[2], type=tuple[int, ...]))
+            for row in db.execute("SELECT spool, serial, totals FROM noted")
+        }
+
+    def _disconnect(self) -> None:
+        for connection in (self._reader, self._db):
+            if connection is not None:
+                try:
+                    connection.close()
+                except sqlite3.Error as error:
+                    log.warning("state.db did not close", extra={"error": str(error)})
+        self._db = self._reader = None
+
+    def _set_aside(self) -> None:
+        self._disconnect()
+        for suffix in ("", "-wal", "-shm"):
+            path = self._path.with_name(self._path.name + suffix)
+            try:
+                if self._env.files.size(path) is not None:
+                    self._env.files.rename(path, path.with_name(f"{path.name}.damaged"))
+            except OSError as error:
+                log.warning("damaged state not set aside", extra={"error": str(error)})
+
+    # ------------------------------------------------------------ writing
+
+    def _note(self, key: tuple[object, ...], sql: str, *values: object) -> None:
+        # One entry per key, so a disk that is full for a day does not fill the memory instead.
+        self._dirty[key] = (sql, values)
+
+    def flush(self) -> bool:
+        """Make everything noted so far durable, in one transaction. False when the disk refuses; nothing is forgotten."""
+        if not self._dirty:
+            return True
+        taken: dict[tuple[object, ...], tuple[str, tuple[object, ...]]] = {}
+        for key in list(self._dirty):
+            taken[key] = self._dirty.pop(key)
+        try:
+            if self._db is None:
+                self._connect_again()
+            assert self._db is not None
+            self._db.execute("BEGIN IMMEDIATE")
+            for sql, values in taken.values():
+                self._db.execute(sql, values)
+            self._db.execute("COMMIT")
+        except (sqlite3.Error, OSError) as error:
+            log.error("state.db not written", extra={"error": str(error)})
+            for key, change in taken.items():
+                self._dirty.setdefault(key, change)
+            try:
+                if self._db is not None and self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+            except sqlite3.Error:
+                self._disconnect()
+            return False
+        for key in taken:
+            if key[0] == "table" and isinstance(key[1], bytes):
+                self._fresh.pop(key[1], None)
+        return True
+
+    def _connect_again(self) -> None:
+        db = self._env.files.database(self._path)
+        try:
+            db.execute("PRAGMA journal_mode = WAL").fetchall()
+            db.execute("PRAGMA synchronous = FULL")
+            if int(db.execute("PRAGMA user_version").fetchone()[0]) == 0:
+                db.executescript(
+                    f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;"
+                )
+            self._reader = self._env.files.database(self._path)
+        except (sqlite3.Error, OSError):
+            db.close()
+            raise
+        self._db = db
+
+    # ------------------------------------------------------------ epochs
+
+    def begin_epoch(
+        self, epoch: bytes, found: tuple[bytes | None, int | None]
+    ) -> tuple[bytes | None, int | None]:
+        """Start an epoch; the (previous epoch, last n committed there) to be announced in its link.
+
+        Args:
+            found: newest epoch and highest n of the spool's scan. It counts wherever it knows the epoch: the
+                database is behind by a flush, or gone, or from a backup. It is behind only when the newest
+                records were settled and let go.
+        """
+        previous = self._before(found)
+        started = max((known.started for known in self._epochs.values()), default=0) + 1
+        boot = self._env.clock.boot_id()
+        self._epochs[epoch] = Epoch(epoch, boot, previous[0], None, started)
+        self._note(
+            ("epoch", epoch),
+            "INSERT OR REPLACE INTO epochs VALUES (?, ?, ?, ?, ?)",
+            epoch,
+            boot,
+            previous[0],
+            None,
+            started,
+        )
+        return previous
+
+    def _before(self, found: tuple[bytes | None, int | None]) -> tuple[bytes | None, int | None]:
+        epoch, last_n = found
+        newest = max(
+            (known for known in self._epochs.values() if known.last_n is not None),
+            key=lambda known: known.started, default=None,
+        )  # fmt: skip
+        if epoch is None:
+            return (newest.epoch, newest.last_n) if newest else (None, None)
+        known = self._epochs.get(epoch)
+        if newest is None or known is None:
+            return epoch, last_n
+        if known.started < newest.started:
+            return newest.epoch, newest.last_n
+        return epoch, max((n for n in (last_n, known.last_n) if n is not None), default=None)
+
+    def committed(self, epoch: bytes, n: int) -> None:
+        """A record of this epoch is durable."""
+        known = self._epochs[epoch]
+        if known.last_n is None or n > known.last_n:
+            self._epochs[epoch] = known = msgspec.structs.replace(known, last_n=n)
+            self._note(
+                ("epoch", epoch), "INSERT OR REPLACE INTO epochs VALUES (?, ?, ?, ?, ?)",
+                epoch, known.boot, known.previous, n, known.started,
+            )  # fmt: skip
+
+    def epochs(self) -> Sequence[Epoch]:
+        """Every epoch remembered, oldest first."""
+        return sorted(self._epochs.values(), key=lambda known: known.started)
+
+    def note(self, totals: Iterable[Totals]) -> None:
+        """Remember how far the spool's logs have come."""
+        for one in totals:
+            self._noted[one.spool] = one
+            self._note(
+                ("noted", one.spool), "INSERT OR REPLACE INTO noted VALUES (?, ?, ?)",
+                one.spool, one.serial, _pack(one.totals),
+            )  # fmt: skip
+
+    def noted(self) -> Sequence[Totals]:
+        """How far the spool's logs had come, as remembered."""
+        return tuple(self._noted.values())
+
+    # ------------------------------------------------------------ settled
+
+    def settled(self, uplink: str) -> Mapping[bytes, RangeSet]:
+        """What each epoch's records were settled with this uplink, as remembered at the start."""
+        return {epoch: RangeSet(ranges) for epoch, ranges in self._settled.get(uplink, {}).items()}
+
+    def settle(self, uplink: str, epoch: bytes, ranges: RangeSet) -> None:
+        """Remember the whole set of settled n of one epoch."""
+        self._note(
+            ("settled", uplink, epoch), "INSERT OR REPLACE INTO settled VALUES (?, ?, ?)",
+            uplink, epoch, _pack(list(ranges)),
+        )  # fmt: skip
+
+    def forget_epoch(self, epoch: bytes) -> None:
+        """No record of this epoch is in the spool: forget its settled ranges, grants and last tables.
+
+        The epoch itself stays: the link of a later one may be asked for.
+        """
+        self._note(("settled-forget", epoch), "DELETE FROM settled WHERE epoch = ?", epoch)
+        for settled in self._settled.values():
+            settled.pop(epoch, None)
+        for key_id in [grant.key_id for grant in self._grants.values() if grant.epoch == epoch]:
+            self._grants.pop(key_id)
+            self._dirty.pop(("grant", key_id), None)
+        self._note(("grants-forget", epoch), "DELETE FROM grants WHERE epoch = ?", epoch)
+        for digest in [digest for digest, last in self._tables.items() if last == epoch]:
+            self._tables.pop(digest)
+            self._fresh.pop(digest, None)
+            self._dirty.pop(("table", digest), None)
+            self._note(("table-forget", digest), "DELETE FROM tables WHERE digest = ?", digest)
+
+    # ------------------------------------------------------------ devices
+
+    def device_number(self, device: str) -> int:
+        """The number of a device, the same for ever, never given to another. Flush before a record uses a new one."""
+        number = self._devices.get(device)
+        if number is None:
+            number = max([self._lowest - 1, *self._devices.values()]) + 1
+            self._devices[device] = number
+            self._note(
+                ("device", device), "INSERT OR REPLACE INTO devices VALUES (?, ?)", device, number
+            )
+            self._save_devices()
+        return number
+
+    def devices(self) -> Mapping[str, int]:
+        """Every device that ever had a number."""
+        return dict(self._devices)
+
+    def number_above(self, number: int) -> None:
+        """Give no number up to this one: a clear index uses it, and the database that knew whose it is was lost."""
+        self._lowest = max(self._lowest, number + 1)
+
+    @property
+    def _devices_path(self) -> Path:
+        return self._path.with_name("devices")
+
+    def _save_devices(self) -> None:
+        # A number means a device for ever, so it has a second home beside a database that may be lost.
+        body = _pack(self._devices)
+        try:
+            self._env.files.replace(
+                self._devices_path, zlib.crc32(body).to_bytes(4, "big") + body, 0o640
+            )
+        except OSError as error:
+            log.warning("device numbers not written", extra={"error": str(error)})
+
+    def _load_devices(self) -> None:
+        try:
+            data = self._env.files.read(self._devices_path)
+            if zlib.crc32(data[4:]) != int.from_bytes(data[:4], "big"):
+                return
+            saved = msgspec.msgpack.decode(data[4:], type=dict[str, int])
+        except (OSError, msgspec.MsgspecError):
+            return
+        taken = set(self._devices.values())
+        for device, number in saved.items():
+            if device not in self._devices and number not in taken:
+                self._devices[device] = number
+                self._note(
+                    ("device", device),
+                    "INSERT OR REPLACE INTO devices VALUES (?, ?)",
+                    device,
+                    number,
+                )
+
+    # ------------------------------------------------------------ tables and grants
+
+    def keep_table(self, digest: bytes, data: bytes, epoch: bytes) -> None:
+        """Keep an announced table; `epoch` is the latest that used it."""
+        if self._tables.get(digest) == epoch:
+            return
+        self._tables[digest] = epoch
+        self._fresh[digest] = data
+        self._note(
+            ("table", digest), "INSERT OR REPLACE INTO tables VALUES (?, ?, ?)", digest, data, epoch
+        )
+
+    def table(self, digest: bytes) -> bytes | None:
+        """The bytes of an announced table."""
+        if digest not in self._tables:
+            return None
+        fresh = self._fresh.get(digest)
+        if fresh is not None:
+            return fresh
+        if self._reader is None:
+            return None
+        try:
+            row = self._reader.execute(
+                "SELECT data FROM tables WHERE digest = ?", (digest,)
+            ).fetchone()
+        except sqlite3.Error as error:
+            log.warning("table not read", extra={"error": str(error)})
+            return None
+        return bytes(row[0]) if row else None
+
+    def tables(self) -> Mapping[bytes, bytes]:
+        """The digest of every table kept, and the latest epoch that used it."""
+        return dict(self._tables)
+
+    def keep_grant(self, grant: Grant) -> None:
+        """Keep a grant, or its new message or wrap."""
+        self._grants[grant.key_id] = grant
+        self._note(
+            ("grant", grant.key_id), "INSERT OR REPLACE INTO grants VALUES (?, ?, ?, ?, ?, ?)",
+            grant.key_id, grant.epoch, grant.core, grant.wrap, grant.message, grant.created,
+        )  # fmt: skip
+
+    def grant(self, key_id: bytes) -> Grant | None:
+        """One grant."""
+        return self._grants.get(key_id)
+
+    def grants(self) -> Sequence[Grant]:
+        """Every grant kept, oldest first."""
+        return tuple(self._grants.values())
+
+    # ------------------------------------------------------------ counters, origins, plans
+
+    def counter(self, name: str) -> int:
+        """A counter; 0 when it was never set."""
+        return self._counters.get(name, 0)
+
+    def count(self, name: str, value: int) -> None:
+        """Set a counter."""
+        self._counters[name] = value
+        self._note(("counter", name), "INSERT OR REPLACE INTO counters VALUES (?, ?)", name, value)
+
+    def origin(self, key: OriginKey) -> tuple[bytes, int] | None:
+        """(epoch, n) of the record that holds this delivery; None when it is new."""
+        return self._origins.get(key)
+
+    def keep_origin(self, key: OriginKey, epoch: bytes, n: int) -> None:
+        """Remember a delivery; the oldest are forgotten at the bound."""
+        self._origins[key] = (epoch, n)
+        self._note(
+            ("origin", key), "INSERT OR REPLACE INTO origins VALUES (?, ?, ?, ?, ?, ?)",
+            key.station, key.function, key.serial, key.digest, epoch, n,
+        )  # fmt: skip
+        while len(self._origins) > self._most_origins:
+            old = next(iter(self._origins))
+            del self._origins[old]
+            self._note(
+                ("origin", old), "DELETE FROM origins WHERE station = ? AND function = ? AND serial = ? AND digest = ?",
+                old.station, old.function, old.serial, old.digest,
+            )  # fmt: skip
+
+    def plan(self, device: int) -> bytes | None:
+        """The active plan of a device, as it was announced."""
+        return self._plans.get(device)
+
+    def keep_plan(self, device: int, plan: bytes) -> None:
+        """Remember the active plan of a device."""
+        self._plans[device] = plan
+        self._note(("plan", device), "INSERT OR REPLACE INTO plans VALUES (?, ?)", device, plan)
+
+    # ------------------------------------------------------------ dead letters
+
+    def bury(self, letter: DeadLetter) -> None:
+        """Keep a refused record; beyond the bound the oldest are given up."""
+        self._note(
+            ("dead", letter.uplink, letter.epoch, letter.n),
+            "INSERT OR IGNORE INTO dead_letters VALUES (?, ?, ?, ?, ?, ?, ?)",
+            letter.uplink, letter.epoch, letter.n, letter.key_id, letter.reason, letter.at, letter.data,
+        )  # fmt: skip
+        self._note(
+            ("dead-bound",), "DELETE FROM dead_letters WHERE rowid NOT IN (SELECT rowid FROM dead_letters ORDER BY rowid DESC LIMIT ?)",
+            self._most_dead_letters,
+        )  # fmt: skip
+
+    def dead_letters(self, uplink: str | None = None) -> Sequence[DeadLetter]:
+        """Refused records that are flushed, oldest first."""
+        if self._reader is None:
+            return ()
+        rows = self._reader.execute(
+            "SELECT uplink, epoch, n, key_id, reason, at, data FROM dead_letters WHERE ?1 IS NULL OR uplink = ?1 ORDER BY rowid",
+            (uplink,),
+        )
+        return tuple(DeadLetter(*row) for row in rows)
