@@ -8,14 +8,16 @@
 docs/reference/profile.md is the manual of the format.
 """
 
+from headgate.profiles.cases import Case, compare
 from headgate.profiles.compile import Match, check_params, match, resolve
 from headgate.profiles.decode import decode
 from headgate.profiles.judge import judge
-from headgate.profiles.loader import SYSTEM, Library, load, packaged_folder, search_path
+from headgate.profiles.loader import SYSTEM, Library, load, load_cases, packaged_folder, search_path
 from headgate.profiles.schema import Param, PointSpec, Profile, Variant
 
 __all__ = [
     "SYSTEM",
+    "Case",
     "Library",
     "Match",
     "Param",
@@ -23,9 +25,11 @@ __all__ = [
     "Profile",
     "Variant",
     "check_params",
+    "compare",
     "decode",
     "judge",
     "load",
+    "load_cases",
     "match",
     "packaged_folder",
     "resolve",

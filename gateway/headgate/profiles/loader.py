@@ -13,6 +13,7 @@ import msgspec
 
 from headgate.env import Files
 from headgate.errors import Problem, ProfileError
+from headgate.profiles.cases import Case, read_case
 from headgate.profiles.decode import MAX_BYTES, PointKeys, decode
 from headgate.profiles.fields import nearest
 from headgate.profiles.schema import Profile
@@ -95,6 +96,32 @@ def load(files: Files, folders: Sequence[Path], point_keys: PointKeys | None = N
                 notices.append(Problem(str(path), "HG-8050", fields))
             found[profile.id] = profile
     return Library(found, tuple(problems), tuple(notices))
+
+
+def load_cases(files: Files, profile: Profile) -> list[Case]:
+    """The recorded cases of a profile, by name.
+
+    Raises:
+        ProfileError: every case that cannot be read.
+    """
+    folder = Path(profile.where).parent / "cases"
+    cases: list[Case] = []
+    problems: list[Problem] = []
+    for name in _folders(files, folder):
+        try:
+            frames, expected = (
+                files.read(folder / name / file, 0, MAX_BYTES)
+                for file in ("frames.txt", "expected.toml")
+            )
+            cases.append(read_case(str(folder / name), frames, expected))
+        except OSError as error:
+            detail = error.strerror or str(error)
+            problems.append(Problem(str(folder / name), "HG-8043", {"detail": detail}))
+        except ProfileError as error:
+            problems.extend(error.problems)
+    if problems:
+        raise ProfileError(problems)
+    return cases
 
 
 def _models(files: Files, folder: Path) -> list[tuple[str, str]]:

@@ -94,7 +94,7 @@ class PointSpec(msgspec.Struct, frozen=True, rename={"class_": "class"}):
     access: Access = Access.READ
     class_: DataClass = DataClass.MEASURE
     interval_s: float | None = None
-    source: dict[str, Scalar] = {}
+    source: dict[str, Scalar] = msgspec.field(default_factory=dict)
 
     @property
     def column(self) -> ColumnType:
@@ -115,7 +115,7 @@ class Variant(HasFirmware, frozen=True):
     """The whole map of one firmware range: the profile's points with this variant's changes applied."""
 
     points: tuple[PointSpec, ...] = ()
-    quirks: dict[str, Scalar] = {}
+    quirks: dict[str, Scalar] = msgspec.field(default_factory=dict)
 
 
 class Identify(msgspec.Struct, frozen=True):

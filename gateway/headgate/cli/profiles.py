@@ -1,0 +1,240 @@
+"""`headgate profiles`: what devices we know, one of them in full, its cases run, a new one begun."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from headgate.env import Env, system_env
+from headgate.errors import HeadgateError, Problem, ProfileError
+from headgate.messages import Language, language, render_problem
+
+if TYPE_CHECKING:
+    from headgate.profiles import Library, Profile, Variant
+    from headgate.runtime.plugins import Registry
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Device profiles: list, show, test, begin a new one. 设备配置文件：列出、查看、测试、新建。",
+)
+
+Folders = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--profiles",
+        metavar="DIR",
+        help="Also look here; may be repeated. 另外的配置目录，可重复。",
+    ),
+]
+_VENDOR_MODEL = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,63})/([A-Za-z0-9][A-Za-z0-9._-]{0,63})")
+
+
+@app.command("list")
+def list_(profiles: Folders = None) -> None:
+    """列出全部配置。 Every profile that is found, and everything that is wrong with one."""
+    env, lang = _world()
+    library = _library(env, profiles, _plugins())
+    rows = [
+        (p.id, p.driver, " ".join(v.name for v in p.variants), _title(p, lang), str(p.where))
+        for p in sorted(library.profiles.values(), key=lambda p: p.id)
+    ]
+    for line in _columns(rows):
+        typer.echo(line)
+    _tell((*library.notices, *library.problems), lang)
+    if library.problems:
+        raise typer.Exit(1)
+
+
+@app.command()
+def show(
+    profile_id: Annotated[str, typer.Argument(metavar="VENDOR/MODEL")],
+    profiles: Folders = None,
+) -> None:
+    """查看一个配置。 One profile in full: its params, and each variant's points."""
+    env, lang = _world()
+    library = _library(env, profiles, _plugins())
+    try:
+        profile = library.find(profile_id)
+    except ProfileError as error:
+        # Broken in its own file says more than "there is none of that id".
+        raise _own(library, profile_id) or error from None
+    typer.echo(f"{profile.id}  {_title(profile, lang)}\n{profile.where}\n{profile.source}")
+    typer.echo("\n[params]")
+    for line in _columns(_param_rows(profile, lang)):
+        typer.echo(line)
+    for variant in profile.variants:
+        typer.echo(f"\n[{_heading(variant, len(profile.variants))}]")
+        for line in _columns(_point_rows(variant)):
+            typer.echo(line)
+
+
+@app.command("test")
+def run_cases(
+    profile_id: Annotated[str | None, typer.Argument(metavar="[VENDOR/MODEL]")] = None,
+    profiles: Folders = None,
+) -> None:
+    """运行用例。 Run the recorded cases of one profile, or of all."""
+    env, lang = _world()
+    plugins = _plugins()
+    library = _library(env, profiles, plugins)
+    chosen = list(library.profiles.values())
+    problems: list[Problem] = list(library.problems)
+    if profile_id is not None:
+        try:
+            chosen, problems = [library.find(profile_id)], []
+        except ProfileError as error:
+            raise _own(library, profile_id) or error from None
+    for profile in sorted(chosen, key=lambda p: p.id):
+        problems += _run_cases(env, profile, plugins, lang)
+    if problems:
+        _tell(problems, lang)
+        raise typer.Exit(1)
+
+
+@app.command()
+def new(
+    profile_id: Annotated[str, typer.Argument(metavar="VENDOR/MODEL")],
+    into: Annotated[
+        Path, typer.Option("--into", metavar="DIR", help="Folder of profiles. 存放目录。")
+    ] = Path("profiles"),
+) -> None:
+    """新建配置模板。 Begin a profile: a commented folder with a case, which passes as it is."""
+    from headgate.profiles.template import template
+
+    env, _ = _world()
+    names = _VENDOR_MODEL.fullmatch(profile_id)
+    if names is None:
+        raise HeadgateError(
+            f"{profile_id!r} is not VENDOR/MODEL", code="HG-8045", profile=profile_id
+        )
+    folder = into / names[1] / names[2]
+    if env.files.list(folder):
+        raise HeadgateError(f"{folder} is there already", code="HG-8044", path=str(folder))
+    for path, text in template(names[1], names[2]).items():
+        env.files.make_folder((folder / path).parent)
+        env.files.replace(folder / path, text.encode())
+        typer.echo(str(folder / path))
+
+
+# ---------------------------------------------------------------- what the commands share
+
+
+def _world() -> tuple[Env, Language]:
+    env = system_env()
+    return env, language(env.variable)
+
+
+def _plugins() -> Registry:
+    from headgate.runtime.plugins import load
+
+    return load()
+
+
+def _library(env: Env, folders: Sequence[Path] | None, plugins: Registry) -> Library:
+    from headgate.profiles import load, search_path
+
+    keys = {name: driver.point_keys for name, driver in plugins.drivers.items()}
+    return load(env.files, search_path(folders or (), plugins.profile_folders), keys)
+
+
+def _own(library: Library, profile_id: str) -> ProfileError | None:
+    """What is wrong with the file of `profile_id`, when that is why it is not there."""
+    part = f"{profile_id}/profile.toml"
+    own = [problem for problem in library.problems if part in problem.where]
+    return ProfileError(own) if own else None
+
+
+def _run_cases(env: Env, profile: Profile, plugins: Registry, lang: Language) -> Iterable[Problem]:
+    """Run every case of a profile, say how each went; what went wrong."""
+    from headgate.profiles import load_cases
+    from headgate.profiles.cases import run
+
+    try:
+        cases = load_cases(env.files, profile)
+    except ProfileError as error:
+        return error.problems
+    driver = plugins.drivers.get(profile.driver)
+    replay = getattr(driver() if driver else None, "replay", None)
+    if replay is None:
+        return [
+            Problem(profile.where, "HG-8041", {"driver": profile.driver, "profile": profile.id})
+        ]
+    problems: list[Problem] = []
+    covered = set()
+    for case in cases:
+        variant, found = run(profile, case, replay)
+        covered.add(variant)
+        typer.echo(
+            f"{'FAIL' if found else 'ok':4}  {profile.id}  {variant}  {Path(case.name).name}"
+        )
+        problems += found
+    bare = [variant.name for variant in profile.variants if variant.name not in covered]
+    fields = [{"profile": profile.id, "variant": name} for name in bare]
+    _tell([Problem(profile.where, "HG-8046", {**field}) for field in fields], lang)
+    return problems
+
+
+def _title(profile: Profile, lang: Language) -> str:
+    return (profile.title_zh if lang == "zh" else "") or profile.title
+
+
+def _param_rows(profile: Profile, lang: Language) -> list[tuple[str, ...]]:
+    return [
+        (
+            key,
+            param.unit if param.type != "text" else param.type,
+            "" if param.default is None else f"= {param.default}",
+            "" if param.range is None else f"{param.range[0]:g} .. {param.range[1]:g}",
+            (param.title_zh if lang == "zh" else "") or param.title,
+        )
+        for key, param in profile.params.items()
+    ]
+
+
+def _heading(variant: Variant, count: int) -> str:
+    span = variant.firmware
+    words = [variant.name]
+    words += [f"from {span.from_}"] if span.from_ else []
+    words += [f"below {span.below}"] if span.below else []
+    words += list(span.one_of)
+    words += ["when_unknown"] if variant.when_unknown and count > 1 else []
+    return ", ".join(words)
+
+
+def _point_rows(variant: Variant) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = []
+    for point in variant.points:
+        place = " ".join(
+            str(point.source[key]) for key in ("area", "register") if key in point.source
+        )
+        rest = " ".join(
+            f"{key}={value}"
+            for key, value in point.source.items()
+            if key not in ("area", "register")
+        )
+        numbers = " ".join(f"{key}={number}" for key, number in point.numbers() if key != "range")
+        span = "" if point.range is None else f"{point.range[0]} .. {point.range[1]}"
+        rows.append((point.name, point.unit, point.type, place, rest, numbers, span, point.title))
+    return rows
+
+
+def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows as lines, columns aligned, empty columns left out."""
+    if not rows:
+        return []
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return [
+        "  ".join(
+            cell.ljust(width) for cell, width in zip(row, widths, strict=True) if width
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def _tell(problems: Iterable[Problem], lang: Language) -> None:
+    for problem in problems:
+        typer.echo(render_problem(problem, lang), err=True)
