@@ -161,6 +161,7 @@ class ByteServer:
     def __init__(self, lies: Iterable[Lie] = (), host: str = "127.0.0.1") -> None:
         self.lies = deque(lies)
         self.requests: list[bytes] = []
+        self.asked = asyncio.Event()  # set by every request
         self.connections = 0
         self.host = host
         self.port = 0
@@ -191,6 +192,7 @@ class ByteServer:
                 head = await reader.readexactly(6)
                 request = head + await reader.readexactly(int.from_bytes(head[4:6], "big"))
                 self.requests.append(request)
+                self.asked.set()
                 lie = self.lies.popleft() if self.lies else honest()
                 for step in lie(request):
                     if isinstance(step, Close):

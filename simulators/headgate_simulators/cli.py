@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -29,21 +28,45 @@ def _sim() -> None:
     """Simulated hardware that answers on real sockets."""
 
 
+Bind = Annotated[
+    str, typer.Option(help="ADDR[:PORT]; port 0 takes free ports, else they count up from it.")
+]
+Truth = Annotated[
+    Path | None, typer.Option(help="Keep the truth here (JSON lines; the file is made anew).")
+]
+Model = Annotated[
+    list[str] | None,
+    typer.Option(help="radar-1, radar-2, probe or rain, taken in turn; may be repeated."),
+]
+FaultPlan = Annotated[
+    list[str] | None,
+    typer.Option(help="DEVICE:KIND[=VALUE][@FROM-TO], seconds after the start; may be repeated."),
+]
+StormPlan = Annotated[
+    list[str] | None,
+    typer.Option(help="PEAK[:DURATION][@START]: mm/h, world seconds, seconds after the start."),
+]
+Control = Annotated[
+    Path | None, typer.Option(help="Listen for commands on this Unix socket (see: sim fault).")
+]
+ControlOf = Annotated[Path, typer.Option("--control", help="The running farm's control socket.")]
+
+
 @app.command("water-gauge")
 def water_gauge(
     count: Annotated[int, typer.Option(help="How many gauges.")] = 8,
     seed: Annotated[int, typer.Option(help="Everything that varies follows from it.")] = 1,
-    bind: Annotated[str, typer.Option(help="ADDR[:PORT]; port 0 takes free ports, else they count up from it.")] = "127.0.0.1:15020",
-    truth: Annotated[Path | None, typer.Option(help="Keep the truth here (JSON lines; the file is made anew).")] = None,
-    per_connection: Annotated[int, typer.Option(help="Gauges behind one port, as units 1, 2, ...")] = 1,
-    model: Annotated[list[str] | None, typer.Option(help="radar-1, radar-2, probe or rain, taken in turn; may be repeated.")] = None,
-    fault: Annotated[list[str] | None, typer.Option(help="DEVICE:KIND[=VALUE][@FROM-TO], seconds after the start; may be repeated.")] = None,
-    storm: Annotated[list[str] | None, typer.Option(help="PEAK[:DURATION][@START]: mm/h, world seconds, real seconds after the start.")] = None,
+    bind: Bind = "127.0.0.1:15020",
+    truth: Truth = None,
+    per_connection: Annotated[int, typer.Option(help="Gauges (units 1, 2, ...) on one port.")] = 1,
+    model: Model = None,
+    fault: FaultPlan = None,
+    storm: StormPlan = None,
     speed: Annotated[float, typer.Option(help="World seconds in one real second.")] = 1.0,
-    print_site: Annotated[Path | None, typer.Option(help="Write a site.toml fragment for this farm.")] = None,
+    print_site: Annotated[Path | None, typer.Option(help="Write a site.toml fragment.")] = None,
     interval: Annotated[str, typer.Option(help="Poll interval in that fragment.")] = "1s",
-    control: Annotated[Path | None, typer.Option(help="Listen for commands on this Unix socket (see: sim fault).")] = None,
-) -> None:  # fmt: skip
+    control: Control = None,
+) -> None:
     """A farm of water gauges on Modbus TCP, fed by one river and its rain."""
     try:
         from headgate_simulators.water_gauge.farm import FarmPlan
@@ -72,34 +95,31 @@ def water_gauge(
 def fault_(
     device: Annotated[str, typer.Argument(help="Device id, or * for all.")],
     kind: Annotated[str, typer.Argument(help="silent, slow, exception, no-echo, ...")],
-    control: Annotated[Path, typer.Option(help="The running farm's --control socket.")],
+    control: ControlOf,
     value: Annotated[
         float | None, typer.Option(help="Seconds for slow, code for exception.")
     ] = None,
     on: Annotated[bool, typer.Option("--on/--off", help="Switch it on or off.")] = True,
 ) -> None:
     """Switch a fault on or off in a running farm."""
-    from headgate_simulators.control import say
-
-    try:
-        answer = say(control, {"fault": kind, "device": device, "on": on, "value": value})
-    except (OSError, ValueError) as wrong:
-        _stop_with(f"{control}: no farm answers there ({wrong})")
-    if not answer.get("ok"):
-        _stop_with(str(answer.get("error")))
+    _say(control, {"fault": kind, "device": device, "on": on, "value": value})
 
 
 @app.command("storm")
 def storm_(
-    control: Annotated[Path, typer.Option(help="The running farm's --control socket.")],
+    control: ControlOf,
     peak: Annotated[float, typer.Option(help="mm/h.")] = 80.0,
     duration: Annotated[float, typer.Option(help="World seconds.")] = 1800.0,
 ) -> None:
     """Let a storm break over a running farm."""
+    _say(control, {"storm": {"peak_mm_h": peak, "duration_s": duration}})
+
+
+def _say(control: Path, command: dict[str, object]) -> None:
     from headgate_simulators.control import say
 
     try:
-        answer = say(control, {"storm": {"peak_mm_h": peak, "duration_s": duration}})
+        answer = say(control, command)
     except (OSError, ValueError) as wrong:
         _stop_with(f"{control}: no farm answers there ({wrong})")
     if not answer.get("ok"):
@@ -124,9 +144,9 @@ async def _run(
             if listening:
                 await listening.start()
             if site:
-                site.write_text(site_fragment(farm.description, interval), encoding="utf-8")
-            ready = {"ready": True, "devices": farm.description}
-            print(json.dumps(ready, ensure_ascii=False), flush=True)
+                fragment = site_fragment(farm.description, interval)
+                await asyncio.to_thread(site.write_text, fragment, encoding="utf-8")
+            typer.echo(json.dumps({"ready": True, "devices": farm.description}, ensure_ascii=False))
             await stop.wait()
         finally:
             if listening:
@@ -162,5 +182,5 @@ def _needs_extra(missing: ModuleNotFoundError) -> NoReturn:
 
 
 def _stop_with(sentence: str) -> NoReturn:
-    print(sentence, file=sys.stderr)
+    typer.echo(sentence, err=True)
     raise typer.Exit(2)

@@ -163,8 +163,8 @@ async def serve(base_port: int, count: int, stat_port: int = 0) -> None:
     """Listen on loopback, say so in one JSON line, and serve until SIGTERM or SIGINT."""
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    for end in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(end, stop.set)
     devices = Devices(count)
     with contextlib.ExitStack() as listening:
         ports = []

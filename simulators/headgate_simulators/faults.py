@@ -31,9 +31,10 @@ class FaultKind(Enum):
 
 _LINE_FAULTS = frozenset({FaultKind.SILENT, FaultKind.SLOW, FaultKind.EXCEPTION})
 _DEFAULT_VALUE = {FaultKind.SLOW: 1.0, FaultKind.EXCEPTION: float(SLAVE_DEVICE_FAILURE)}
+_NUMBER = r"\d+(?:\.\d+)?"
 _WRITTEN = re.compile(
-    r"(?P<device>[^:@=\s]+):(?P<kind>[a-z-]+)(?:=(?P<value>[0-9.]+))?"
-    r"(?:@(?P<begin>[0-9.]*)-(?P<end>[0-9.]*))?"
+    rf"(?P<device>[^:@=\s]+):(?P<kind>[a-z-]+)(?:=(?P<value>{_NUMBER}))?"
+    rf"(?:@(?P<begin>{_NUMBER})?-(?P<end>{_NUMBER})?)?"
 )
 
 

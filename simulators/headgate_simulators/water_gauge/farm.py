@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from headgate_simulators.faults import EVERY_DEVICE, Fault, FaultKind, Faults, check
@@ -13,11 +13,12 @@ from headgate_simulators.truth import Truth, header
 from headgate_simulators.water_gauge.gauge import Bench, Gauge
 from headgate_simulators.water_gauge.instruments import INSTRUMENTS
 from headgate_simulators.water_gauge.server import Line
-from headgate_simulators.world import Storm, World, WorldClock
+from headgate_simulators.world import Place, Storm, World, WorldClock
 
 MOST_UNITS = 247  # Modbus unit ids are 1..247
 _FLUSH_S = 0.5
-_UNITS_PER_PORT = 1
+_FAULT_COMMAND = '{"fault":"silent","device":"gauge-003","on":true}'
+_STORM_COMMAND = '{"storm":{"peak_mm_h":80,"duration_s":1800}}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +34,11 @@ class FarmPlan:
     seed: int = 1
     host: str = "127.0.0.1"
     port: int = 0
-    per_connection: int = _UNITS_PER_PORT
+    per_connection: int = 1
     models: Sequence[str] = tuple(INSTRUMENTS)
     speed: float = 1.0
     storms: Sequence[Storm] = ()
-    faults: Sequence[Fault] = field(default_factory=tuple)
+    faults: Sequence[Fault] = ()
 
     def __post_init__(self) -> None:
         if self.count < 1:
@@ -147,14 +148,11 @@ class WaterGaugeFarm:
         if isinstance(said.get("storm"), Mapping):
             self._storm(said["storm"])
         elif isinstance(said.get("fault"), str) and isinstance(said.get("on"), bool):
-            fault = Fault.make(
-                str(said.get("device", EVERY_DEVICE)), said["fault"], _number(said.get("value"))
-            )
+            value = None if said.get("value") is None else _number(said["value"])
+            fault = Fault.make(str(said.get("device", EVERY_DEVICE)), said["fault"], value)
             self.fault(fault, on=said["on"])
         else:
-            raise ValueError(
-                'say {"fault":"silent","device":"gauge-003","on":true} or {"storm":{"peak_mm_h":80,"duration_s":1800}}'
-            )
+            raise ValueError(f"a command is {_FAULT_COMMAND} or {_STORM_COMMAND}")
 
     def fault(self, fault: Fault, *, on: bool) -> None:
         """Switch a fault on or off, from now on; its window is not looked at."""
@@ -165,14 +163,11 @@ class WaterGaugeFarm:
             self.faults.switch_off(fault.device, fault.kind)
 
     def _storm(self, said: Mapping[str, Any]) -> None:
-        peak, duration = (
-            _number(said.get("peak_mm_h", 80.0)),
-            _number(said.get("duration_s", 1800.0)),
-        )
-        assert peak is not None and duration is not None
+        peak = _number(said.get("peak_mm_h", 80.0))
+        duration = _number(said.get("duration_s", 1800.0))
         self.world.ask_storm(Storm(self.clock.world_time(self._now()), peak, duration))
 
-    def _gauge(self, index: int, place: Any) -> Gauge:
+    def _gauge(self, index: int, place: Place) -> Gauge:
         number = f"{index + 1:03d}"
         make = INSTRUMENTS[self.plan.models[index % len(self.plan.models)]]
         instrument = make(self.world, place, f"gauge-{number}")
@@ -190,7 +185,7 @@ class WaterGaugeFarm:
             self.truth.flush()
 
 
-def _number(said: object) -> float | None:
-    if said is None or (isinstance(said, int | float) and not isinstance(said, bool)):
-        return None if said is None else float(said)
+def _number(said: object) -> float:
+    if isinstance(said, int | float) and not isinstance(said, bool):
+        return float(said)
     raise ValueError(f"{said!r} is not a number")

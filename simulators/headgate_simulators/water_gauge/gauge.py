@@ -53,8 +53,10 @@ class Gauge:
         """Look at the world at the wall-clock instant `now`; `registers` then show what there is.
 
         Args:
+            now: wall clock, unix seconds.
             wrong: the conditions of the sensor.
             counted: whether the answer will bring the sample counter, which then steps.
+
         Returns:
             The truth line of this look.
         """

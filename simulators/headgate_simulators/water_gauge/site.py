@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-_DRIVERS_SCHEME = "modbus+tcp"
+_SCHEME = "modbus+tcp"
 
 
 def site_fragment(devices: Iterable[Mapping[str, Any]], interval: str = "1s") -> str:
@@ -18,24 +18,22 @@ def site_fragment(devices: Iterable[Mapping[str, Any]], interval: str = "1s") ->
     for number, ((host, port), behind) in enumerate(lines.items(), 1):
         channel = behind[0]["id"] if len(behind) == 1 else f"line-{number:03d}"
         at = f"[{host}]" if ":" in host else host
-        tables.append(_table("channel", {"id": channel, "url": f"{_DRIVERS_SCHEME}://{at}:{port}"}))
-        for device in behind:
-            tables.append(
-                _table(
-                    "device",
-                    {
-                        "id": device["id"],
-                        "name": device["name"],
-                        "channel": channel,
-                        "address": device["unit"],
-                        "profile": device["model"],
-                        "firmware": device["firmware"],
-                        "interval": interval,
-                        "params": device["params"],
-                    },
-                )
-            )
+        tables.append(_table("channel", {"id": channel, "url": f"{_SCHEME}://{at}:{port}"}))
+        tables.extend(_table("device", _device(device, channel, interval)) for device in behind)
     return "\n".join(tables)
+
+
+def _device(device: Mapping[str, Any], channel: str, interval: str) -> dict[str, Any]:
+    return {
+        "id": device["id"],
+        "name": device["name"],
+        "channel": channel,
+        "address": device["unit"],
+        "profile": device["model"],
+        "firmware": device["firmware"],
+        "interval": interval,
+        "params": device["params"],
+    }
 
 
 def _table(name: str, fields: Mapping[str, Any]) -> str:

@@ -28,8 +28,8 @@ class Storm:
     duration_s: float
 
     def __post_init__(self) -> None:
-        if not (0 < self.peak_mm_h <= 500 and self.duration_s > 0):
-            raise ValueError("a storm needs a peak of 0..500 mm/h and a duration of more than 0 s")
+        if not (0 < self.peak_mm_h <= 500 and 0 < self.duration_s <= 7 * 86400):
+            raise ValueError("a storm needs a peak of up to 500 mm/h and lasts up to seven days")
 
 
 @dataclass(frozen=True, slots=True)
