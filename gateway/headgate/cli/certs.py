@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     no_args_is_help=True,
+    rich_markup_mode=None,
+    add_completion=False,
     help="Make development certificates; show what a certificate says. 生成开发证书，查看证书。",
 )
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import pickle
 import threading
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -194,6 +195,12 @@ def test_an_encrypted_key_file_says_what_to_do() -> None:
         PROVIDER.sm2_load_private(pem)
 
 
+def test_bytes_after_a_key_are_refused() -> None:
+    ((_, content),) = encoding.pem_blocks(KEY.pem())
+    with pytest.raises(SecurityError, match="bytes after"):
+        PROVIDER.sm2_load_private(content + b"\0")
+
+
 def test_two_keys_in_one_file_are_refused() -> None:
     with pytest.raises(SecurityError, match="found 2"):
         PROVIDER.sm2_load_private(KEY.pem() + PROVIDER.sm2_generate().pem())
@@ -229,6 +236,15 @@ def test_without_a_configured_library_ours_is_tried_before_the_systems() -> None
     assert "crypto/_lib/libcrypto.so.3" in names[0]
     assert names.index("libcrypto.so.3") > 1
     assert list(candidates("/opt/x.so")) == ["/opt/x.so"]
+
+
+def test_a_configured_library_is_the_one_used(provider: CryptoProvider) -> None:
+    lines = Path("/proc/self/maps").read_text().splitlines()
+    path = next(line.split()[-1] for line in lines if "/libcrypto.so" in line)
+    configured = default_provider(path)
+    assert configured.info.sm2_path == path
+    key = configured.sm2_generate()
+    assert provider.sm2_load_public(key.public.spki).verify(key.sign(b"x"), b"x")
 
 
 def test_a_library_that_computes_wrongly_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
