@@ -35,13 +35,13 @@ test: ## all tests, against real peers (TESTS=tests/unit, ARGS="-k spool")
 
 check: ## style, types, import contracts, the way to the outside world
 	@tools/venv.sh check
-	@failed=; run() { echo "-- $$1"; $(BIN)/"$$@" || failed="$$failed $$1"; }; \
-	run ruff check --quiet; \
-	run ruff format --check --quiet; \
+	@failed=; run() { echo "-- $$*"; $(BIN)/"$$@" || failed="$$failed, $$1 $${2-}"; }; \
+	run ruff check --quiet --output-format concise; \
+	run ruff format --check --quiet --output-format concise; \
 	run mypy; \
 	run lint-imports --no-cache --no-logo; \
 	run python tools/env_lint.py; \
-	if [ -n "$$failed" ]; then echo "make check: see$$failed above"; exit 1; fi
+	if [ -n "$$failed" ]; then echo "make check, see above:$${failed#,}"; exit 1; fi
 
 fmt: ## put code into the house's shape
 	@tools/venv.sh check

@@ -30,10 +30,13 @@ find_python() {
     return 1
 }
 
-# An environment that works is used as it is, whoever made it; one that does not is made again.
-if ! good $venv/bin/python || ! $venv/bin/python -m pip --version >/dev/null 2>&1; then
+# A virtual environment does not survive being moved or copied: its commands name their interpreter.
+works() { good $venv/bin/python && grep -qsF "$(pwd -P)/$venv/bin/" $venv/bin/pip; }
+
+# One that works is used as it is, whoever made it; one that does not is made again.
+if ! works; then
     python=$(find_python)
-    [ -e $venv ] && echo "$venv does not work (its Python is gone, or too old); making it again"
+    [ -e $venv ] && echo "$venv does not work here (moved, or its Python is gone or too old); making it again"
     rm -rf $venv
     echo "making $venv with $("$python" --version)"
     "$python" -m venv $venv || {
@@ -50,11 +53,9 @@ case $purpose in
     *) echo "tools/venv.sh: no such purpose: $purpose" >&2; exit 2 ;;
 esac
 
-# One stamp per purpose, named for everything that decides what gets installed. It lives inside the
-# environment, so that it goes where the environment goes; the path is in it because an environment
-# that was moved, or an editable install that was, no longer works.
+# One stamp per purpose, inside the environment, named for everything that decides what is installed.
 stamp=$venv/headgate-$purpose-$(
-    { pwd; cat pyproject.toml requirements/*.txt; } | $venv/bin/python -c '
+    cat pyproject.toml requirements/*.txt | $venv/bin/python -c '
 import sys, zlib
 print(f"{zlib.crc32(sys.stdin.buffer.read()):08x}")'
 )

@@ -62,6 +62,29 @@ def test_requirements_name_versions_and_no_place_to_get_them() -> None:
             )
 
 
+def test_a_python_that_is_too_old_is_answered_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "tools").mkdir()
+    shutil.copy(ROOT / "tools" / "venv.sh", tmp_path / "tools")
+    old = tmp_path / "python3"
+    old.write_text(
+        '#!/bin/sh\n[ "$1" = --version ] && echo "Python 3.9.2" || exit 1\n', encoding="utf-8"
+    )
+    old.chmod(0o755)
+    bash = shutil.which("bash")
+    assert bash
+    made = subprocess.run(
+        [bash, str(tmp_path / "tools" / "venv.sh"), "demo"],
+        env={"PATH": str(tmp_path)},  # neither this machine's interpreters nor its tools
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert made.returncode == 1
+    assert "Headgate needs Python 3.11 or newer; python3 is Python 3.9.2." in made.stderr
+    assert "make demo PYTHON=" in made.stderr
+    assert not (tmp_path / ".venv").exists()
+
+
 def test_no_private_key_is_tracked() -> None:
     # Put together here, so that this file does not find itself.
     marks = [
