@@ -20,8 +20,10 @@ import pytest
 from pymodbus.client import AsyncModbusTcpClient
 from pymodbus.exceptions import ModbusIOException
 
+from headgate_simulators.faults import Fault
 from headgate_simulators.pytest import FarmMaker, RunningFarm
 from headgate_simulators.truth import TruthList
+from headgate_simulators.water_gauge.farm import FarmPlan, WaterGaugeFarm
 
 MODELS = ["radar-1", "radar-2", "probe", "rain"]
 SIZES = {"gauge-001": 6, "gauge-002": 8, "gauge-003": 14, "gauge-004": 6}
@@ -359,3 +361,67 @@ async def test_a_second_farm_on_the_same_port_says_so_and_leaves_the_truth_alone
     assert bind.rpartition(":")[2] in complaint
     assert "Traceback" not in complaint
     assert truth.read_text() == "the first farm's truth\n"
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--fault", "gauge-009:silent", "not in this farm"),
+        ("--fault", "gauge-001:drowned", "there are:"),
+        ("--bind", "127.0.0.1:high", "ADDR[:PORT]"),
+        ("--storm", "wet", "PEAK[:DURATION][@START]"),
+        ("--per-connection", "0", "1 to 247"),
+    ],
+)
+async def test_a_mistake_is_one_sentence(option: str, value: str, said: str) -> None:
+    with run_farm("--bind", "127.0.0.1:0", "--count", "2", option, value) as farm:
+        printed, complaint = await asyncio.to_thread(farm.communicate, timeout=20)
+    assert (farm.returncode, printed, complaint.count("\n")) == (2, "", 1)
+    assert said in complaint
+
+
+async def test_without_its_library_it_names_the_extra() -> None:
+    script = "import sys; sys.modules['pymodbus'] = None\n"
+    script += "from headgate_simulators.cli import app; app(['water-gauge'])"
+    ran = await asyncio.to_thread(
+        subprocess.run, [sys.executable, "-c", script], capture_output=True, text=True, timeout=20
+    )
+    assert ran.returncode == 2
+    assert ran.stderr.splitlines() == [
+        "the simulated gauges need pymodbus: pip install 'headgate[sim]'"
+    ]
+
+
+async def test_a_planned_fault_comes_and_goes_on_time() -> None:
+    """Planned faults are read against the farm's clock, here a clock that the test turns."""
+    clock = [1_790_000_000.0]
+    truth = TruthList()
+    plan = FarmPlan(count=1, faults=[Fault.parse("gauge-001:exception=6@10-20")])
+    async with WaterGaugeFarm(plan, truth, now=lambda: clock[0]) as farm:
+        device = farm.description[0]
+        async with client_of(device) as client:
+            codes = []
+            for at in (9.9, 10.0, 19.9, 20.0):
+                clock[0] = farm.started + at
+                codes.append((await ask(client, device)).exception_code)
+    assert codes == [0, 6, 6, 0]
+    assert [line["t"] - farm.started for line in truth.looks()] == pytest.approx([9.9, 20.0])
+
+
+async def test_two_farms_of_one_seed_and_start_answer_alike() -> None:
+    async def asked_thrice(seed: int) -> list[list[int]]:
+        clock = [1_790_000_000.0]
+        words: list[list[int]] = []
+        plan = FarmPlan(count=4, seed=seed, per_connection=4, speed=600)
+        async with (
+            WaterGaugeFarm(plan, TruthList(), now=lambda: clock[0]) as farm,
+            client_of(farm.description[0]) as client,
+        ):
+            for _ in range(3):
+                clock[0] += 7.5
+                answers = [await ask(client, device) for device in farm.description]
+                words += [answer.registers for answer in answers]
+        return words
+
+    assert await asked_thrice(7) == await asked_thrice(7)
+    assert await asked_thrice(7) != await asked_thrice(8)
