@@ -7,9 +7,6 @@ wrap. Secrets of the current epoch live in memory; older ones only behind the wr
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
-from typing import Protocol
-
 import msgspec
 
 from headgate.crypto.provider import CryptoProvider
@@ -24,49 +21,25 @@ from headgate.envelope.grant import (
     wrap_local,
 )
 from headgate.envelope.record import RecordKey
-from headgate.errors import SecurityError
+from headgate.errors import SecurityError, SpoolError
 from headgate.runtime.identity import Identity
+from headgate.spool import State
+from headgate.spool.state import Grant
 
 RECORDS_PER_KEY = 1 << 20
 KEY_AGE_US = 24 * 3600 * 1_000_000
-
-
-class StoredGrant(msgspec.Struct, frozen=True):
-    """A grant as it lies in the state: `message` is None before enrolment, `wrap` without a local wrap."""
-
-    key_id: bytes
-    epoch: bytes
-    core: bytes
-    wrap: bytes | None
-    message: bytes | None
-
-
-class GrantStore(Protocol):
-    """Where grants are kept until no record needs them."""
-
-    def put_grant(self, grant: StoredGrant) -> None:
-        """Keep or replace one grant; durable on return."""
-        ...
-
-    def grant(self, key_id: bytes) -> StoredGrant | None:
-        """One grant."""
-        ...
-
-    def all_grants(self) -> Sequence[StoredGrant]:
-        """All of them, oldest first."""
-        ...
 
 
 class Keyring:
     """The current key, and the way back to older ones."""
 
     def __init__(
-        self, env: Env, provider: CryptoProvider, identity: Identity, store: GrantStore, epoch: bytes
+        self, env: Env, provider: CryptoProvider, identity: Identity, state: State, epoch: bytes
     ) -> None:
         self._env = env
         self._provider = provider
         self._identity = identity
-        self._store = store
+        self._state = state
         self._epoch = epoch
         self._current: RecordKey | None = None
         self._sealed = 0
@@ -105,8 +78,11 @@ class Keyring:
             message = sign_grant(
                 provider, core, identity.recipients, secret, identity.signing_key, identity.chain
             )
-        # The grant is on disk before the first record of its key can be.
-        self._store.put_grant(StoredGrant(core.key_id, self._epoch, core.raw, wrap, message))
+        now = self._env.clock.wall_us()
+        self._state.keep_grant(Grant(core.key_id, self._epoch, core.raw, wrap, message, now))
+        # On disk before the first record of its key can be: without it nobody could open the record.
+        if not self._state.flush():
+            raise SpoolError("the grant of a new key could not be written")
         return derive(provider, secret, core)
 
     def key(self, key_id: bytes) -> RecordKey:
@@ -120,7 +96,7 @@ class Keyring:
         return self._open(key_id)
 
     def _unwrap(self, key_id: bytes) -> RecordKey:
-        grant = self._store.grant(key_id)
+        grant = self._state.grant(key_id)
         if grant is None or grant.wrap is None or self._identity.kek is None:
             raise SecurityError("this box keeps no local wrap of that key", code="HG-6108", key=key_id.hex())
         core = parse_core(grant.core)
@@ -138,7 +114,7 @@ class Keyring:
             return 0
         made = 0
         signer = self._provider.sm3(identity.signing_key.public.spki)
-        for grant in self._store.all_grants():
+        for grant in self._state.grants():
             if grant.message is not None or grant.wrap is None:
                 continue
             core = parse_core(grant.core)
@@ -148,6 +124,6 @@ class Keyring:
             message = sign_grant(
                 self._provider, core, identity.recipients, secret, identity.signing_key, identity.chain
             )
-            self._store.put_grant(msgspec.structs.replace(grant, message=message))
+            self._state.keep_grant(msgspec.structs.replace(grant, message=message))
             made += 1
         return made

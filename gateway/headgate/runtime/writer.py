@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -21,6 +21,8 @@ from headgate.runtime.batch import Batch, Committed, Queue
 from headgate.sdk import Device
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 #: An alarm or a waiter is committed this soon, with whatever else comes meanwhile.
 URGENT_S = 0.005
@@ -127,6 +129,10 @@ class Writer:
         batch.waiters.append(waiter)
         self._arm(URGENT_S)
         await waiter
+
+    async def aside(self, work: Callable[[], T]) -> T:
+        """Run something in the writer's thread, between two commits."""
+        return await self._here().run_in_executor(self._thread, work)
 
     # ------------------------------------------------------------ the tick
 
