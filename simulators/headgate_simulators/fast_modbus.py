@@ -22,6 +22,7 @@ from typing import cast
 REGISTERS = 1000
 MOST_REGISTERS = 125  # in one answer; MODBUS Application Protocol V1.1b3, section 6.3
 _REQUEST = struct.Struct(">HHHBBHH")
+_SHORTEST = struct.Struct(">HHHBB")
 _HEAD = struct.Struct(">HHHBBB")
 _REQUEST_SIZE = _REQUEST.size
 _LONGEST = 260
@@ -120,6 +121,12 @@ class Connection(asyncio.Protocol):
                 break
             at += 6 + length
             out.append(self._answer(transaction, length, unit, function, first, count, now_ms))
+        if end - at >= _SHORTEST.size:  # perhaps a whole frame, though shorter than a read
+            transaction, _, length, unit, function = _SHORTEST.unpack_from(data, at)
+            if 2 <= length <= end - at - 6:
+                at += 6 + length
+                code = 3 if function in (3, 4) else 1
+                out.append(self._refuse(transaction, unit, function, code))
         self._rest = data[at:]
         if out:
             whole = b"".join(out)

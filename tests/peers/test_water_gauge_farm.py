@@ -425,3 +425,21 @@ async def test_two_farms_of_one_seed_and_start_answer_alike() -> None:
 
     assert await asked_thrice(7) == await asked_thrice(7)
     assert await asked_thrice(7) != await asked_thrice(8)
+
+
+async def test_stopping_does_not_wait_for_a_slow_gauge_and_keeps_that_it_was_asked() -> None:
+    truth = TruthList()
+    plan = FarmPlan(count=2, per_connection=2, faults=[Fault.parse("gauge-001:slow=3600")])
+    async with WaterGaugeFarm(plan, truth) as farm:
+        at = farm.description[0]
+        reader, writer = await asyncio.open_connection(at["host"], at["port"])
+        slow, quick = "0001 0000 0006 01 04 0000 0006", "0002 0000 0006 02 03 0000 0001"
+        writer.write(bytes.fromhex(slow + quick))
+        await reader.readexactly(11)  # the quick one: so the slow one has been heard
+    with contextlib.suppress(ConnectionResetError):
+        assert await reader.read() == b""
+    writer.close()
+    with contextlib.suppress(ConnectionResetError):
+        await writer.wait_closed()
+    (kept,) = truth.lines[1:]
+    assert (kept["fault"], kept["look"], kept["late_s"]) == ("slow", True, 3600)

@@ -117,6 +117,8 @@ async def test_the_first_port_carries_every_unit(devices: dict[str, Any]) -> Non
         (read(7, 1, 999, 2), 2),
         (read(7, 1, 65535, 125), 2),
         (read(7, 1, 0, 1, function=6), 1),
+        (bytes.fromhex("0007 0000 0002 01 07"), 1),
+        (bytes.fromhex("0007 0000 0004 01 03 0000"), 3),
     ],
 )
 async def test_what_cannot_be_read_is_refused(
