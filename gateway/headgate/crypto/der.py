@@ -182,7 +182,8 @@ def sequence(*parts: bytes) -> bytes:
 
 def integer(value: int) -> bytes:
     """An INTEGER in its shortest form."""
-    return encode(INTEGER, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
+    magnitude = value if value >= 0 else ~value  # -128 fits one byte
+    return encode(INTEGER, value.to_bytes(magnitude.bit_length() // 8 + 1, "big", signed=True))
 
 
 def octets(content: bytes) -> bytes:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from headgate.crypto import der, encoding
@@ -421,6 +421,7 @@ def test_issuing_with_a_strangers_key_is_our_own_mistake() -> None:
 
 
 @given(st.integers(-(1 << 80), 1 << 80))
+@example(-128)
 def test_integers_go_out_and_come_back(value: int) -> None:
     assert der.Reader(der.integer(value)).integer() == value
 
