@@ -67,8 +67,8 @@ def examine(env: Env, path: Path, known: Known | Callable[[Site], Known] | None 
     merge = _Merge(problems)
     for position, document in enumerate(documents):
         merge.add(document, position == 0 and document.shown == main.name)
-    # Values that are missing because a file could not be read are not the person's mistake.
-    if any(document.shown == main.name for document in documents):
+    # What is missing because a file could not be read is not the person's mistake.
+    if complete and merge.judged:
         merge.finish(documents[0])
     site: Site | None = None
     if merge.gateway is not None:
@@ -89,6 +89,7 @@ class _Merge:
     def __init__(self, problems: list[Problem]) -> None:
         self.problems = problems
         self.whole = True
+        self.judged = True
         self.tables: dict[str, Any] = {}
         self.lists: dict[str, list[Any]] = {
             name: [] for name, f in fields_of(Site).items() if _is_list(f.annotation)
@@ -110,7 +111,7 @@ class _Merge:
         elif type(schema) is not int or schema != SCHEMA:
             # Another layout: what follows would be noise.
             report(("schema",), "HG-1009", found=type_name(schema), known=SCHEMA)
-            self.whole = False
+            self.whole = self.judged = False
             return
         self.whole = self.whole and schema is not None
         known = [name for name, field in fields_of(Site).items() if not field.hidden]

@@ -2,12 +2,12 @@
 
     from headgate.messages import say, fix, explain, language, render_error
 
-Each room keeps its sentences in its own file here (`config.toml` holds HG-1xxx, ...). Everything
-else writes logs; only this package speaks.
+Each room keeps its sentences in its own file here; the first digit of a code names the room:
+1 config, 2 plugins, 3 channels and devices, 4 spool, 5 uplinks, 6 keys and envelope, 7 receiver,
+8 profiles, 9 runtime and command line. Everything else writes logs; only this package speaks.
 """
 
 from headgate.messages.catalogue import (
-    ROOMS,
     Entry,
     Language,
     Severity,
@@ -22,7 +22,6 @@ from headgate.messages.catalogue import (
 )
 
 __all__ = [
-    "ROOMS",
     "Entry",
     "Language",
     "Severity",

@@ -18,19 +18,6 @@ import msgspec
 Language = Literal["zh", "en"]
 Severity = Literal["error", "warning", "info"]
 
-#: Which file holds which codes: the first digit of a code names its room.
-ROOMS: Mapping[str, str] = {
-    "1": "config.toml",
-    "2": "plugins.toml",
-    "3": "devices.toml",
-    "4": "spool.toml",
-    "5": "uplinks.toml",
-    "6": "crypto.toml",
-    "7": "receiver.toml",
-    "8": "profiles.toml",
-    "9": "runtime.toml",
-}
-
 _PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 _LONGEST = 400
 
@@ -81,14 +68,12 @@ class _Error(Protocol):
 def entries() -> Mapping[str, Entry]:
     """Every entry by code, in order. Raises ValueError when a file of ours is broken (a bug)."""
     found: dict[str, Entry] = {}
-    folder = files(__package__)
-    for name in ROOMS.values():
-        file = folder / name
-        if not file.is_file():
+    for file in files(__package__).iterdir():
+        if not file.name.endswith(".toml"):
             continue
         for code, raw in tomllib.loads(file.read_text(encoding="utf-8")).items():
-            if ROOMS.get(code[3:4]) != name:
-                raise ValueError(f"{name} holds {code}, which belongs to {ROOMS.get(code[3:4])}")
+            if code in found:
+                raise ValueError(f"{code} stands in {file.name} and in another file")
             found[code] = msgspec.convert(raw, Entry)
     return dict(sorted(found.items()))
 
