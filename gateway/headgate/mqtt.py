@@ -1,0 +1,496 @@
+"""The one door to MQTT: connect, publish with the broker's answer, subscribe, receive in bounds.
+
+    async with connect(settings, will=will) as link:
+        await link.subscribe("headgate/v1/gate-7/down/#")
+        await link.publish(topic, payload)          # returns when the broker has it, raises when not
+        async for message in link.messages():
+            ...
+
+Where the library waits or stays silent, this does not: a publish ends at once when the connection is
+lost, a refused PUBACK is an error, a broker that closes before its CONNACK is reported as such, and a
+full queue never drops a message. Reconnecting belongs to the caller, with its own back-off.
+
+Whatever goes wrong with the link is `UplinkUnavailable`, with a code that names the step.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any, Literal, cast
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import aiomqtt
+import msgspec
+from aiomqtt.exceptions import MqttConnectError
+from paho.mqtt import client as paho
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from headgate.errors import ConfigError, Problem, UplinkError, UplinkUnavailable
+
+Version = Literal["5", "3.1.1"]
+
+# A record, its topic and the packet's own fields.
+_MAX_PACKET = 2 * 1024 * 1024 + 1024
+# Good manners at the end are worth this long and no longer.
+_GOODBYE_S = 2.0
+
+_CONNACK = {
+    0x84: "HG-5016",  # unsupported protocol version
+    0x85: "HG-5015",  # client identifier not valid
+    0x86: "HG-5013",  # bad user name or password
+    0x87: "HG-5014",  # not authorised
+    0x88: "HG-5017",  # server unavailable
+    0x89: "HG-5017",  # server busy
+    0x8A: "HG-5014",  # banned
+}
+_SCHEMES = {"mqtt": (False, 1883), "mqtts": (True, 8883)}
+
+
+class PublishRefused(UplinkError):
+    """The broker is there and does not want this message (PUBACK of 0x80 or above, MQTT 5 only)."""
+
+    retryable = True
+    default_code = "HG-5019"
+
+    def __init__(self, text: str, *, reason_code: int, **fields: object) -> None:
+        super().__init__(text, code=None, reason_code=reason_code, **fields)
+        self.reason_code = reason_code
+
+
+class Will(msgspec.Struct, frozen=True):
+    """What the broker says for us when we are gone without a word."""
+
+    topic: str
+    payload: bytes
+    retain: bool = True
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the broker is and who we are to it.
+
+    `session_s` 0 starts clean each time; above 0 the broker keeps subscriptions and queued messages
+    that many seconds (with 3.1.1: until it forgets by itself), which needs a stable `identifier`.
+    `window` bounds what the broker may send before we acknowledge, and what we publish before it does.
+    """
+
+    host: str
+    port: int = 1883
+    tls: bool = False
+    username: str | None = None
+    password: str | None = None
+    identifier: str | None = None
+    version: Version = "5"
+    session_s: int = 0
+    keepalive_s: int = 30
+    timeout_s: float = 10.0
+    window: int = 20
+
+    def __repr__(self) -> str:
+        user = f"{self.username}@" if self.username else ""
+        return f"<{'mqtts' if self.tls else 'mqtt'}://{user}{self.host}:{self.port}>"
+
+    @classmethod
+    def from_url(cls, url: str, *, where: str = "broker", password: str | None = None) -> Settings:
+        """Settings from `mqtt[s]://[user[:password]@]host[:port][?version=3.1.1]`.
+
+        A password in a URL shows in process lists; `password` is for one that came another way.
+
+        Raises:
+            ConfigError: says what is wrong with the URL.
+        """
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError as error:
+            raise _bad_url(where, str(error)) from None
+        if parts.scheme not in _SCHEMES:
+            raise _bad_url(where, f"{parts.scheme or 'no'} scheme")
+        if not parts.hostname:
+            raise _bad_url(where, "no host")
+        if parts.path not in ("", "/") or parts.fragment:
+            raise _bad_url(where, "a path")
+        options = dict(parse_qsl(parts.query, keep_blank_values=True))
+        version = options.pop("version", "5")
+        if version not in ("5", "3.1.1") or options:
+            raise _bad_url(where, f"?{parts.query}")
+        tls, usual_port = _SCHEMES[parts.scheme]
+        return cls(
+            host=parts.hostname,
+            port=usual_port if port is None else port,
+            tls=tls,
+            username=unquote(parts.username) if parts.username else None,
+            password=password or (unquote(parts.password) if parts.password else None),
+            version="5" if version == "5" else "3.1.1",
+        )
+
+
+def _bad_url(where: str, reason: str) -> ConfigError:
+    return ConfigError([Problem(where, "HG-5030", {"reason": reason})])
+
+
+def tls_context(
+    ca_pem: str | None = None, certificate: Path | None = None, key: Path | None = None
+) -> ssl.SSLContext:
+    """TLS 1.2 or newer, host name checked, trusting `ca_pem` alone (None: the system's authorities).
+
+    Raises:
+        ConfigError: the authority, certificate or key is not usable.
+    """
+    try:
+        context = ssl.create_default_context(cadata=ca_pem)
+        if certificate is not None:
+            context.load_cert_chain(certificate, key)
+    except (ssl.SSLError, OSError, ValueError) as error:
+        raise ConfigError([Problem("tls", "HG-5031", {"reason": str(error)})]) from None
+    return context
+
+
+class Message(msgspec.Struct, frozen=True):
+    """One message from the broker. `mid` is what `Link.ack` tells the broker; 0 for QoS 0."""
+
+    topic: str
+    payload: bytes
+    retain: bool
+    qos: int
+    mid: int
+
+
+class Link:
+    """An open connection. Made by `connect`; every method raises `UplinkUnavailable` once it is lost."""
+
+    def __init__(self, client: _Client) -> None:
+        self._client = client
+
+    async def publish(
+        self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False
+    ) -> None:
+        """Return when the broker has acknowledged (QoS 1) or the bytes are on their way (QoS 0).
+
+        Raises:
+            PublishRefused: the broker said no.
+            UplinkUnavailable: the connection was lost, or no answer came in `timeout_s`. The broker
+                may or may not have the message.
+        """
+        await self._client.send(topic, payload, qos, retain)
+
+    async def subscribe(self, *filters: str, qos: int = 1) -> None:
+        """Ask for messages of these topics.
+
+        Raises:
+            UplinkUnavailable: lost, or a filter was refused (HG-5020).
+        """
+        if self._client.end.done():
+            raise self._client.why()
+        try:
+            granted = await self._client.subscribe([(each, qos) for each in filters])
+        except aiomqtt.MqttError as error:
+            raise self._client.unavailable(error) from None
+        for each, answer in zip(filters, granted, strict=False):
+            code = answer.value if isinstance(answer, ReasonCode) else int(str(answer))
+            if code >= 0x80:
+                raise UplinkUnavailable(
+                    f"the broker refuses subscription to {each} ({code:#04x})",
+                    code="HG-5020",
+                    topic=each,
+                    reason_code=code,
+                )
+
+    async def messages(self, *, manual: bool = False) -> AsyncIterator[Message]:
+        """What comes in, until the connection is lost (then `UplinkUnavailable`).
+
+        Each message is acknowledged to the broker when it is taken. With `manual` the caller does
+        that by `ack`, when it has made the message durable; the broker sends at most `window` ahead.
+        """
+        while True:
+            message = await self._client.next()
+            if not manual:
+                self.ack(message)
+            yield message
+
+    def take_waiting(self, limit: int) -> list[Message]:
+        """Messages that are here already, at most `limit`, none of them acknowledged."""
+        return self._client.waiting(limit)
+
+    def ack(self, message: Message) -> None:
+        """Tell the broker that this message is ours now. Nothing when the connection is gone."""
+        if message.qos:
+            self._client.acknowledge(message.mid, message.qos)
+
+    async def lost(self) -> UplinkUnavailable:
+        """Wait until the connection is lost, and say why."""
+        await asyncio.wait((self._client.end,))
+        return self._client.why()
+
+
+@asynccontextmanager
+async def connect(
+    settings: Settings, *, tls: ssl.SSLContext | None = None, will: Will | None = None
+) -> AsyncIterator[Link]:
+    """An open connection for as long as the block runs; left with a DISCONNECT, so without the will.
+
+    Raises:
+        UplinkUnavailable: HG-5010 not reached, HG-5011 TLS, HG-5012 no answer, HG-5013 to HG-5018
+            refused by the broker.
+    """
+    client = _Client(settings, tls, will)
+    try:
+        await client.open()
+        yield Link(client)
+    finally:
+        await client.close()
+
+
+class _Handshake:
+    """An SSLContext for paho, which forgets to close a socket whose handshake fails."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self.check_hostname = context.check_hostname
+        self._context = context
+        self._socket: ssl.SSLSocket | None = None
+
+    def wrap_socket(self, *args: Any, **options: Any) -> ssl.SSLSocket:
+        self._socket = self._context.wrap_socket(*args, **options)
+        return self._socket
+
+    def failed(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+
+
+class _Client(aiomqtt.Client):
+    """aiomqtt with its silences filled in. Overrides private hooks: aiomqtt is pinned to 2.5."""
+
+    def __init__(self, settings: Settings, tls: ssl.SSLContext | None, will: Will | None) -> None:
+        five = settings.version == "5"
+        properties = None
+        if five:
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            properties.ReceiveMaximum = settings.window
+            properties.MaximumPacketSize = _MAX_PACKET
+            properties.SessionExpiryInterval = settings.session_s
+        self._handshake = _Handshake(tls or tls_context()) if settings.tls else None
+        super().__init__(
+            settings.host,
+            settings.port,
+            username=settings.username,
+            password=settings.password,
+            identifier=settings.identifier,
+            protocol=aiomqtt.ProtocolVersion.V5 if five else aiomqtt.ProtocolVersion.V311,
+            clean_start=settings.session_s == 0 if five else paho.MQTT_CLEAN_START_FIRST_ONLY,
+            clean_session=None if five else settings.session_s == 0,
+            properties=properties,
+            tls_context=cast("ssl.SSLContext | None", self._handshake),
+            will=aiomqtt.Will(will.topic, will.payload, 1, will.retain) if will else None,
+            keepalive=settings.keepalive_s,
+            timeout=settings.timeout_s,
+            max_inflight_messages=settings.window,
+            socket_options=(),
+        )
+        self._settings = settings
+        self._client.manual_ack_set(True)
+        # Subscriptions go out one by one; publishes have their own bookkeeping below.
+        self.pending_calls_threshold = 1000
+        self.end: asyncio.Future[None] = self._loop.create_future()
+        self._sent: dict[int, asyncio.Future[int]] = {}
+        self._answered_early: dict[int, int] = {}
+        self._inbox: asyncio.Queue[Message] = asyncio.Queue()
+        self._cause: Exception | None = None
+        self._opening: asyncio.Future[Any] | None = None
+
+    # ------------------------------------------------------------ life
+
+    async def open(self) -> None:
+        self._opening = asyncio.ensure_future(self.__aenter__())
+        try:
+            # The connecting thread cannot be stopped: when we are cancelled, `close` waits for it.
+            await asyncio.shield(self._opening)
+        except aiomqtt.MqttError as error:
+            raise self.unavailable(error) from None
+        self._disconnected.add_done_callback(self._on_end)
+
+    async def close(self) -> None:
+        opening = self._opening
+        if opening is not None and not opening.done():
+            with suppress(aiomqtt.MqttError):
+                await opening
+        if self._connected.done() and not self._connected.cancelled() and self._lock.locked():
+            self.timeout = _GOODBYE_S
+            with suppress(aiomqtt.MqttError):
+                await self.__aexit__(None, None, None)
+        # What a timed-out or refused connection leaves open is closed here.
+        self._client._sock_close()
+        if self._misc_task is not None:
+            self._misc_task.cancel()
+            await asyncio.wait((self._misc_task,))
+        if self._disconnected.done() and not self._disconnected.cancelled():
+            self._disconnected.exception()
+        if not self.end.done():
+            self.end.set_result(None)
+            self._fail_pending()
+
+    def _client_connect(self) -> None:
+        try:
+            super()._client_connect()
+        except (OSError, ValueError) as error:
+            # aiomqtt keeps the text only; TLS and TCP need different advice.
+            self._cause = error.with_traceback(None)
+            if self._handshake is not None:
+                self._handshake.failed()
+            raise OSError(str(error)) from None
+
+    def _on_disconnect(
+        self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None
+    ) -> None:
+        if not self._connected.done():
+            # Closed before the CONNACK (a certificate refused, say): aiomqtt would wait it out.
+            self._connected.set_exception(
+                aiomqtt.MqttCodeError(reason_code, "closed by the broker")
+            )
+            return
+        super()._on_disconnect(client, userdata, flags, reason_code, properties)
+
+    def _on_end(self, ended: asyncio.Future[None]) -> None:
+        failure = None if ended.cancelled() else ended.exception()
+        if isinstance(failure, Exception):
+            self._cause = failure
+        if not self.end.done():
+            self.end.set_result(None)
+        self._fail_pending()
+
+    def _fail_pending(self) -> None:
+        for waiting in self._sent.values():
+            if not waiting.done():
+                waiting.set_exception(self.why())
+
+    # ------------------------------------------------------------ out
+
+    async def send(self, topic: str, payload: bytes, qos: int, retain: bool) -> None:
+        if self.end.done():
+            raise self.why()
+        self._answered_early.clear()
+        info = self._client.publish(topic, payload, qos, retain)
+        if info.rc != paho.MQTT_ERR_SUCCESS:
+            raise self.why()
+        if qos == 0:
+            return
+        code = self._answered_early.pop(info.mid, None)
+        if code is None:
+            code = await self._answer(info.mid, topic)
+        if code >= 0x80:
+            raise PublishRefused(
+                f"the broker refuses a message on {topic} ({code:#04x})",
+                reason_code=code,
+                topic=topic,
+            )
+
+    async def _answer(self, mid: int, topic: str) -> int:
+        waiting: asyncio.Future[int] = self._loop.create_future()
+        self._sent[mid] = waiting
+        try:
+            async with asyncio.timeout(self.timeout):
+                return await waiting
+        except TimeoutError:
+            raise UplinkUnavailable(
+                f"{self._settings!r} did not acknowledge a message within {self.timeout:g} s",
+                code="HG-5012",
+                broker=f"{self._settings.host}:{self._settings.port}",
+            ) from None
+        finally:
+            del self._sent[mid]
+
+    def _on_publish(
+        self, client: Any, userdata: Any, mid: int, reason_code: ReasonCode, properties: Any
+    ) -> None:
+        waiting = self._sent.get(mid)
+        if waiting is None:
+            # The answer can come from within `publish`, before its future exists.
+            self._answered_early[mid] = reason_code.value
+        elif not waiting.done():
+            waiting.set_result(reason_code.value)
+
+    # ------------------------------------------------------------ in
+
+    def _on_message(self, client: Any, userdata: Any, message: paho.MQTTMessage) -> None:
+        self._inbox.put_nowait(
+            Message(message.topic, bytes(message.payload), message.retain, message.qos, message.mid)
+        )
+        if self._inbox.qsize() > 4 * self._settings.window + 64 and not self._disconnected.done():
+            # Unacknowledged, so nothing is lost: the broker must offer all of it again.
+            self._disconnected.set_exception(
+                UplinkUnavailable("the broker sends more than the agreed window", code="HG-5021")
+            )
+
+    async def next(self) -> Message:
+        if self._inbox.empty():
+            if self.end.done():
+                raise self.why()
+            getter = asyncio.ensure_future(self._inbox.get())
+            try:
+                await asyncio.wait((getter, self.end), return_when=asyncio.FIRST_COMPLETED)
+                if getter.done():
+                    return getter.result()
+                raise self.why()
+            finally:
+                getter.cancel()
+        return self._inbox.get_nowait()
+
+    def waiting(self, limit: int) -> list[Message]:
+        return [self._inbox.get_nowait() for _ in range(min(limit, self._inbox.qsize()))]
+
+    def acknowledge(self, mid: int, qos: int) -> None:
+        if not self.end.done():
+            self._client.ack(mid, qos)
+
+    # ------------------------------------------------------------ what to say
+
+    def why(self) -> UplinkUnavailable:
+        if isinstance(self._cause, UplinkUnavailable):
+            return self._cause
+        broker = f"{self._settings.host}:{self._settings.port}"
+        reason = str(self._cause or "closed")
+        return UplinkUnavailable(
+            f"connection to {self._settings!r} lost: {reason}",
+            code="HG-5018",
+            broker=broker,
+            reason=reason,
+        )
+
+    def unavailable(self, error: aiomqtt.MqttError) -> UplinkUnavailable:
+        """The same failure as a sentence for people: which step, and what the broker said."""
+        broker = f"{self._settings.host}:{self._settings.port}"
+        if self._cause is not None:
+            tls = isinstance(self._cause, ssl.SSLError)
+            return UplinkUnavailable(
+                f"{self._settings!r}: {self._cause}",
+                code="HG-5011" if tls else "HG-5010",
+                broker=broker,
+                reason=str(self._cause),
+            )
+        if isinstance(error, aiomqtt.MqttCodeError):
+            code = error.rc.value if isinstance(error.rc, ReasonCode) else None
+            if isinstance(error, MqttConnectError):
+                known = _CONNACK.get(code or 0, "HG-5022")
+                return UplinkUnavailable(
+                    f"{self._settings!r} refuses the connection: {error}",
+                    code=known,
+                    broker=broker,
+                    reason=str(error),
+                    user=self._settings.username or "",
+                )
+            return UplinkUnavailable(
+                f"connection to {self._settings!r} closed: {error}",
+                code="HG-5018",
+                broker=broker,
+                reason=str(error),
+            )
+        return UplinkUnavailable(
+            f"{self._settings!r} did not answer within {self.timeout:g} s",
+            code="HG-5012",
+            broker=broker,
+        )
