@@ -44,6 +44,7 @@ class TcpChannel(ManagedChannel):
         self._port = port
         self._now_us = env.clock.boottime_us
         self._line: _Line | None = None
+        self._last: _Line | None = None  # also when it is being dropped
         self._task: asyncio.Task[None] | None = None
         self._settled = asyncio.Event()
         self._talk: _Talk | None = None
@@ -144,9 +145,9 @@ class TcpChannel(ManagedChannel):
         if task is not None:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-        if (line := self._line) is not None:
+        if (line := self._last) is not None:
             line.transport.abort()
-            await line.lost
+            await line.lost.wait()
         self._settled.set()
         self._enter(ChannelState.CLOSED)
 
@@ -183,7 +184,8 @@ class TcpChannel(ManagedChannel):
                 self._settled.set()
             else:
                 self._settled.set()
-                if await line.lost:
+                await line.lost.wait()
+                if line.spoke:
                     # It did answer: the line is good, and the next attempt need not be patient.
                     wait = settings.retry_first_s
             await asyncio.sleep(wait * self._env.random.uniform(0.5, 1.5))
@@ -194,7 +196,7 @@ class TcpChannel(ManagedChannel):
             line.transport.abort()
             return
         _defend_against_half_open(line.transport, self._settings.unacknowledged_s)
-        self._line = line
+        self._line = self._last = line
         self._buffer.clear()
         self._quiet_at = 0.0
         self._unanswered = 0
@@ -335,8 +337,9 @@ class _Line(asyncio.Protocol):
     def __init__(self, channel: TcpChannel) -> None:
         self.channel = channel
         self.loop = asyncio.get_running_loop()
-        #: Done when the connection is gone: whether a whole frame ever came over it.
-        self.lost: asyncio.Future[bool] = self.loop.create_future()
+        #: Set when the connection is gone.
+        self.lost = asyncio.Event()
+        #: Whether a whole frame ever came over it.
         self.spoke = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -349,8 +352,7 @@ class _Line(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.channel._lost(self, exc)
-        if not self.lost.done():
-            self.lost.set_result(self.spoke)
+        self.lost.set()
 
 
 class _Talk:
