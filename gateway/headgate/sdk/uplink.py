@@ -42,6 +42,9 @@ class Outbox(ABC):
     async def take(self, limit: int) -> Sequence[StoredRecord]:
         """The next records to send, at least one; waits while there is none."""
 
+    def sent(self, records: Sequence[StoredRecord]) -> None:  # noqa: B027 - an uplink need not say it
+        """The link has taken these (a PUBACK came); only a receipt settles them. Lets history go on sooner."""
+
     @abstractmethod
     def settle(self, records: Sequence[StoredRecord]) -> None:
         """The platform has these for good (`ack = "broker"`, or a foreign platform said so)."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import count
 from pathlib import Path
 
 import msgspec
@@ -18,7 +19,7 @@ from headgate.env import AppendFile, Env, Files
 from headgate.errors import SpoolCorrupt, SpoolError, SpoolLocked
 from headgate.model import GapReason
 from headgate.spool.ledger import Gone, Ledger
-from headgate.spool.records import Account, Loss, Position, SealedRecord, Totals
+from headgate.spool.records import Account, ClearIndex, Loss, Position, SealedRecord, Totals
 from headgate.spool.rows import Names, Rows
 from headgate.spool.segment import (
     FILE_HEADER,
@@ -65,7 +66,9 @@ class Log:
         self.written = 0
         self._serial = 0
         self._totals = ZERO
-        self._next = 1
+        #: Where segment numbers come from; shared by the logs of a spool, so that they order all segments.
+        self.numbers: Iterator[int] = count(1)
+        self.highest = 0
         self._file: AppendFile | None = None
         self._open: Rows | None = None
         self._suspects: deque[Position] = deque()
@@ -90,7 +93,10 @@ class Log:
             )
         except OSError as error:
             raise SpoolError(
-                f"cannot use {self._folder}: {error}", code="HG-4005", folder=str(self._folder)
+                f"cannot use {self._folder}: {error}",
+                code="HG-4005",
+                folder=str(self._folder),
+                cause=str(error),
             ) from error
         headers = {number: self._header(number) for number in numbers}
         self.ledger = self._load_ledger(headers)
@@ -106,7 +112,7 @@ class Log:
             accounts += self._load_segment(
                 number, headers[number], limits[number], number >= doubtful
             )
-        self._next = max([0, *numbers]) + 1
+        self.highest = max([0, *numbers])
         self._serial, self._totals = self.ledger.end()
         for stretch in self._found:
             if stretch.end >= self._serial:
@@ -294,8 +300,7 @@ class Log:
         parts: list[bytes] = []
         fresh = self._file is None
         if self._file is None or self._open is None:
-            number = self._next
-            self._next += 1
+            number = next(self.numbers)
             self._open = Rows(self.name, number, self._names)
             self._file = self._files.append(self._path(number))
             parts.append(
@@ -382,21 +387,37 @@ class Log:
                 continue
             rows.dead.add(position.row)
             serial = rows.serials[position.row]
-            for entry in self._scan(rows.number, rows.offsets[position.row]):
-                if isinstance(entry, Entry) and entry.serial == serial:
-                    self._lose_entry(entry, GapReason.CORRUPT)
-                break
-            else:
-                pass
-            if not self.ledger.covers(serial):
-                gone = Gone(serial, serial + 1, (), ())
-                account = Account(self.name, serial, serial + 1)
-                readings = rows.readings[position.row] if rows.last_us[position.row] >= 0 else None
+            found = next(iter(self._scan(rows.number, rows.offsets[position.row])), None)
+            if isinstance(found, Entry) and found.serial == serial and found.index is not None:
+                self._lose_entry(found, GapReason.CORRUPT)
+            elif not self.ledger.covers(serial):
                 at = rows.last_us[position.row]
-                self.ledger.lose(
-                    Loss(GapReason.CORRUPT, account, 1, readings, (), at if at >= 0 else None), gone
+                known = at >= 0
+                loss = Loss(
+                    GapReason.CORRUPT,
+                    Account(self.name, serial, serial + 1),
+                    1,
+                    rows.readings[position.row] if known else None,
+                    first_us=at if known else None,
+                    last_us=at if known else None,
                 )
+                self.ledger.lose(loss, Gone(serial, serial + 1, (), ()))
         return self.ledger.pending
+
+    def clear_index(self, position: Position) -> ClearIndex | None:
+        """What may be known of a record without opening it; None when it cannot be read."""
+        rows = self.segments.get(position.segment)
+        if rows is None:
+            return None
+        found = next(iter(self._scan(rows.number, rows.offsets[position.row])), None)
+        if not isinstance(found, Entry) or found.serial != rows.serials[position.row]:
+            return None
+        return found.index
+
+    @property
+    def open_segment(self) -> int | None:
+        """The number of the segment that is being written."""
+        return None if self._open is None else self._open.number
 
     # ------------------------------------------------------------ letting go
 

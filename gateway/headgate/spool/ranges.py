@@ -44,6 +44,20 @@ class RangeSet:
         self._first[left:right] = [a for a, _ in kept]
         self._last[left:right] = [b for _, b in kept]
 
+    def missing(self, first: int, last: int) -> list[tuple[int, int]]:
+        """The parts of first..last that are not in the set."""
+        found: list[tuple[int, int]] = []
+        at = bisect_right(self._last, first - 1)
+        while first <= last:
+            if at == len(self._first) or self._first[at] > last:
+                found.append((first, last))
+                break
+            if self._first[at] > first:
+                found.append((first, self._first[at] - 1))
+            first = self._last[at] + 1
+            at += 1
+        return found
+
     def __contains__(self, n: int) -> bool:
         at = bisect_right(self._first, n)
         return at > 0 and self._last[at - 1] >= n

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import logging
 from collections.abc import Callable, Sequence
+from itertools import count
 from pathlib import Path
 
 import msgspec
@@ -16,7 +17,7 @@ from headgate.env import Env
 from headgate.errors import SpoolError, SpoolLocked
 from headgate.model import GapReason, Lane
 from headgate.spool.log import Log
-from headgate.spool.records import Loss, Position, SealedRecord, Totals
+from headgate.spool.records import ClearIndex, Loss, Position, SealedRecord, Totals
 from headgate.spool.rows import Names, Rows
 
 log = logging.getLogger(__name__)
@@ -81,6 +82,9 @@ class Spool:
         self._lock: int | None = None
         self._ballast = False
         self._payload = 0
+        self._commits = 0
+        # Durable records of a commit that failed for another log: tried again, they are not stored twice.
+        self._placed: dict[tuple[bytes, int], Position] = {}
         self._settled: set[tuple[str, int]] = set()
         #: Whether any uplink still needs a row; eviction without loss asks this. Set by the delivery.
         self.needed: Callable[[Rows, int], bool] = lambda rows, row: True
@@ -111,21 +115,11 @@ class Spool:
         if self._lock is None:
             raise SpoolLocked(f"another process uses {self._folder}", folder=str(self._folder))
         try:
-            by_log = {totals.spool: totals for totals in noted}
-            accounts = [a for one in self._logs.values() for a in one.load(tuple(by_log.values()))]
-            for one in self._logs.values():
-                one.judge(accounts)
-            files.sync_folder(self._folder)
-        except BaseException as error:
-            self.close()
-            if isinstance(error, OSError):
-                # A read-only file system still has our backlog: go on and let commits fail.
-                raise SpoolError(
-                    f"cannot use {self._folder}: {error}",
-                    code="HG-4005",
-                    folder=str(self._folder),
-                    cause=str(error),
-                ) from error
+            self._load(noted)
+        except BaseException:
+            # Nothing of ours may be written over what we could not make sense of.
+            files.unlock(self._lock)
+            self._lock = None
             raise
         self._make_ballast()
         epoch, last_n = self._newest()
@@ -135,6 +129,20 @@ class Spool:
             sum(rows.file_size for rows in segments),
             epoch, last_n, self.losses(),
         )  # fmt: skip
+
+    def _load(self, noted: Sequence[Totals]) -> None:
+        logs = self._logs.values()
+        accounts = [account for one in logs for account in one.load(noted)]
+        numbers = count(max(one.highest for one in logs) + 1)
+        for one in logs:
+            one.numbers = numbers
+            one.judge(accounts)
+        try:
+            self._env.files.sync_folder(self._folder)
+        except OSError as error:
+            log.warning(
+                "folder not synced", extra={"folder": str(self._folder), "error": str(error)}
+            )
 
     def close(self) -> None:
         """Note how far we came and let go of the lock."""
@@ -147,20 +155,17 @@ class Spool:
 
     def _newest(self) -> tuple[bytes | None, int | None]:
         """The epoch that committed last, and its highest n, over both logs."""
-        newest: tuple[int, bytes] | None = None
-        last: dict[bytes, int] = {}
-        for rows in self.segments():
-            for row in rows.alive():
-                epoch = rows.epoch(row)
-                last[epoch] = max(last.get(epoch, 0), rows.ns[row])
-        for rows in self._logs[DATA].segments.values():
-            if len(rows) and (newest is None or rows.number > newest[0]):
-                newest = rows.number, rows.epoch(len(rows) - 1)
+        # Segment numbers order both logs, and a segment holds records of one start only.
+        newest = max(
+            (rows for rows in self.segments() if len(rows)),
+            key=lambda rows: rows.number,
+            default=None,
+        )
         if newest is None:
-            for rows in self._logs[ALARMS].segments.values():
-                if len(rows) and (newest is None or rows.number > newest[0]):
-                    newest = rows.number, rows.epoch(len(rows) - 1)
-        return (newest[1], last.get(newest[1])) if newest else (None, None)
+            return None, None
+        epoch = newest.epoch(len(newest) - 1)
+        of_it = (rows for rows in self.segments() if len(rows) and rows.epoch(0) == epoch)
+        return epoch, max(max(rows.ns) for rows in of_it)
 
     # ------------------------------------------------------------ commit
 
@@ -174,23 +179,28 @@ class Spool:
             SpoolError: nothing of this is known to be durable (it may still turn up after a restart);
                 `n` of these records is spent. Try again later with what you sealed anew.
         """
-        positions: dict[int, Position] = {}
         for name, one in self._logs.items():
             mine = [
-                i
-                for i, record in enumerate(records)
+                record
+                for record in records
                 if (record.lane is Lane.ALARM) is (name == ALARMS)
+                and (record.epoch, record.n) not in self._placed
             ]
             if mine:
-                self._make_room(one, sum(len(records[i].data) for i in mine))
-                placed = self._commit(one, [records[i] for i in mine])
-                positions.update(zip(mine, placed, strict=True))
-        for record in records:
+                self._make_room(one, sum(len(record.data) + 512 for record in mine))
+                for record, position in zip(mine, self._commit(one, mine), strict=True):
+                    self._placed[record.epoch, record.n] = position
+        positions = [self._placed.pop((record.epoch, record.n)) for record in records]
+        for record, position in zip(records, positions, strict=True):
             self._payload += len(record.data)
+            self._settled.discard((position.log, position.segment))
             for account in record.index.accounts:
                 if account.log in self._logs:
                     self._logs[account.log].account(account)
-        return [positions[i] for i in range(len(records))]
+        self._commits += 1
+        if not self._ballast and self._commits % 256 == 0:
+            self._make_ballast()
+        return positions
 
     def _commit(self, one: Log, records: Sequence[SealedRecord]) -> list[Position]:
         try:
@@ -200,8 +210,10 @@ class Spool:
                 "write failed, segment abandoned", extra={"log": one.name, "error": str(error)}
             )
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                self._drop_ballast()
-                self._free_one(one)
+                if self._ballast:
+                    self._drop_ballast()
+                else:
+                    self._free_one(one)
         try:
             return one.commit(records)
         except OSError as error:
@@ -232,6 +244,10 @@ class Spool:
             SpoolCorrupt: what lies there is not what was written; it becomes a loss once.
         """
         return self._logs[position.log].read(position)
+
+    def clear_index(self, position: Position) -> ClearIndex | None:
+        """What may be known of a record without opening it; None when it is gone or damaged."""
+        return self._logs[position.log].clear_index(position)
 
     def rows(self, name: str, number: int) -> Rows | None:
         """The rows of one segment, None when it is gone."""
@@ -281,7 +297,14 @@ class Spool:
         return True
 
     def _oldest_settled(self, one: Log) -> int | None:
-        return min((number for name, number in self._settled if name == one.name), default=None)
+        for name, number in sorted(self._settled):
+            rows = one.segments.get(number) if name == one.name else None
+            if rows is None or number == one.open_segment:
+                continue
+            # Asked again: a platform restored from a backup may have changed its mind a moment ago.
+            if not any(self.needed(rows, row) for row in rows.alive()):
+                return number
+        return None
 
     def _make_ballast(self) -> None:
         files = self._env.files

@@ -25,15 +25,23 @@ log = logging.getLogger(__name__)
 
 VERSION: Final = 1
 _SCHEMA = """
-CREATE TABLE epochs (epoch BLOB PRIMARY KEY, boot BLOB NOT NULL, previous BLOB, last_n INTEGER, started INTEGER NOT NULL);
-CREATE TABLE settled (uplink TEXT NOT NULL, epoch BLOB NOT NULL, ranges BLOB NOT NULL, PRIMARY KEY (uplink, epoch));
+CREATE TABLE epochs (
+    epoch BLOB PRIMARY KEY, boot BLOB NOT NULL, previous BLOB, last_n INTEGER, started INTEGER NOT NULL);
+CREATE TABLE settled (
+    uplink TEXT NOT NULL, epoch BLOB NOT NULL, ranges BLOB NOT NULL, PRIMARY KEY (uplink, epoch));
 CREATE TABLE devices (id TEXT PRIMARY KEY, number INTEGER NOT NULL UNIQUE);
 CREATE TABLE tables (digest BLOB PRIMARY KEY, data BLOB NOT NULL, epoch BLOB NOT NULL);
-CREATE TABLE grants (key_id BLOB PRIMARY KEY, epoch BLOB NOT NULL, core BLOB NOT NULL, wrap BLOB, message BLOB, created INTEGER NOT NULL);
+CREATE TABLE grants (
+    key_id BLOB PRIMARY KEY, epoch BLOB NOT NULL, core BLOB NOT NULL, wrap BLOB, message BLOB,
+    created INTEGER NOT NULL);
 CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
-CREATE TABLE origins (station TEXT NOT NULL, function TEXT NOT NULL, serial INTEGER NOT NULL, digest BLOB NOT NULL, epoch BLOB NOT NULL, n INTEGER NOT NULL, PRIMARY KEY (station, function, serial, digest));
+CREATE TABLE origins (
+    station TEXT NOT NULL, function TEXT NOT NULL, serial INTEGER NOT NULL, digest BLOB NOT NULL,
+    epoch BLOB NOT NULL, n INTEGER NOT NULL, PRIMARY KEY (station, function, serial, digest));
 CREATE TABLE plans (device INTEGER PRIMARY KEY, plan BLOB NOT NULL);
-CREATE TABLE dead_letters (uplink TEXT NOT NULL, epoch BLOB NOT NULL, n INTEGER NOT NULL, key_id BLOB NOT NULL, reason TEXT NOT NULL, at INTEGER NOT NULL, data BLOB, PRIMARY KEY (uplink, epoch, n));
+CREATE TABLE dead_letters (
+    uplink TEXT NOT NULL, epoch BLOB NOT NULL, n INTEGER NOT NULL, key_id BLOB NOT NULL,
+    reason TEXT NOT NULL, at INTEGER NOT NULL, data BLOB, PRIMARY KEY (uplink, epoch, n));
 CREATE TABLE noted (spool BLOB PRIMARY KEY, serial INTEGER NOT NULL, totals BLOB NOT NULL);
 """
 _pack = msgspec.msgpack.encode
@@ -212,7 +220,7 @@ class State:
         self._dirty[key] = (sql, values)
 
     def flush(self) -> bool:
-        """Make everything noted so far durable, in one transaction. False when the disk refuses; nothing is forgotten."""
+        """Make what was noted durable, in one transaction. False when the disk refuses; nothing is forgotten."""
         if not self._dirty:
             return True
         taken: dict[tuple[object, ...], tuple[str, tuple[object, ...]]] = {}
@@ -333,10 +341,16 @@ class State:
 
     def settle(self, uplink: str, epoch: bytes, ranges: RangeSet) -> None:
         """Remember the whole set of settled n of one epoch."""
+        self._settled.setdefault(uplink, {})[epoch] = ranges
         self._note(
             ("settled", uplink, epoch), "INSERT OR REPLACE INTO settled VALUES (?, ?, ?)",
             uplink, epoch, _pack(list(ranges)),
         )  # fmt: skip
+
+    def epochs_kept(self) -> set[bytes]:
+        """Epochs that settled ranges, grants or tables are kept for."""
+        kept = {grant.epoch for grant in self._grants.values()} | set(self._tables.values())
+        return kept.union(*self._settled.values())
 
     def forget_epoch(self, epoch: bytes) -> None:
         """No record of this epoch is in the spool: forget its settled ranges, grants and last tables.
@@ -359,7 +373,7 @@ class State:
     # ------------------------------------------------------------ devices
 
     def device_number(self, device: str) -> int:
-        """The number of a device, the same for ever, never given to another. Flush before a record uses a new one."""
+        """The number of a device, for ever, never given to another. Flush before a record uses a new one."""
         number = self._devices.get(device)
         if number is None:
             number = max([self._lowest - 1, *self._devices.values()]) + 1
@@ -375,7 +389,7 @@ class State:
         return dict(self._devices)
 
     def number_above(self, number: int) -> None:
-        """Give no number up to this one: a clear index uses it, and the database that knew whose it is was lost."""
+        """Give no number up to this: a clear index uses it, and the database that knew whose it is was lost."""
         self._lowest = max(self._lowest, number + 1)
 
     @property
@@ -519,7 +533,8 @@ class State:
         if self._reader is None:
             return ()
         rows = self._reader.execute(
-            "SELECT uplink, epoch, n, key_id, reason, at, data FROM dead_letters WHERE ?1 IS NULL OR uplink = ?1 ORDER BY rowid",
+            "SELECT uplink, epoch, n, key_id, reason, at, data FROM dead_letters"
+            " WHERE ?1 IS NULL OR uplink = ?1 ORDER BY rowid",
             (uplink,),
         )
         return tuple(DeadLetter(*row) for row in rows)

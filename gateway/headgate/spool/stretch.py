@@ -1,4 +1,4 @@
-"""Runs of consecutive serials that were found, with the running totals at both ends: losses lie between them."""
+"""Runs of consecutive serials that were found, with running totals at both ends: losses lie between."""
 
 from __future__ import annotations
 

@@ -1,0 +1,483 @@
+"""An uplink's window into the spool: alarms, then live, then paced history; freed by receipts alone.
+
+Each uplink has its own `SpoolOutbox` over the one stored copy; `Outboxes` lets a segment go when all of them
+have passed it. Everything runs on the event loop except `Outboxes.needed`, which the writer's thread asks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from headgate.env import Env
+from headgate.errors import SpoolCorrupt
+from headgate.model import Gap, GapReason, Item, PointTable
+from headgate.runtime.cursor import Cursor, Depth, Turn
+from headgate.sdk import Acknowledged, Outbox, StoredRecord
+from headgate.spool import Position, RangeSet, Rows, Spool, State
+from headgate.spool.state import DeadLetter
+
+log = logging.getLogger(__name__)
+
+REFUSED, NEED_GRANT, NEED_TABLE = 1, 2, 3
+
+
+class VerdictLike(Protocol):
+    """One record's verdict in a receipt."""
+
+    @property
+    def n(self) -> int: ...
+    @property
+    def code(self) -> int: ...
+    @property
+    def detail(self) -> str | bytes: ...
+
+
+class ReceiptLike(Protocol):
+    """A receipt whose signature was checked."""
+
+    @property
+    def epoch(self) -> bytes: ...
+    @property
+    def floor(self) -> int: ...
+    @property
+    def stored(self) -> Sequence[tuple[int, int]]: ...
+    @property
+    def verdicts(self) -> Sequence[VerdictLike]: ...
+    @property
+    def resend(self) -> Sequence[tuple[int, int]]: ...
+
+
+class Pace(msgspec.Struct, frozen=True):
+    """How an uplink shares its link.
+
+    Live data older than `history_after_s` is history. History takes at most half of the free window, and
+    `history_bytes_s` on average where that is set. At most `ahead` records wait for their receipt; one that
+    got none within `receipt_s` is offered again, twice as late each time until any receipt comes.
+    """
+
+    history_after_s: float = 60.0
+    history_bytes_s: float | None = None
+    ahead: int = 512
+    receipt_s: float = 60.0
+    receipt_longest_s: float = 3600.0
+
+
+class OutboxStatus(msgspec.Struct, frozen=True):
+    """One uplink's backlog. `oldest_s` is the age of the oldest record, None when it is of an earlier boot or absent."""
+
+    uplink: str
+    alarm: Depth
+    live: Depth
+    history: Depth
+    in_flight: int
+    oldest_s: float | None
+    settled: int
+    refused: int
+    corrupt: int
+
+
+class Insight(Protocol):
+    """How uplinks that convert look into records; the app gives this, for it needs keys and clock fixes."""
+
+    def open(self, record: StoredRecord) -> Sequence[Item]: ...
+    def table(self, digest: bytes) -> PointTable | None: ...
+    def wall_us(self, at_us: int, boot: bytes | None = None) -> int | None: ...
+
+
+class _Flight(msgspec.Struct):
+    position: Position
+    turn: Turn
+    due_us: int
+
+
+class SpoolOutbox(Outbox):
+    """The SDK's `Outbox` over spool and state."""
+
+    def __init__(
+        self,
+        env: Env,
+        spool: Spool,
+        state: State,
+        uplink: str,
+        epoch: bytes,
+        *,
+        insight: Insight,
+        verify_receipt: Callable[[bytes], ReceiptLike],
+        say: Callable[[Item], None],
+        need_table: Callable[[bytes], object] = lambda digest: None,
+        passed: Callable[[str, int], None] = lambda log, number: None,
+        pace: Pace | None = None,
+    ) -> None:
+        self._env = env
+        self._spool = spool
+        self._state = state
+        self.uplink = uplink
+        self._insight = insight
+        self._verify_receipt = verify_receipt
+        self._say = say
+        self._need_table = need_table
+        self._pace = pace or Pace()
+        self.cursor = Cursor(state.settled(uplink), epoch, passed)
+        self.cursor.load(spool.segments())
+        self._flights: dict[tuple[bytes, int], _Flight] = {}
+        self._receipt_s = self._pace.receipt_s
+        self._window = 1
+        self._history_on_link: set[tuple[bytes, int]] = set()
+        self._credit = 0.0
+        self._credit_us = env.clock.boottime_us()
+        self._waiter: asyncio.Future[None] | None = None
+        # Refused records whose gap is not durable yet: (commits left to wait for, epoch, n).
+        self._unsaid: list[tuple[int, bytes, int]] = []
+        self._settled = self._refused = self._corrupt = 0
+
+    # ------------------------------------------------------------ taking
+
+    async def take(self, limit: int) -> Sequence[StoredRecord]:
+        """The next records to send, at least one; waits while there is none."""
+        self._window = max(self._window, limit)
+        while True:
+            self._offer_overdue()
+            records = self._ready(limit)
+            if records:
+                return records
+            await self._wait()
+
+    def _ready(self, limit: int) -> list[StoredRecord]:
+        limit = min(limit, self._pace.ahead - len(self._flights))
+        records: list[StoredRecord] = []
+        for turn in (Turn.ALARM, Turn.LIVE):
+            while len(records) < limit and (record := self._take_one(turn)):
+                records.append(record)
+        # Half of the window stays free for what happens now: a history record on a thin link takes long.
+        while (
+            len(records) < limit
+            and len(self._history_on_link) < max(1, self._window // 2)
+            and self._may_send_history()
+            and (record := self._take_one(Turn.HISTORY)) is not None
+        ):
+            self._credit -= len(record.data)
+            self._history_on_link.add((record.epoch, record.n))
+            records.append(record)
+        return records
+
+    def _take_one(self, turn: Turn) -> StoredRecord | None:
+        while (position := self.cursor.take(turn, self._old)) is not None:
+            rows = self._spool.rows(position.log, position.segment)
+            if rows is None:
+                self.cursor.forget(position.log, position.segment)
+                continue
+            try:
+                data = self._spool.read(position)
+            except SpoolCorrupt as error:
+                log.error(
+                    "stored record is damaged", extra={"uplink": self.uplink, "error": str(error)}
+                )
+                self._corrupt += 1
+                self.cursor.lose(position)
+                continue
+            row = position.row
+            record = StoredRecord(
+                rows.epoch(row),
+                rows.ns[row],
+                rows.key_id(row),
+                rows.lane(row),
+                data,
+                rows.readings[row],
+            )
+            due = self._env.clock.boottime_us() + int(self._receipt_s * 1e6)
+            self._flights[record.epoch, record.n] = _Flight(position, turn, due)
+            return record
+        return None
+
+    def _old(self, rows: Rows, row: int) -> bool:
+        if self.cursor.of_earlier_start(rows, row):
+            return True
+        return self._env.clock.boottime_us() - rows.last_us[row] > self._pace.history_after_s * 1e6
+
+    def _may_send_history(self) -> bool:
+        rate = self._pace.history_bytes_s
+        if rate is None:
+            return True
+        now = self._env.clock.boottime_us()
+        # A second's worth may be saved up; a record larger than that leaves a debt to wait off.
+        self._credit = min(rate, self._credit + (now - self._credit_us) / 1e6 * rate)
+        self._credit_us = now
+        return self._credit > 0
+
+    def _offer_overdue(self) -> None:
+        """A broker that took a record and forgot it sends no receipt: offer it again."""
+        now = self._env.clock.boottime_us()
+        late = False
+        while self._flights:
+            name = next(iter(self._flights))
+            if self._flights[name].due_us > now:
+                break
+            flight = self._flights[name]
+            self._landed(*name)
+            self.cursor.give_back(flight.position, self._turn_again(flight.turn))
+            late = True
+        if late:
+            self._receipt_s = min(self._receipt_s * 2, self._pace.receipt_longest_s)
+
+    @staticmethod
+    def _turn_again(turn: Turn) -> Turn:
+        return Turn.ALARM if turn is Turn.ALARM else Turn.HISTORY
+
+    async def _wait(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._waiter = loop.create_future()
+        # Nothing tells us that a deadline or a credit has come: look again each second while any is open.
+        timer = loop.call_later(1.0, self._wake)
+        try:
+            await self._waiter
+        finally:
+            timer.cancel()
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    # ------------------------------------------------------------ what became of it
+
+    def sent(self, records: Sequence[StoredRecord]) -> None:
+        """The link has taken these: their place in the window is free, their receipt is still to come."""
+        for record in records:
+            self._history_on_link.discard((record.epoch, record.n))
+        self._wake()
+
+    def _landed(self, epoch: bytes, n: int) -> _Flight | None:
+        """Out of flight, whatever became of it."""
+        self._history_on_link.discard((epoch, n))
+        return self._flights.pop((epoch, n), None)
+
+    def settle(self, records: Sequence[StoredRecord]) -> None:
+        """The platform has these for good (`ack = "broker"`, or a foreign platform said so)."""
+        for record in records:
+            self._landed(record.epoch, record.n)
+            self._settled += len(self.cursor.settle(record.epoch, record.n, record.n))
+        self._receipt_s = self._pace.receipt_s
+        self._wake()
+
+    def give_back(self, records: Sequence[StoredRecord]) -> None:
+        """These were not delivered: offer them again."""
+        for record in records:
+            flight = self._landed(record.epoch, record.n)
+            if flight is not None:
+                self.cursor.give_back(flight.position, flight.turn)
+        self._wake()
+
+    def refuse(self, record: StoredRecord, reason: str) -> None:
+        """The platform will never take this one: dead letter and gap."""
+        self._refuse(record.epoch, record.n, reason)
+        self._wake()
+
+    def _refuse(self, epoch: bytes, n: int, reason: str) -> bool:
+        position = self.cursor.find(epoch, n)
+        self._landed(epoch, n)
+        if position is None:
+            return False
+        rows = self._spool.rows(position.log, position.segment)
+        key_id = rows.key_id(position.row) if rows is not None else b""
+        try:
+            data: bytes | None = self._spool.read(position)
+        except SpoolCorrupt:
+            data = None
+        now = self._env.clock.boottime_us()
+        self._state.bury(
+            DeadLetter(self.uplink, epoch, n, key_id, reason, self._env.clock.wall_us(), data)
+        )
+        index = self._spool.clear_index(position)
+        text = f"{self.uplink}: {reason}"
+        if index is None:
+            at = rows.last_us[position.row] if rows is not None else now
+            self._say(Gap(0, GapReason.REFUSED, at, at, None, None, text=text))
+        else:
+            for device, readings in index.devices or ((0, index.readings),):
+                self._say(
+                    Gap(
+                        device,
+                        GapReason.REFUSED,
+                        index.first_us,
+                        index.last_us,
+                        None,
+                        readings,
+                        boot=index.boot,
+                        text=text,
+                    )
+                )
+        self.cursor.settle(epoch, n, n)
+        self._unsaid.append((2, epoch, n))
+        self._refused += 1
+        log.warning("record refused", extra={"uplink": self.uplink, "n": n, "reason": reason})
+        return True
+
+    def receipt(self, message: bytes) -> Acknowledged:
+        """Check a platform receipt and free what it names.
+
+        Raises:
+            SecurityError: not signed by the pinned receipt key, or for another gateway.
+        """
+        receipt = self._verify_receipt(message)
+        epoch = receipt.epoch
+        freed: list[Position] = []
+        if self._knows(epoch):
+            freed += self.cursor.settle(epoch, 0, receipt.floor - 1)
+            for first, last in receipt.stored:
+                freed += self.cursor.settle(epoch, first, last)
+        for position in freed:
+            rows = self._spool.rows(position.log, position.segment)
+            if rows is not None:
+                self._landed(epoch, rows.ns[position.row])
+        grants: list[bytes] = []
+        refused: list[tuple[bytes, int, str]] = []
+        for verdict in receipt.verdicts:
+            detail = verdict.detail
+            if verdict.code == REFUSED:
+                reason = detail if isinstance(detail, str) else detail.hex()
+                if self._refuse(epoch, verdict.n, reason):
+                    refused.append((epoch, verdict.n, reason))
+            elif verdict.code == NEED_GRANT and isinstance(detail, bytes):
+                grants.append(detail)
+            elif verdict.code == NEED_TABLE and isinstance(detail, bytes):
+                self._need_table(detail)
+        again: list[tuple[bytes, int]] = []
+        for first, last in receipt.resend:
+            for position in self.cursor.unsettle(epoch, first, last):
+                self._spool.unsettle(position.log, position.segment)
+                rows = self._spool.rows(position.log, position.segment)
+                if rows is not None:
+                    again.append((epoch, rows.ns[position.row]))
+        self._settled += len(freed)
+        self._receipt_s = self._pace.receipt_s
+        self._wake()
+        return Acknowledged(len(freed), tuple(dict.fromkeys(grants)), tuple(again), tuple(refused))
+
+    def _knows(self, epoch: bytes) -> bool:
+        # A receipt for an epoch we never had (a clone's) must not leave a set behind for ever.
+        return epoch in self.cursor.settled or self.cursor.has(epoch)
+
+    # ------------------------------------------------------------ looking inside
+
+    def grants(self) -> Sequence[tuple[bytes, bytes]]:
+        """(key id, message) of every grant that unsettled records of this uplink need, oldest first."""
+        needed = self.cursor.keys_needed()
+        found = ((key_id, self.grant(key_id)) for key_id in needed)
+        return [(key_id, message) for key_id, message in found if message is not None]
+
+    def grant(self, key_id: bytes) -> bytes | None:
+        """One grant message by key id."""
+        grant = self._state.grant(key_id)
+        return None if grant is None else grant.message
+
+    def open(self, record: StoredRecord) -> Sequence[Item]:
+        """The items of a record, for uplinks that convert. Blocks name their table by SM3."""
+        return self._insight.open(record)
+
+    def table(self, digest: bytes) -> PointTable | None:
+        """The announced table of this SM3."""
+        return self._insight.table(digest)
+
+    def wall_us(self, at_us: int, boot: bytes | None = None) -> int | None:
+        """Wall time of a boottime, by the best clock fix known; None while there is none."""
+        return self._insight.wall_us(at_us, boot)
+
+    # ------------------------------------------------------------ the core's side
+
+    def committed(self) -> None:
+        """A commit has happened; `cursor` has been told of its rows."""
+        self._unsaid = [(left - 1, epoch, n) for left, epoch, n in self._unsaid if left > 0]
+        self._wake()
+
+    def note(self) -> None:
+        """Hand what changed to the state; durable at its next flush."""
+        unsaid = {(epoch, n) for _, epoch, n in self._unsaid}
+        changed, self.cursor.changed = self.cursor.changed, {epoch for epoch, _ in unsaid}
+        for epoch in changed:
+            ranges = RangeSet(self.cursor.settled.get(epoch, ()))
+            for of, n in unsaid:
+                if of == epoch:
+                    # Its gap is not durable yet. After a power cut now it is sent, and refused, again.
+                    ranges.discard(n, n)
+            self._state.settle(self.uplink, epoch, ranges)
+
+    def status(self) -> OutboxStatus:
+        """This uplink's backlog."""
+        depth = self.cursor.depth(self._old)
+        oldest = self.cursor.oldest()
+        oldest_s = None
+        if oldest is not None and not self.cursor.of_earlier_start(*oldest):
+            oldest_s = (self._env.clock.boottime_us() - oldest[0].last_us[oldest[1]]) / 1e6
+        return OutboxStatus(
+            self.uplink, depth[Turn.ALARM], depth[Turn.LIVE], depth[Turn.HISTORY], len(self._flights), oldest_s,
+            self._settled, self._refused, self._corrupt,
+        )  # fmt: skip
+
+
+class Outboxes:
+    """Every uplink's outbox; a segment may go when all have passed it. With no uplink nothing ever may."""
+
+    def __init__(self, spool: Spool, state: State, epoch: bytes) -> None:
+        self._spool = spool
+        self._state = state
+        self._epoch = epoch
+        self._outboxes: dict[str, SpoolOutbox] = {}
+        spool.needed = self.needed
+
+    def add(self, outbox: SpoolOutbox) -> None:
+        """One more uplink, before the first commit or after."""
+        self._outboxes[outbox.uplink] = outbox
+        for log, number in outbox.cursor.known():
+            self.passed(log, number)
+
+    def remove(self, uplink: str) -> None:
+        """An uplink is configured no more: nothing waits for it."""
+        self._outboxes.pop(uplink, None)
+        for outbox in list(self._outboxes.values()):
+            for log, number in outbox.cursor.known():
+                self.passed(log, number)
+
+    def needed(self, rows: Rows, row: int) -> bool:
+        """Whether any uplink still needs a record."""
+        boxes = list(self._outboxes.values())
+        return not boxes or any(box.cursor.needs(rows, row) for box in boxes)
+
+    def passed(self, log: str, number: int) -> None:
+        """One uplink has nothing left in a segment: give it to `SpoolOutbox`."""
+        rows = self._spool.rows(log, number)
+        if rows is not None and not any(self.needed(rows, row) for row in rows.alive()):
+            self._spool.settle(log, number)
+
+    def on_commit(self, positions: Sequence[Position]) -> None:
+        """Tell every uplink of a commit."""
+        touched = {(position.log, position.segment) for position in positions}
+        for log, number in touched:
+            rows = self._spool.rows(log, number)
+            if rows is not None:
+                for outbox in self._outboxes.values():
+                    outbox.cursor.extend(rows)
+        for outbox in self._outboxes.values():
+            outbox.committed()
+
+    def note(self) -> None:
+        """Once a second: hand what changed to the state, forget segments and epochs that are gone."""
+        here = {(rows.log, rows.number) for rows in self._spool.segments()}
+        for outbox in self._outboxes.values():
+            for key in outbox.cursor.known():
+                if key not in here:
+                    outbox.cursor.forget(*key)
+            outbox.note()
+        epochs = {rows.epoch(0) for rows in self._spool.segments() if len(rows)}
+        for epoch in self._state.epochs_kept() - epochs - {self._epoch}:
+            self._state.forget_epoch(epoch)
+            for outbox in self._outboxes.values():
+                outbox.cursor.settled.pop(epoch, None)
+
+    def status(self) -> list[OutboxStatus]:
+        """Every uplink's backlog."""
+        return [outbox.status() for outbox in self._outboxes.values()]
