@@ -45,6 +45,7 @@ class _Check(NamedTuple):
     low: float
     high: float
     sentinels: tuple[int | float, ...]
+    inner: tuple[int | float, ...]  # those of `sentinels` that the range would not catch
     real: bool
     nan_is_sentinel: bool
     curve: Point | None
@@ -77,7 +78,7 @@ class _Check(NamedTuple):
             return False
         if not (self.low <= min(values) and max(values) <= self.high):
             return False
-        for sentinel in self.sentinels:
+        for sentinel in self.inner:
             if sentinel in values:
                 return False
         if self.curve is not None:
@@ -222,8 +223,9 @@ def _check_of(point: DevicePoint) -> _Check:
     sentinels = tuple(value for value in point.sentinels if value == value)
     nan = len(sentinels) < len(point.sentinels)
     if kind not in FORMAT or kind == "bool":
-        return _Check(-math.inf, math.inf, (), False, False, None)
-    return _Check(low, high, sentinels, kind in ("f32", "f64"), nan, curve)
+        return _Check(-math.inf, math.inf, (), (), False, False, None)
+    inner = tuple(value for value in sentinels if low <= value <= high)
+    return _Check(low, high, sentinels, inner, kind in ("f32", "f64"), nan, curve)
 
 
 def _on_curve(point: Point, raw: int | float) -> Verdict | None:
