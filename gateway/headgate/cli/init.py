@@ -61,13 +61,18 @@ def _text(name: str) -> str:
 def _write(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _cannot_write(path.parent, error) from None
+    try:
         # "x": a file that came meanwhile is not overwritten either.
         with path.open("x", encoding="utf-8", newline="\n") as file:
             file.write(text)
     except FileExistsError:
         raise HeadgateError(f"{path} exists", code="HG-9003", path=str(path)) from None
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise HeadgateError(
-            f"{path}: {reason}", code="HG-9004", path=str(path), reason=reason
-        ) from None
+        raise _cannot_write(path, error) from None
+
+
+def _cannot_write(path: Path, error: OSError) -> HeadgateError:
+    reason = error.strerror or type(error).__name__
+    return HeadgateError(f"{path}: {reason}", code="HG-9004", path=str(path), reason=reason)

@@ -25,6 +25,11 @@ _GLOBAL = ("--lang", "--site")
 class LazyGroup(TyperGroup):
     """The root: knows every command by name, and imports the one that is used."""
 
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        # By name only, for "did you mean".
+        self.commands = dict.fromkeys(commands.COMMANDS)  # type: ignore[assignment]
+
     def list_commands(self, ctx: Any) -> list[str]:
         """Every command, in the order of a day's work."""
         return list(commands.COMMANDS)
@@ -60,7 +65,12 @@ app = typer.Typer(
 def root(
     lang: Annotated[
         Literal["zh", "en"] | None,
-        typer.Option(help=both("Language of messages.", "消息语言。"), show_default=False),
+        typer.Option(
+            help=both("Language of messages.", "消息语言。"),
+            show_default=False,
+            is_eager=True,  # before --help, which speaks it
+            callback=lambda value: _remember("HEADGATE_LANG", value),
+        ),
     ] = None,
     site: Annotated[
         str | None,
@@ -68,6 +78,7 @@ def root(
             metavar="DIR|FILE",
             help=both("The site: $HEADGATE_SITE, ./site.toml, /etc/headgate.", "站点目录或文件。"),
             show_default=False,
+            callback=lambda value: _remember("HEADGATE_SITE", value),
         ),
     ] = None,
     version: Annotated[
@@ -75,10 +86,6 @@ def root(
     ] = False,
 ) -> None:
     """Take the global options; commands find them in the environment."""
-    if lang is not None:
-        os.environ["HEADGATE_LANG"] = lang
-    if site is not None:
-        os.environ["HEADGATE_SITE"] = site
     if version:
         from importlib.metadata import version as version_of
 
@@ -101,9 +108,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(failed(error))
     except Exception as error:  # noqa: BLE001 - the last place before a person; said as what it is
         _trace(error)
-        fields = {"kind": type(error).__name__, "text": str(error)}
-        sys.exit(failed(HeadgateError(str(error), code="HG-9006", **fields)))
+        sys.exit(failed(HeadgateError(str(error), code="HG-9006", kind=type(error).__name__)))
     sys.exit(FAILED)  # a command always leaves by itself
+
+
+def _remember(variable: str, value: str | None) -> str | None:
+    if value is not None:
+        os.environ[variable] = value
+    return value
 
 
 def _globals_first(given: Sequence[str]) -> list[str]:

@@ -1,0 +1,217 @@
+"""The command line as a person meets it: what is said, where, and with which exit status."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from headgate.cli import commands, main
+from headgate.cli.commands import COMMANDS, Command
+from headgate.messages import entries
+
+
+class Result:
+    def __init__(self, status: int, out: str, err: str) -> None:
+        self.status, self.out, self.err = status, out, err
+
+
+@pytest.fixture
+def headgate(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> object:
+    monkeypatch.chdir(tmp_path)
+    # Set here so that what --lang and --site set is taken back.
+    for name in ("HEADGATE_LANG", "HEADGATE_SITE", "HEADGATE_TRACEBACK"):
+        monkeypatch.setenv(name, "")
+
+    def run(*arguments: str) -> Result:
+        with pytest.raises(SystemExit) as left:
+            main(list(arguments))
+        captured = capsys.readouterr()
+        assert "Traceback" not in captured.err
+        return Result(int(left.value.code or 0), captured.out, captured.err)
+
+    return run
+
+
+def test_help_lists_every_command_and_imports_none() -> None:
+    code = (
+        "import sys\n"
+        "from headgate.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print(sorted(m for m in sys.modules if m.startswith('headgate.')), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    for name in COMMANDS:
+        assert f"\n  {name} " in done.stdout
+    loaded = done.stderr
+    assert "headgate.cli.check" not in loaded
+    assert "headgate.config" not in loaded
+    assert "headgate.runtime" not in loaded
+
+
+def test_help_speaks_the_readers_language(headgate) -> None:
+    assert "检查站点文件" in headgate("--help", "--lang", "zh").out
+    assert "find every mistake" in headgate("--lang=en", "--help").out
+
+
+def test_init_writes_what_check_accepts(headgate, tmp_path: Path) -> None:
+    made = headgate("init", "box", "--gateway", "ezhou-pump-07")
+    assert made.status == 0
+    assert "headgate check box" in made.out
+    assert 'id = "ezhou-pump-07"' in (tmp_path / "box" / "site.toml").read_text(encoding="utf-8")
+    checked = headgate("check", "box")
+    assert checked.status == 0, checked.out
+    assert "HG-1214" in checked.out  # a site without uplink is worth a word
+
+
+def test_the_example_is_without_a_mistake(headgate) -> None:
+    headgate("init", "box", "--example")
+    checked = headgate("check", "box", "--format", "json")
+    told = json.loads(checked.out)
+    installed = [p for p in told["problems"] if p["code"] not in ("HG-1205", "HG-1206")]
+    assert installed == []
+
+
+def test_init_never_overwrites(headgate, tmp_path: Path) -> None:
+    (tmp_path / "site.d").mkdir()
+    (tmp_path / "site.d" / "90-platform.toml").write_text("mine")
+    refused = headgate("init", ".", "--example")
+    assert refused.status == 1
+    assert "HG-9003" in refused.err
+    assert not (tmp_path / "site.toml").exists()
+    assert (tmp_path / "site.d" / "90-platform.toml").read_text() == "mine"
+
+
+def test_init_refuses_an_id_that_check_would_refuse(headgate, tmp_path: Path) -> None:
+    assert headgate("init", "box", "--gateway", "No Good").status == 2
+    assert not (tmp_path / "box").exists()
+
+
+def test_init_says_why_it_cannot_write(headgate, tmp_path: Path) -> None:
+    (tmp_path / "box").write_text("a file")
+    refused = headgate("init", "box")
+    assert refused.status == 1
+    assert "HG-9004" in refused.err
+
+
+def test_check_tells_everything_at_once_in_the_readers_language(headgate, tmp_path: Path) -> None:
+    (tmp_path / "site.toml").write_text('schema = 1\n[gateway]\nid = "G"\nnam = "x"\n')
+    told = headgate("check", "--lang", "zh")
+    assert told.status == 1
+    assert "site.toml:3: gateway.id" in told.out
+    assert "是否想写 `name`" in told.out
+    assert "2 处错误" in told.out
+
+
+def test_check_names_a_missing_profile_and_missing_parameters(headgate, tmp_path: Path) -> None:
+    channel = '[[channel]]\nid = "bus"\nurl = "modbus+tcp://10.0.0.1:502"\n'
+    device = '[[device]]\nid = "{0}"\nchannel = "bus"\naddress = {1}\nprofile = "{2}"\n'
+    (tmp_path / "site.toml").write_text(
+        'schema = 1\n[gateway]\nid = "g"\n'
+        + channel
+        + device.format("a", 1, "generic/radar-levle")
+        + device.format("b", 2, "generic/radar-level")
+    )
+    told = json.loads(headgate("check", "--format", "json").out)
+    places = {p["code"]: p["where"] for p in told["problems"]}
+    assert places["HG-8040"] == "site.toml:7: device[1].profile"
+    assert places["HG-8030"] == "site.toml:12: device[2]: params"
+    assert told["ok"] is False
+
+
+def test_check_adds_up_points_and_requests(headgate, tmp_path: Path) -> None:
+    (tmp_path / "site.toml").write_text(
+        'schema = 1\n[gateway]\nid = "g"\n[[channel]]\nid = "bus"\nurl = "modbus+tcp://10.0.0.1:502"\n'
+        '[[device]]\nid = "a"\nchannel = "bus"\naddress = 1\nprofile = "generic/radar-level"\n'
+        'interval = "2s"\nparams = { mounting_elevation_m = 20.0 }\n'
+    )
+    told = headgate("check")
+    assert told.status == 0, told.out
+    assert "0.5 requests per second" in told.out
+
+
+def test_the_site_is_found_where_it_was_named(headgate, tmp_path: Path) -> None:
+    headgate("init", "a")
+    assert "a: " in headgate("check", "--site", "a").out
+    assert "HG-1001" in headgate("--site", "nowhere", "check").out
+
+
+def test_a_file_that_is_no_text_is_told_as_such(headgate, tmp_path: Path) -> None:
+    (tmp_path / "site.toml").write_bytes(bytes(range(256)))
+    told = headgate("check")
+    assert told.status == 1
+    assert "HG-1004" in told.out
+
+
+@pytest.mark.parametrize("code", ["HG-1203", "1203"])
+def test_explain_says_what_a_message_means(headgate, code: str) -> None:
+    told = headgate("explain", code)
+    assert told.status == 0
+    assert told.out.startswith("HG-1203 (warning): ")
+    assert "What to do" in told.out
+
+
+def test_explain_knows_all_and_says_what_it_does_not_know(headgate) -> None:
+    told = headgate("explain", "all", "--lang", "zh").out
+    assert all(f"\n{code} " in f"\n{told}" for code, e in entries().items() if not e.reserved)
+    assert headgate("explain", "HG-0000").status == 1
+
+
+def test_schema_is_json(headgate) -> None:
+    told = headgate("schema", "site")
+    assert json.loads(told.out)["title"] == "Headgate site file"
+
+
+@pytest.mark.parametrize(
+    "arguments", [["chek"], ["check", "--format", "xml"], ["init"], ["--lang", "de"]]
+)
+def test_what_is_asked_wrongly_is_a_usage_error(headgate, arguments: list[str]) -> None:
+    told = headgate(*arguments)
+    assert told.status == 2
+    assert told.err.startswith("Usage: ")
+
+
+def test_a_misspelt_command_is_answered_with_the_right_one(headgate) -> None:
+    assert "check" in headgate("chek").err.partition("No such command")[2]
+
+
+def test_a_part_that_is_not_installed_is_one_sentence(
+    headgate, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "needs_more.py").write_text("import a_library_that_is_not_there\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(COMMANDS, "sim", Command("needs_more:app", "", "", "sim"))
+    told = headgate("sim")
+    assert told.status == 1
+    assert "a_library_that_is_not_there" in told.err
+    assert "headgate[sim]" in told.err
+    monkeypatch.setitem(COMMANDS, "sim", Command("headgate.cli.not_there:app", "", ""))
+    assert "HG-9002" in headgate("sim").err
+
+
+def test_what_nobody_foresaw_is_still_a_sentence(headgate, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(name: str) -> object:
+        raise RuntimeError("the moon is full")
+
+    monkeypatch.setattr(commands, "load", broken)
+    told = headgate("check")
+    assert told.status == 1
+    assert "HG-9006" in told.err
+    assert "the moon is full" in told.err
+
+
+def test_a_traceback_is_shown_to_who_asks_for_it(headgate, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADGATE_TRACEBACK", "1")
+
+    def broken(name: str) -> object:
+        raise RuntimeError("the moon is full")
+
+    monkeypatch.setattr(commands, "load", broken)
+    with pytest.raises(RuntimeError, match="moon"):
+        main(["check"])
