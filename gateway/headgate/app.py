@@ -1,0 +1,377 @@
+"""The one place where everything is put together: a site file becomes a running gateway.
+
+    gateway = Gateway(system_env(), Path("/etc/headgate"))
+    await gateway.run(stop)         # until the event is set; leaves nothing behind
+
+Order matters and is read off here: lock and state first, then keys, then the writer, then those who
+put things in (pollers), then those who take things out (uplinks). Stopping goes the other way round,
+so that what was read is committed before the thread ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+import headgate
+from headgate import config
+from headgate.channels import open_channel
+from headgate.config import Site
+from headgate.crypto.provider import LIBCRYPTO_VARIABLE, CryptoProvider, default_provider
+from headgate.env import Env
+from headgate.envelope.payload import encode_table
+from headgate.errors import ConfigError, Problem, SpoolLocked
+from headgate.messages import say
+from headgate.model import Event
+from headgate.profiles import judge
+from headgate.runtime.api import LocalApi
+from headgate.runtime.batch import Committed
+from headgate.runtime.calls import Calls
+from headgate.runtime.delivery import Delivery
+from headgate.runtime.ending import last_sign, note_sign, off_gap
+from headgate.runtime.identity import Identity, load_identity
+from headgate.runtime.installed import Installed, look
+from headgate.runtime.keyring import Keyring
+from headgate.runtime.metrics import MetricsServer, Sample
+from headgate.runtime.notify import Notifier
+from headgate.runtime.insight import Insight
+from headgate.runtime.outlets import Outlets, context_of
+from headgate.runtime.pipeline import step_for
+from headgate.runtime.poller import Poller
+from headgate.runtime.press import KnownTable, Sealing, SealingPress
+from headgate.runtime.report import metrics_of, status_of
+from headgate.runtime.roster import Drivers, Posting, Roster, call_up
+from headgate.runtime.timekeeper import Timekeeper
+from headgate.runtime.writer import Writer
+from headgate.sdk import Device, PollingDriver, Stage
+from headgate.spool import Spool, State
+
+log = logging.getLogger(__name__)
+
+HOUSEKEEPING_S = 1.0
+#: A part that made no progress for this long, while it should, is stuck.
+STUCK_US = 60 * 1_000_000
+
+
+class Gateway:
+    """A gateway for one site. `run` once."""
+
+    def __init__(self, env: Env, site: Path, profile_folders: Sequence[Path] = ()) -> None:
+        self._env = env
+        self._site_path = site
+        self._look = look(env, profile_folders)
+        #: Set once the road is open.
+        self.ready = asyncio.Event()
+
+    # ------------------------------------------------------------ life
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run until `stop` is set.
+
+        Raises:
+            ConfigError, SecurityError, SpoolLocked: nothing was started.
+        """
+        self._open()
+        tasks: list[asyncio.Task[None]] = []
+        try:
+            await self._start()
+            tasks.append(asyncio.create_task(self._keep_house(), name="housekeeping"))
+            self.ready.set()
+            self._notifier.ready(f"{len(self._devices)} devices")
+            await stop.wait()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._stop()
+
+    def _open(self) -> None:
+        """Everything that can refuse to start, before anything runs."""
+        env = self._env
+        self.site, self.installed = self._load()
+        self._provider: CryptoProvider = default_provider(env.variable(LIBCRYPTO_VARIABLE))
+        folder = self.site.state_folder
+        env.files.make_folder(folder, 0o750)
+        self._spool = Spool(
+            env,
+            folder / "spool",
+            segment_bytes=self.site.state.segment.bytes,
+            quota_bytes=self.site.state.quota.bytes,
+            ballast_bytes=self.site.state.ballast.bytes,
+        )
+        self._state = State(env, folder / "state.db")
+        # Before anything else: two gateways on one folder must not both touch the state.
+        self._lock = env.files.lock(folder / "lock")
+        if self._lock is None:
+            raise SpoolLocked(f"another process uses {folder}", code="HG-9123", folder=str(folder))
+        try:
+            self._state.open()
+            recovered = self._spool.open(self._state.noted())
+            self._identity: Identity = load_identity(env, self.site, self._provider)
+        except BaseException:
+            self._spool.close()
+            env.files.unlock(self._lock)
+            raise
+        self._last_sign = last_sign(self._spool, self._state)
+        boot = env.clock.boot_id()
+        self.epoch = env.random.token(8)
+        previous, last_n = self._state.begin_epoch(self.epoch, (recovered.epoch, recovered.last_n))
+        sealing = Sealing(self.epoch, boot, previous, last_n)
+        self._keyring = Keyring(env, self._provider, self._identity, self._state, self.epoch)
+        self._press = SealingPress(env, self._provider, self._keyring, self._spool, sealing)
+        self._started_us = env.clock.boottime_us()
+        log.info(
+            "spool open",
+            extra={
+                "records": recovered.records, "losses": len(recovered.losses),
+                "epoch": self.epoch.hex(),
+            },
+        )  # fmt: skip
+
+    def _load(self) -> tuple[Site, Installed]:
+        # Which plugins may load stands in the site file, and what it may name depends on them: twice.
+        site = config.load(self._env, self._site_path)
+        installed = self._look(site.plugins)
+        return config.load(self._env, self._site_path, installed.known()), installed
+
+    async def _start(self) -> None:
+        env, site = self._env, self.site
+        self._writer = Writer(
+            env, self._press, max_loss_s=site.state.max_loss.s, on_commit=self._committed
+        )
+        self._timekeeper = Timekeeper(env, self._writer.put_item)
+        self._delivery = Delivery(env)
+        insight = Insight(self._provider, self._keyring, self._state, self._timekeeper)
+        self._outlets = Outlets(
+            env, self._spool, self._state, self.epoch, self._identity, insight,
+            self._writer.put_item, self._send_table_again,
+        )  # fmt: skip
+        self._poller = Poller(env, self._writer)
+        self._drivers = Drivers(self.installed.registry)
+        self._devices: dict[str, Posting] = {}
+        self._problems: tuple[Problem, ...] = ()
+        self._metrics = MetricsServer(env, self._samples)
+        self._notifier = Notifier(
+            env, {"channels": self._channels_alive, "writer": self._writer_alive}
+        )
+        calls = Calls(self.status, self._poller, self._device_map, self.reload)
+        self._api = LocalApi(env, site.api_socket, calls.handlers())
+
+        now = env.clock.boottime_us()
+        gap = off_gap(self._last_sign, env.clock.boot_id(), now)
+        if gap is not None:
+            self._writer.put_item(gap)
+        digest = config.config_hash(site, self._provider.sm3).hex()
+        self._writer.put_item(Event("started", now, {"version": headgate.__version__}))
+        self._writer.put_item(Event("config", now, {"hash": digest}))
+        self._timekeeper.start()
+        granted = await self._writer.aside(self._keyring.grant_again)
+        if granted:
+            log.info("keys granted after enrolment", extra={"grants": granted})
+
+        roster = self._roster(site)
+        for channel_id in roster.channels:
+            self._poller.add_channel(open_channel(env, roster.channels[channel_id]))
+        for posting in roster.devices().values():
+            self._employ(posting)
+        await self._writer.aside(self._state.flush)
+        for entry in site.uplink:
+            if entry.enabled:
+                self._start_uplink(entry)
+        await self._api.open()
+        if site.metrics.listen is not None:
+            address = site.metrics.listen
+            try:
+                await self._metrics.open(address.host, address.port)
+            except OSError as error:
+                # A busy port must not keep readings from the platform.
+                log.error(
+                    say("HG-9124", "en", address=str(address), reason=str(error)),
+                    extra={"code": "HG-9124"},
+                )
+
+    async def _stop(self) -> None:
+        if hasattr(self, "_api"):
+            await self._notifier.stopping()
+            await self._api.close()
+            await self._metrics.close()
+            await self._poller.stop()
+            self._writer.put_item(Event("stopping", self._env.clock.boottime_us()))
+            await self._timekeeper.stop()
+            await self._writer.stop()
+            await self._delivery.stop()
+            self._outlets.note()
+        note_sign(self._state, self._env.clock.boottime_us())
+        self._state.note(self._spool.totals())
+        self._state.close()
+        self._spool.close()
+        assert self._lock is not None
+        self._env.files.unlock(self._lock)
+
+    # ------------------------------------------------------------ devices and uplinks
+
+    def _roster(self, site: Site) -> Roster:
+        roster = call_up(
+            site, self.installed.library, self._drivers, self._state.device_number, self._provider.sm3
+        )
+        for problem in roster.problems:
+            log.error(
+                say(problem.code, "en", **problem.fields),
+                extra={"code": problem.code, "where": problem.where},
+            )
+        self._problems = roster.problems
+        return roster
+
+    def _employ(self, posting: Posting) -> None:
+        device, driver = posting.device, posting.driver
+        assert isinstance(driver, PollingDriver)
+        self._learn(device)
+        self._devices[device.id] = posting
+        self._poller.add(
+            device, driver, posting.plan, judge(device), step_for(self._stages(), device)
+        )
+
+    def _learn(self, device: Device) -> None:
+        data = encode_table(device.table)
+        assert self._provider.sm3(data) == device.table_hash
+        self._press.learn(device.table_hash, KnownTable(data, len(device.points)))
+        self._state.keep_table(device.table_hash, data, self.epoch)
+
+    def _stages(self) -> list[tuple[Sequence[str], Stage]]:
+        registry = self.installed.registry
+        return [
+            (entry.devices, registry.stages[entry.type](entry.options))
+            for entry in self.site.stage
+            if entry.enabled
+        ]
+
+    def _start_uplink(self, entry: config.Uplink) -> None:
+        kind = self.installed.registry.uplinks.get(entry.type)
+        if kind is None:
+            raise ConfigError([Problem(f"uplink {entry.id}", "HG-9125", {"type": entry.type})])
+        uplink = kind(context_of(self._env, self.site, entry, self.epoch))
+        self._delivery.start(uplink, self._outlets.open(entry, self.site))
+
+    def _device_map(self) -> Mapping[str, Device]:
+        return {name: posting.device for name, posting in self._devices.items()}
+
+    async def reload(self) -> Mapping[str, Any]:
+        """Take over a changed site file: only what changed is touched, and never the spool.
+
+        Raises:
+            ConfigError: the file has mistakes; everything runs on as it was.
+        """
+        new, installed = self._load()
+        self.installed = installed
+        changes = config.diff(self.site, new)
+        old, self.site = self.site, new
+        self._drivers = Drivers(installed.registry)
+        roster = self._roster(new)
+        wanted = roster.devices()
+        for name in [n for n in self._devices if n not in wanted]:
+            await self._poller.remove(name)
+            del self._devices[name]
+        for channel_id in (*changes.channels.removed, *changes.channels.changed):
+            if channel_id in self._lines():
+                await self._poller.remove_channel(channel_id)
+                for name in [n for n, p in self._devices.items() if p.device.channel == channel_id]:
+                    del self._devices[name]
+        for channel_id in roster.channels.keys() - self._lines():
+            self._poller.add_channel(open_channel(self._env, roster.channels[channel_id]))
+        for name, posting in wanted.items():
+            known = self._devices.get(name)
+            if known is None:
+                self._employ(posting)
+            elif known.device != posting.device or changes.stages:
+                await self._replace(posting)
+        for uplink in (*changes.uplinks.removed, *changes.uplinks.changed):
+            await self._delivery.stop(uplink)
+            self._outlets.shut(uplink)
+        for entry in new.uplink:
+            if entry.enabled and entry.id in (*changes.uplinks.added, *changes.uplinks.changed):
+                self._start_uplink(entry)
+        digest = config.config_hash(new, self._provider.sm3).hex()
+        self._writer.put_item(Event("config", self._env.clock.boottime_us(), {"hash": digest}))
+        said: dict[str, Any] = msgspec.to_builtins(changes)
+        return said
+
+    async def reload_quietly(self) -> None:
+        """As `reload`, on SIGHUP: mistakes go to the log, and everything runs on as it was."""
+        try:
+            await self.reload()
+        except ConfigError as error:
+            for problem in error.problems:
+                text = say(problem.code, "en", **problem.fields)
+                log.error(text, extra={"code": problem.code, "where": problem.where})
+
+    def _lines(self) -> set[str]:
+        return {line.channel for line in self._poller.channel_health()}
+
+    def _send_table_again(self, name: bytes) -> None:
+        """A platform lacks a table: the next record carries it, and there is one soon."""
+        if self._press.announce_again(name):
+            now = self._env.clock.boottime_us()
+            self._writer.put_item(Event("table-resent", now, {"table": name.hex()}))
+
+    async def _replace(self, posting: Posting) -> None:
+        device, driver = posting.device, posting.driver
+        assert isinstance(driver, PollingDriver)
+        self._learn(device)
+        self._devices[device.id] = posting
+        await self._poller.replace(
+            device, driver, posting.plan, judge(device), step_for(self._stages(), device)
+        )
+
+    # ------------------------------------------------------------ housekeeping
+
+    def _committed(self, committed: Committed) -> None:
+        for record in committed.records:
+            self._state.committed(record.epoch, record.n)
+        self._outlets.on_commit(committed)
+
+    async def _keep_house(self) -> None:
+        while True:
+            await asyncio.sleep(HOUSEKEEPING_S)
+            note_sign(self._state, self._env.clock.boottime_us())
+            self._outlets.note()
+            self._state.note(self._spool.totals())
+            await self._writer.aside(self._state.flush)
+
+    def _writer_alive(self) -> bool:
+        status = self._writer.status
+        now = self._env.clock.boottime_us()
+        return not status.waiting_bytes or now - (status.last_commit_us or self._started_us) < STUCK_US
+
+    def _channels_alive(self) -> bool:
+        now = self._env.clock.boottime_us()
+        busy = [c for c in self._poller.channel_health() if c.busy]
+        return all(now - (c.last_progress_us or self._started_us) < STUCK_US for c in busy)
+
+    # ------------------------------------------------------------ what it tells
+
+    def status(self) -> Mapping[str, Any]:
+        """How the gateway is, as the local API says it."""
+        said = status_of(
+            self._env, self.site, self.epoch, self._started_us, self._identity, self._provider.info,
+            self._timekeeper.fix, self._writer.status, self._spool.status(),
+        )  # fmt: skip
+        boxes = self._outlets.status()
+        said["uplinks"] = [
+            {**msgspec.to_builtins(uplink), "outbox": boxes.get(uplink.id)}
+            for uplink in self._delivery.status()
+        ]
+        said["channels"] = msgspec.to_builtins(self._poller.channel_health())
+        said["devices"] = msgspec.to_builtins(self._poller.device_health())
+        language = self.site.gateway.language
+        said["problems"] = [
+            f"{p.where}: {say(p.code, language, **p.fields)} [{p.code}]" for p in self._problems
+        ]
+        return said
+
+    def _samples(self) -> Iterable[Sample]:
+        return metrics_of(self.status())

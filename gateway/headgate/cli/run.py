@@ -1,0 +1,63 @@
+"""`headgate run`: the gateway, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from headgate.cli.terminal import both, site_path
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+@app.command(help=both("Run the gateway until SIGTERM or Ctrl-C.", "运行网关，直到收到 SIGTERM 或 Ctrl-C。"))
+def run(
+    site: Annotated[Path | None, typer.Argument(help=both("Site.", "站点。"))] = None,
+    profiles: Annotated[
+        list[Path] | None,
+        typer.Option("--profiles", help=both("Further profile folder.", "附加的 profile 目录。")),
+    ] = None,
+) -> None:
+    """Run until a signal; what was read is committed before the process ends."""
+    from headgate import config
+    from headgate.app import Gateway
+    from headgate.cli.logs import set_up
+    from headgate.env import system_env
+
+    env = system_env()
+    path = site_path(site)
+    # Once without plugins: the log must stand before anything is worth logging.
+    written = config.load(env, path).log
+    set_up(written.level, written.format)
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        reloading: set[asyncio.Task[object]] = set()
+        gateway = Gateway(env, path, profiles or [])
+
+        def reload() -> None:
+            task: asyncio.Task[object] = loop.create_task(gateway.reload_quietly())
+            reloading.add(task)
+            task.add_done_callback(reloading.discard)
+
+        loop.add_signal_handler(signal.SIGHUP, reload)
+        await gateway.run(stop)
+
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(main())
+
+
+def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
+    """Uvloop where it is installed (`headgate[fast]`): the same code, about twice as fast."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.Loop

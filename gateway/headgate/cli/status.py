@@ -1,0 +1,112 @@
+"""`headgate status`: how the running gateway is, on one page."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from headgate.cli.client import call, socket_of
+from headgate.cli.terminal import both, reader
+
+app = typer.Typer(rich_markup_mode=None)
+
+_WORDS: dict[str, tuple[str, str]] = {
+    "gateway": ("Gateway", "网关"),
+    "clock": ("Clock", "时钟"),
+    "identity": ("Identity", "身份"),
+    "spool": ("Spool", "缓存"),
+    "writer": ("Writer", "写入"),
+    "channels": ("Channels", "通道"),
+    "devices": ("Devices", "设备"),
+    "uplinks": ("Uplinks", "上行"),
+    "problems": ("Problems", "问题"),
+    "enrolled": ("enrolled", "已入网"),
+    "not-enrolled": ("no certificate yet: sealed for this box alone", "尚无证书：数据仅本机可解"),
+    "local-wrap": (
+        "keeps a local wrap: whoever takes this box and its key file can open what it stores",
+        "保留本机封装：拿到设备及其密钥文件者可解开存储的数据",
+    ),
+    "no-local-wrap": ("no local wrap: only the platform can open", "不保留本机封装：仅平台可解"),
+}
+
+
+def word(key: str) -> str:
+    """A heading in the reader's language."""
+    english, chinese = _WORDS.get(key, (key, key))
+    return chinese if reader() == "zh" else english
+
+
+@app.command(help=both("How the running gateway is.", "查看运行中的网关状态。"))
+def status(
+    site: Annotated[Path | None, typer.Argument(help=both("Site.", "站点。"))] = None,
+    form: Annotated[
+        Literal["text", "json"], typer.Option("--format", help=both("Output form.", "输出格式。"))
+    ] = "text",
+    watch: Annotated[bool, typer.Option("--watch", help=both("Every second.", "每秒刷新。"))] = False,
+) -> None:
+    """Print the status; with --watch again every second until interrupted."""
+    socket = socket_of(site)
+    while True:
+        data = next(call(socket, "status"))
+        typer.echo(json.dumps(data, indent=2) if form == "json" else page(data))
+        if not watch:
+            return
+        time.sleep(1)
+
+
+def page(data: dict[str, Any]) -> str:
+    """The status as text."""
+    lines = [
+        f"{word('gateway')}: {data['gateway']} {data['version']}  epoch {data['epoch']}  {_ago(data['uptime_s'])}",
+        f"{word('clock')}: {data['clock']['state']}"
+        + (f" ±{data['clock']['error_us'] / 1e6:.3f} s" if data["clock"]["error_us"] else ""),
+        f"{word('identity')}: {word('enrolled' if data['identity']['enrolled'] else 'not-enrolled')}; "
+        f"{word('local-wrap' if data['identity']['local_wrap'] else 'no-local-wrap')}; {data['identity']['sm2']}",
+        f"{word('spool')}: {_size(data['spool']['bytes'])} / {_size(data['spool']['quota'])}, "
+        f"{data['spool']['segments']} segments, {_size(data['spool']['free'])} free",
+        f"{word('writer')}: {data['writer']['commits']} commits, {data['writer']['failures']} failures"
+        + (f" ({data['writer']['last_error']})" if data["writer"]["last_error"] else ""),
+        f"{word('uplinks')}:",
+    ]
+    for uplink in data["uplinks"]:
+        waiting = uplink["outbox"]
+        lines.append(
+            f"  {uplink['id']:<12} {uplink['state']:<12} {waiting['records']} records, "
+            f"{_size(waiting['bytes'])}" + (f"  {uplink['code']} {uplink['error']}" if uplink["error"] else "")
+        )
+    lines.append(f"{word('channels')}:")
+    for channel in data["channels"]:
+        counters = channel["counters"]
+        lines.append(
+            f"  {channel['channel']:<16} {channel['state']:<8} {channel['url']}  "
+            f"{counters['answers']}/{counters['requests']}" + (f"  {channel['reason']}" if channel["reason"] else "")
+        )
+    lines.append(f"{word('devices')}:")
+    lines += [
+        f"  {device['device']:<16} {device['state']:<12} {device['good']}/{device['looks']}"
+        + (f"  {device['latency_us'] / 1000:.0f} ms" if device["latency_us"] is not None else "")
+        + (f"  {device['text']}" if device["text"] else "")
+        for device in data["devices"]
+    ]
+    if data["problems"]:
+        lines.append(f"{word('problems')}:")
+        lines += [f"  {problem}" for problem in data["problems"]]
+    return "\n".join(lines)
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024 or unit == "GiB":
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    raise AssertionError
+
+
+def _ago(seconds: float) -> str:
+    minutes, left = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{left:02}"

@@ -1,0 +1,57 @@
+"""What an earlier run left unsaid: from its last sign of life until now, the gateway was off."""
+
+from __future__ import annotations
+
+import msgspec
+
+from headgate.model import Gap, GapReason
+from headgate.spool import Spool, State
+
+_LAST_US = "last-sign-us"
+
+
+class LastSign(msgspec.Struct, frozen=True):
+    """When an earlier run was last known to be alive: boottime of `boot`."""
+
+    boot: bytes
+    at_us: int
+
+
+def last_sign(spool: Spool, state: State) -> LastSign | None:
+    """The last sign of life before this start; None on a new box.
+
+    The newest committed record tells it to the tick; where all were let go, the state does, to a second.
+    """
+    boots = {known.epoch: known.boot for known in state.epochs()}
+    epochs = state.epochs()
+    noted = None
+    if epochs and state.counter(_LAST_US):
+        noted = LastSign(epochs[-1].boot, state.counter(_LAST_US))
+    stored = None
+    for rows in spool.segments():
+        for row in rows.alive():
+            boot = boots.get(rows.epoch(row))
+            if boot is None or (noted is not None and boot != noted.boot):
+                continue
+            if stored is None or rows.last_us[row] > stored.at_us:
+                stored = LastSign(boot, rows.last_us[row])
+    signs = [sign for sign in (noted, stored) if sign is not None]
+    return max(signs, key=lambda sign: sign.at_us, default=None)
+
+
+def note_sign(state: State, at_us: int) -> None:
+    """Remember that the gateway is alive now."""
+    state.count(_LAST_US, at_us)
+
+
+def off_gap(sign: LastSign | None, boot: bytes, now_us: int) -> Gap | None:
+    """The gap between the last sign and now. Its counts follow from the plans of the devices.
+
+    The plans that ran then end with it: what was due is known to whoever has them.
+    """
+    if sign is None:
+        return None
+    return Gap(
+        0, GapReason.GATEWAY_OFF, sign.at_us, now_us, None, None,
+        boot=None if sign.boot == boot else sign.boot,
+    )  # fmt: skip

@@ -1,0 +1,138 @@
+"""What an uplink is given: its options as a plain mapping, and its outbox over the one spool."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+import headgate
+from headgate.config import Site, Uplink, resolve_secret
+from headgate.env import Env
+from headgate.envelope.receipt import Receipt, verify_receipt
+from headgate.errors import SecurityError
+from headgate.model import Item
+from headgate.runtime.batch import Committed
+from headgate.runtime.identity import Identity
+from headgate.runtime.insight import Insight
+from headgate.runtime.outbox import Outboxes, Pace, SpoolOutbox
+from headgate.sdk import Outbox, UplinkContext
+from headgate.spool import Spool, State
+
+
+class Outlets:
+    """The outboxes of a gateway."""
+
+    def __init__(
+        self,
+        env: Env,
+        spool: Spool,
+        state: State,
+        epoch: bytes,
+        identity: Identity,
+        insight: Insight,
+        say: Callable[[Item], None],
+        need_table: Callable[[bytes], object],
+    ) -> None:
+        self._env = env
+        self._spool = spool
+        self._state = state
+        self._epoch = epoch
+        self._identity = identity
+        self._insight = insight
+        self._say = say
+        self._need_table = need_table
+        self._outboxes = Outboxes(spool, state, epoch)
+
+    def open(self, entry: Uplink, site: Site) -> Outbox:
+        """The outbox of one uplink, from where it stood."""
+        outbox = SpoolOutbox(
+            self._env,
+            self._spool,
+            self._state,
+            entry.id,
+            self._epoch,
+            insight=self._insight,
+            verify_receipt=self._receipt,
+            say=self._say,
+            need_table=self._need_table,
+            passed=self._outboxes.passed,
+            pace=Pace(history_after_s=site.state.history_after.s),
+        )
+        self._outboxes.add(outbox)
+        return outbox
+
+    def shut(self, uplink: str) -> None:
+        """An uplink is configured no more: nothing is kept for it."""
+        self._outboxes.remove(uplink)
+
+    def _receipt(self, message: bytes) -> Receipt:
+        key = self._identity.receipt_key
+        if key is None:
+            raise SecurityError("a receipt, and no receipt key is pinned", code="HG-6109")
+        return verify_receipt(message, key, self._identity.gateway)
+
+    def on_commit(self, committed: Committed) -> None:
+        """Tell every outbox what has become durable."""
+        self._outboxes.on_commit(committed.positions)
+
+    def note(self) -> None:
+        """Hand what changed to the state."""
+        self._outboxes.note()
+
+    def status(self) -> Mapping[str, Any]:
+        """Backlogs by uplink; `records` and `bytes` are the sums over the lanes."""
+        said: dict[str, Any] = {}
+        for status in self._outboxes.status():
+            lanes = (status.alarm, status.live, status.history)
+            said[status.uplink] = {
+                **msgspec.to_builtins(status),
+                "records": sum(lane.records for lane in lanes),
+                "bytes": sum(lane.bytes for lane in lanes),
+                "readings": sum(lane.readings for lane in lanes),
+            }
+        return said
+
+
+def context_of(env: Env, site: Site, entry: Uplink, epoch: bytes) -> UplinkContext:
+    """An uplink's options, with secrets and files fetched. Never logged.
+
+    Raises:
+        SecurityError: a secret that is not there.
+    """
+    base = Path(site.base)
+
+    def secret(reference: Any) -> str | None:
+        return None if reference is None else resolve_secret(env, reference, base)
+
+    share = entry.history_share
+    options: dict[str, Any] = {
+        "url": str(entry.url),
+        "ack": entry.ack,
+        "protocol": entry.protocol,
+        "client_id": entry.client_id or site.gateway.id,
+        "username": entry.username,
+        "password": secret(entry.password),
+        "ca_pem": env.files.read(site.path(entry.ca)).decode() if entry.ca else None,
+        "client_certificate": str(site.path(entry.client_certificate))
+        if entry.client_certificate
+        else None,
+        # A path, not the key: the TLS library wants a file.
+        "client_key": str(site.path(entry.client_key.name)) if entry.client_key else None,
+        "server_name": entry.server_name,
+        "keepalive_s": entry.keepalive.s,
+        "timeout_s": entry.timeout.s,
+        "in_flight": entry.in_flight,
+        "history_share": site.state.history_share if share is None else share,
+        "reconnect_min_s": entry.reconnect_min.s,
+        "reconnect_max_s": entry.reconnect_max.s,
+        "topic": entry.topic,
+        "unsynced": entry.unsynced,
+        "language": site.gateway.language,
+        "epoch": epoch.hex(),
+        "version": headgate.__version__,
+        **entry.options,
+    }
+    return UplinkContext(entry.id, site.gateway.id, options)
