@@ -164,6 +164,8 @@ class Poller:
                 block = work.judge(await work.driver.read(line, work.device, work.plan))
             except HeadgateError as failed:
                 error, code = str(failed), failed.code
+            except Exception as failed:  # noqa: BLE001 - a driver that breaks is an answer, too
+                error, code = f"{type(failed).__name__}: {failed}", "HG-3103"
             finally:
                 worker.channel.remove_tap(tap)
             took_us = self._now_us() - started_us
@@ -178,6 +180,7 @@ class Poller:
         self._wheel.close()
         for worker in self._workers.values():
             await worker.stop()
+        await self._gate.stop()
         for polled in self._polled.values():
             self._end(polled)
         self._polled.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 from headgate.model import Alarm, Block, Event, Gap, Plan
@@ -31,27 +32,26 @@ class Gate:
     def __init__(self, sink: Sink) -> None:
         self.sink = sink
         self.shut = False
-        self._watched = False
-        self._opened = asyncio.Event()
+        #: Called when the gate opens again: one per line.
+        self.listeners: list[Callable[[], None]] = []
+        self._watch: asyncio.Task[None] | None = None
 
     def close(self) -> None:
-        """The sink refused."""
-        self.shut = True
-        self._opened.clear()
+        """The sink refused: wait, for all lines, until it has room."""
+        if not self.shut:
+            self.shut = True
+            self._watch = asyncio.get_running_loop().create_task(self._reopen(), name="sink room")
 
-    async def wait(self) -> None:
-        """Return when the gate is open. The first who waits asks the sink, for all."""
-        while self.shut:
-            if self._watched:
-                await self._opened.wait()
-                continue
-            self._watched = True
-            try:
-                await self.sink.room()
-                self.shut = False
-            finally:
-                # Also when cancelled: then another waiter takes over.
-                self._watched = False
-                self._opened.set()
-                if self.shut:
-                    self._opened = asyncio.Event()
+    async def _reopen(self) -> None:
+        await self.sink.room()
+        self.shut = False
+        self._watch = None
+        for listener in self.listeners:
+            listener()
+
+    async def stop(self) -> None:
+        """Wait for nothing any more."""
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.gather(self._watch, return_exceptions=True)
+            self._watch = None

@@ -50,6 +50,7 @@ class ChannelWorker:
         self._between: deque[Callable[[], Awaitable[None]]] = deque()
         self._idle: deque[asyncio.Future[None]] = deque()
         self._asking: set[asyncio.Task[None]] = set()
+        self._alone = False
         self._stopping = False
         self._started = self._loop.time()
         self._budget = SilenceBudget(
@@ -57,6 +58,7 @@ class ChannelWorker:
         )
         self._outcome = Outcome(env, gate, self._budget)
         channel.on_state = self._line_changed
+        gate.listeners.append(self._wake_all)
         self._lanes = [
             self._loop.create_task(self._lane(), name=f"lane {channel.id}/{at}")
             for at in range(channel.depth)
@@ -118,21 +120,20 @@ class ChannelWorker:
         task = asyncio.current_task()
         assert task is not None
         while not self._stopping:
-            if self._between:
+            if self._alone or (self._between and self._asking):
+                await self._sleep()
+            elif self._between:
                 # Its bytes must be alone on the line, so that a trace of it is a trace of it.
-                if self._asking:
-                    await self._sleep()
-                    continue
                 action = self._between.popleft()
+                self._alone = True
                 self._asking.add(task)
                 try:
                     await action()
                 finally:
+                    self._alone = False
                     self._asking.discard(task)
                     self._wake_all()
-            elif self._gate.shut:
-                await self._gate.wait()
-            elif not self._ready:
+            elif self._gate.shut or not self._ready:
                 await self._sleep()
             else:
                 polled = self._ready.popleft()
@@ -227,6 +228,7 @@ class ChannelWorker:
                 lane.cancel()
         await asyncio.gather(*self._lanes, return_exceptions=True)
         self.channel.on_state = None
+        self._gate.listeners.remove(self._wake_all)
         for polled in self.devices.values():
             polled.forget(GapReason.GATEWAY_OFF)
 

@@ -91,6 +91,9 @@ def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
         assert not left, left
         return result
     finally:
+        for task in asyncio.all_tasks(loop):  # only after a failure
+            task.cancel()
+        loop.run_until_complete(asyncio.sleep(0))
         loop.close()
 
 
