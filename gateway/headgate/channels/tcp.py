@@ -16,6 +16,7 @@ import logging
 import socket
 from collections import deque
 from collections.abc import AsyncIterator, Hashable
+from typing import cast
 
 from headgate.channels.base import ChannelSettings, ChannelState, Direction, ManagedChannel
 from headgate.env import Env
@@ -343,8 +344,8 @@ class _Line(asyncio.Protocol):
         self.spoke = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        # uvloop's transports are no subclasses: nothing to assert by.
+        self.transport = cast(asyncio.Transport, transport)
         self.channel._made(self)
 
     def data_received(self, data: bytes) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from typing import cast
 
 from headgate.env import Env
 
@@ -17,7 +18,10 @@ _LONGEST_REQUEST = 8192
 
 def render(samples: Iterable[Sample]) -> bytes:
     """The text exposition format, version 0.0.4."""
-    from prometheus_client.core import CollectorRegistry, Metric  # 60 ms that `headgate read` need not pay
+    from prometheus_client.core import (  # 60 ms that `headgate read` need not pay
+        CollectorRegistry,
+        Metric,
+    )
     from prometheus_client.exposition import generate_latest
 
     metrics: dict[str, Metric] = {}
@@ -68,8 +72,8 @@ class _Request(asyncio.Protocol):
         self._buffer = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports are no subclasses: nothing to assert by.
+        self._transport = cast(asyncio.Transport, transport)
         self._deadline = asyncio.get_running_loop().call_later(5.0, transport.close)
 
     def connection_lost(self, exc: Exception | None) -> None:
