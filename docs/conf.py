@@ -24,3 +24,15 @@ suppress_warnings = ["misc.highlighting_failure", "toc.empty_glob"]
 html_theme = "furo"
 html_title = "Headgate"
 html_show_sphinx = False
+
+
+def setup(app):
+    """Write the pages that are made from the code: every message, every key of a site file."""
+    from headgate.config.schema import reference_page as site
+    from headgate.messages.page import reference_page as messages
+
+    folder = Path(__file__).parent / "reference"
+    for name, text in {"site.md": site(), "messages.md": messages()}.items():
+        page = folder / name
+        if not page.exists() or page.read_text(encoding="utf-8") != text:
+            page.write_text(text, encoding="utf-8")

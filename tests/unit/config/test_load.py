@@ -14,6 +14,7 @@ from headgate.config import Duration, HostPort, Loaded, SecretRef, Size, Url, lo
 from headgate.config.check import Known
 from headgate.config.files import DEPTH_LIMIT, FILE_LIMIT, FILES_LIMIT, NODE_LIMIT, parse
 from headgate.config.load import examine
+from headgate.config.schema import reference_page
 from headgate.env import system_env
 from headgate.errors import ConfigError, Problem
 from headgate.messages import render_problem
@@ -366,8 +367,10 @@ def test_any_toml_gives_a_site_or_problems(tree: dict[str, object]) -> None:
     tell_all(body.encode())
 
 
-@given(st.lists(st.tuples(st.sampled_from(["gateway", "state", "device", "channel", "uplink", "stage", "log"]),
-                          st.dictionaries(_KEYS, _LEAVES, max_size=6)), max_size=5))  # fmt: skip
+_TABLES = st.sampled_from(["gateway", "state", "device", "channel", "uplink", "stage", "log"])
+
+
+@given(st.lists(st.tuples(_TABLES, st.dictionaries(_KEYS, _LEAVES, max_size=6)), max_size=5))
 def test_any_entries_give_a_site_or_problems(entries: list[tuple[str, dict[str, object]]]) -> None:
     lines = ["schema = 1"]
     for position, (name, keys) in enumerate(entries):
@@ -412,3 +415,9 @@ def test_a_line_is_found_however_a_key_is_written() -> None:
     assert document.where(("t", 1, "v w", "k")) == "f:15: t[2].'v w'.k"
     assert document.where(("t", 2, "z")) == "f:19: t[3].z"
     assert document.where(()) == "f:1"
+
+
+def test_the_reference_page_is_what_the_types_say() -> None:
+    page = Path(__file__).parents[3] / "docs" / "reference" / "site.md"
+    # Made anew by `make docs`; committed so that it can be read on a code host.
+    assert page.read_text(encoding="utf-8") == reference_page()
