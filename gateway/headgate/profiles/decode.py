@@ -10,8 +10,7 @@ from typing import Any
 import msgspec
 
 from headgate.errors import Problem
-from headgate.profiles import firmware
-from headgate.profiles.fields import Report, build, check_unit, keys_of, nearest, unknown_keys
+from headgate.profiles.fields import Report, build, check_unit, keys_of, unknown_keys
 from headgate.profiles.firmware import FirmwareRange
 from headgate.profiles.lines import Path, index
 from headgate.profiles.points import read_point, read_source
@@ -26,6 +25,7 @@ from headgate.profiles.schema import (
     Scalar,
     Variant,
 )
+from headgate.profiles.variants import Table, check_firmware, lay_over
 
 #: A profile larger than this is not a profile.
 MAX_BYTES = 1_000_000
@@ -41,7 +41,6 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 #: The keys of each driver's points, by driver name: `Driver.point_keys`.
 PointKeys = Mapping[str, Mapping[str, str]]
-Table = dict[str, Any]
 
 
 def decode(data: bytes, file: str, point_keys: PointKeys | None = None) -> Decoded:
@@ -105,7 +104,7 @@ class _Decoder:
             variants=tuple(variants), params=self.params, identify=self._identify(), where=report.file,
         )  # fmt: skip
         if made is not None and not report.problems:
-            self._survey(made)
+            check_firmware(report, made)
         problems = tuple(report.problems)
         return Decoded(None if problems else made, problems, tuple(report.notices))
 
@@ -212,7 +211,8 @@ class _Decoder:
             )
             if isinstance(span := table.get("firmware"), dict):
                 unknown_keys(self.report, (*path, "firmware"), span, keys_of(FirmwareRange))
-            points = self._points(self._override(path, table, placed))
+            changes = self._tables(path, table, "point", MAX_POINTS)
+            points = self._points(lay_over(self.report, path, changes, placed))
             own = {**quirks, **self._quirks(path, table)}
             variant = build(self.report, path, table, Variant, points=points, quirks=own)
             if variant is not None:
@@ -223,45 +223,6 @@ class _Decoder:
         if unknown != 1 and len(variants) == len(tables):
             self.report.problem(("variant", 0), "HG-8018", count=unknown)
         return variants
-
-    def _override(
-        self, path: Path, table: Table, base: list[tuple[Path, Table]]
-    ) -> list[tuple[Path, Table]]:
-        """The base points with a variant's own laid over them: same name, these keys win."""
-        points = list(base)
-        places = {point.get("name"): at for at, (_, point) in enumerate(points)}
-        removed: set[int] = set()
-        seen: set[str] = set()
-        for i, own in enumerate(self._tables(path, table, "point", MAX_POINTS)):
-            here: Path = (*path, "point", i)
-            name = own.get("name")
-            if not isinstance(name, str):
-                self.report.problem(here, "HG-8005", key="name")
-                continue
-            if name in seen:
-                self.report.problem(here, "HG-8012", name=name)
-            seen.add(name)
-            at = places.get(name)
-            keys = {key: value for key, value in own.items() if key != "remove"}
-            if own.get("remove") is True:
-                if at is None or len(own) > 2:
-                    known = [str(known) for known in places]
-                    self.report.problem(here, "HG-8016", name=name, nearest=nearest(name, known))
-                else:
-                    removed.add(at)
-            elif "remove" in own:
-                self.report.problem(
-                    (*here, "remove"),
-                    "HG-8007",
-                    key="remove",
-                    value=str(own["remove"]),
-                    allowed="true",
-                )
-            elif at is None:
-                points.append((here, keys))
-            else:
-                points[at] = (here, {**_without_other_conversion(points[at][1], keys), **keys})
-        return [point for at, point in enumerate(points) if at not in removed]
 
     def _base(self) -> int:
         base = self.table.get("address_base", 0)
@@ -289,65 +250,3 @@ class _Decoder:
             names.add(point.name)
             found.append(point)
         return tuple(found)
-
-    # ------------------------------------------------------------ firmware
-
-    def _survey(self, profile: Profile) -> None:
-        scheme = profile.firmware_scheme
-        for i, variant in enumerate(profile.variants):
-            self._check_range(("variant", i, "firmware"), scheme, variant.firmware)
-        if self.report.problems or len(profile.variants) == 1:
-            return
-        overlaps, holes = firmware.survey(scheme, profile.variants)
-        at = {variant.name: i for i, variant in enumerate(profile.variants)}
-        for overlap in overlaps:
-            self.report.problem(
-                ("variant", at[overlap.second], "firmware"),
-                "HG-8017",
-                first=overlap.first,
-                second=overlap.second,
-            )
-        for hole in holes:
-            self.report.notice(
-                ("variant", 0),
-                "HG-8051",
-                profile=profile.id,
-                above=hole.above or "…",
-                below=hole.below or "…",
-            )
-
-    def _check_range(self, path: Path, scheme: firmware.Scheme, span: FirmwareRange) -> None:
-        bounds = [("from", span.from_), ("below", span.below)]
-        bounds += [("one_of", text) for text in span.one_of]
-        for key, text in bounds:
-            if text is None:
-                continue
-            if (key == "one_of") != (scheme == "exact"):
-                self.report.problem(
-                    (*path, key), "HG-8025", key=key, other=f'firmware_scheme = "{scheme}"'
-                )
-                continue
-            try:
-                firmware.parse(scheme, text)
-            except ValueError:
-                self.report.problem((*path, key), "HG-8019", value=text, scheme=scheme)
-                return
-        if (
-            scheme != "exact"
-            and span.from_ is not None
-            and span.below is not None
-            and firmware.parse(scheme, span.from_) >= firmware.parse(scheme, span.below)
-        ):
-            self.report.problem(path, "HG-8020", above=span.from_, below=span.below)
-
-
-_CONVERSIONS = ({"scale", "offset"}, {"polynomial"}, {"lookup", "between"}, {"bits"})
-
-
-def _without_other_conversion(base: Table, own: Table) -> Table:
-    """`base` without its conversion, when `own` brings one of another kind."""
-    kinds = [kind for kind in _CONVERSIONS if kind & own.keys()]
-    if not kinds:
-        return base
-    stale = set().union(*(kind for kind in _CONVERSIONS if kind not in kinds))
-    return {key: value for key, value in base.items() if key not in stale}

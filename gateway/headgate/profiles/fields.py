@@ -31,10 +31,16 @@ class Report:
         self.file = file
         self.problems: list[Problem] = []
         self.notices: list[Problem] = []
+        #: Where the keys stand that a table inherits: the base point of a variant's point.
+        self.inherits: dict[Path, Path] = {}
         self._lines = lines
 
     def where(self, path: Path) -> str:
         """`file:line: key`, as editors like it."""
+        for own, base in self.inherits.items():
+            inherited = (*base, *path[len(own) :])
+            if path[: len(own)] == own and path not in self._lines and inherited in self._lines:
+                path = inherited
         keys = [part if isinstance(part, str) else f"[{part + 1}]" for part in path]
         dotted = ".".join(keys).replace(".[", "[")
         return f"{self.file}:{line_of(path, self._lines)}" + (f": {dotted}" if dotted else "")

@@ -149,6 +149,20 @@ def test_variants_that_cannot_be_told_apart_are_refused(read, change, code: str)
     assert code in codes(read(VARIANTS.replace(*change)))
 
 
+def test_a_mistake_in_what_variants_share_is_told_once_and_where_it_stands(read) -> None:
+    text = VARIANTS.replace('unit = "m"', 'unit = "metre"')
+    for name in ("old", "new"):
+        text = text.replace(
+            f'name = "{name}"', f'name = "{name}"\npoint = [{{ name = "level", scale = 2 }}]'
+        )
+    (problem,) = read(text).problems
+    assert (problem.code, problem.where) == ("HG-8009", "profile.toml:8: point[1].unit")
+
+
+def test_a_base_point_whose_name_is_no_name_is_refused(read) -> None:
+    assert "HG-8007" in codes(read(VARIANTS.replace('name = "level"', "name = [1]")))
+
+
 def test_a_hole_between_variants_is_a_notice_not_an_error(read) -> None:
     decoded = read(VARIANTS.replace('from = "2.0"', 'from = "2.5", below = "3.0"'))
     assert decoded.problems == ()
@@ -159,7 +173,8 @@ def test_a_hole_between_variants_is_a_notice_not_an_error(read) -> None:
 @pytest.mark.parametrize(
     ("base", "register", "area", "zero_based"),
     [(0, 7, "input", (7, "input")), (1, 7, "input", (6, "input")), (40001, 40008, None, (7, "holding")),
-     (40001, 30001, "input", (0, "input")), (40001, 465536, None, (65535, "holding")), (40001, 1, None, (0, "coil"))],
+     (40001, 30001, "input", (0, "input")), (40001, 465536, None, (65535, "holding")),
+     (40001, 1, None, (0, "coil"))],
 )  # fmt: skip
 def test_registers_are_counted_as_the_manual_counts(read, base, register, area, zero_based) -> None:
     text = f"address_base = {base}\n" + POINT + f"register = {register}\n"
