@@ -13,9 +13,13 @@ from headgate.config import Known, Loaded, Site, examine
 from headgate.env import system_env
 from headgate.errors import Problem
 from headgate.messages import fix, render_problem, say, severity
+from headgate.runtime import plugins
 from headgate.runtime.installed import Installed, look
 
 app = typer.Typer()
+
+#: A type or scheme that nothing here knows.
+_NOT_INSTALLED = {"HG-1205", "HG-1206", "HG-1208"}
 
 
 @app.command()
@@ -46,6 +50,8 @@ def command(
 
     loaded = examine(env, place, known)
     found = list(loaded.problems)
+    if seen and _NOT_INSTALLED & {p.code for p in found}:
+        found += plugins.problems(seen[-1].registry)  # one that failed to load may be the reason
     requests: dict[str, int] = {}
     if loaded.site is not None:
         counted, refused = seen[-1].plan(loaded.site)
@@ -83,7 +89,7 @@ def _say(
     )
     points = sum(len(device.points) for device in seen[-1].resolved.values())
     rate = sum(count / site.devices[name].interval.s for name, count in requests.items())
-    tell("HG-9053", points=points, requests=f"{rate:.3g}")
+    tell("HG-9053", points=points, requests=f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}")
 
 
 def _as_json(loaded: Loaded, found: list[Problem]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from headgate.config.changes import Changes, Difference, config_hash, diff
 from headgate.config.check import Known
 from headgate.config.load import Loaded, examine, load
 from headgate.config.schema import schema
-from headgate.config.secrets import resolve_secret
+from headgate.config.secrets import resolve_options, resolve_secret
 from headgate.config.site import (
     SCHEMA,
     Api,
@@ -56,6 +56,7 @@ __all__ = [
     "diff",
     "examine",
     "load",
+    "resolve_options",
     "resolve_secret",
     "schema",
 ]

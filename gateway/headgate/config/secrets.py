@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from headgate.config.values import SecretRef
 from headgate.env import Env
@@ -29,6 +30,21 @@ def resolve_secret(env: Env, reference: SecretRef, base: Path = Path()) -> str:
     if not text or len(text) > _LIMIT:
         raise _error("HG-1302", reference, limit=_LIMIT)
     return text
+
+
+def resolve_options(env: Env, value: Any, base: Path = Path()) -> Any:
+    """A plugin's options with every reference in them replaced by its secret, however deep it lies.
+
+    Raises:
+        SecurityError: as `resolve_secret`.
+    """
+    if isinstance(value, SecretRef):
+        return resolve_secret(env, value, base)
+    if isinstance(value, dict):
+        return {key: resolve_options(env, part, base) for key, part in value.items()}
+    if isinstance(value, list):
+        return [resolve_options(env, part, base) for part in value]
+    return value
 
 
 def _file(env: Env, reference: SecretRef, base: Path) -> Path:

@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 from kit.site import CHANNEL, DEVICE, GATEWAY, UPLINK, WHOLE
 
-from headgate.config import Loaded, SecretRef, Site, config_hash, diff, resolve_secret
+from headgate.config import (
+    Loaded,
+    SecretRef,
+    Site,
+    config_hash,
+    diff,
+    resolve_options,
+    resolve_secret,
+)
 from headgate.env import system_env
 from headgate.errors import SecurityError
 
@@ -66,6 +74,16 @@ def test_what_needs_a_restart_is_named(site: Examine) -> None:
 def test_a_secret_is_fetched_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HG_TEST_PW", "hunter2\n")
     assert resolve_secret(system_env(), SecretRef("env", "HG_TEST_PW")) == "hunter2"
+
+
+def test_secrets_among_a_plugins_options_are_fetched_however_deep(
+    site: Examine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HG_TEST_PW", "hunter2")
+    made = read(site, WHOLE + 'login = { token = "env:HG_TEST_PW", hosts = ["a"] }\n')
+    options = made.uplinks["up"].options
+    assert "hunter2" not in repr(made)
+    assert resolve_options(system_env(), options) == {"login": {"token": "hunter2", "hosts": ["a"]}}
 
 
 def test_a_secret_is_fetched_from_a_file_beside_the_site(tmp_path: Path) -> None:
