@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from virtual import BOOT_US, FakeChannel, FakeDriver, ListSink, check_account, run, virtual_env
 
 from headgate.channels import ChannelState
 from headgate.model import Block, GapReason, Point, PointTable, Quality, Status, status_word
@@ -24,7 +25,6 @@ from headgate.sdk import (
     FixedSize,
     ProtocolError,
 )
-from virtual import BOOT_US, FakeChannel, FakeDriver, ListSink, check_account, run, virtual_env
 
 
 def make_device(number: int = 1, interval_us: int = 1_000_000, **more: Any) -> Device:
@@ -214,7 +214,11 @@ def test_a_line_that_is_down_costs_no_time_and_shows_at_once() -> None:
         await asyncio.sleep(150)
         assert len(driver.asked) == asked
         assert site.health().state is DeviceState.LINE_DOWN
-        bad = [b for b in site.sink.blocks if b.status == status_word(Status.LINE_CLOSED).to_bytes(2, "big")]
+        bad = [
+            b
+            for b in site.sink.blocks
+            if b.status == status_word(Status.LINE_CLOSED).to_bytes(2, "big")
+        ]
         assert len(bad) == 1
         site.channel.set(ChannelState.UP)
         await asyncio.sleep(3)
@@ -327,7 +331,10 @@ def test_reading_once_goes_between_the_looks_and_shows_every_byte() -> None:
             site.poller.add(make_device(number), driver, None, same)
         await asyncio.sleep(3)
         detail = await site.poller.read_once("d2")
-        assert [(f.direction, f.hex) for f in detail.frames] == [("sent", "02ab"), ("received", "ab02")]
+        assert [(f.direction, f.hex) for f in detail.frames] == [
+            ("sent", "02ab"),
+            ("received", "ab02"),
+        ]
         assert detail.block is not None
         assert detail.block.slot is None
         with pytest.raises(KeyError):
@@ -360,12 +367,16 @@ MOODS = ["good", "slow", "silent", "closed", "refused", "late-refused", "broken"
 @given(st.data())
 def test_every_due_slot_is_accounted_for_exactly_once(data: st.DataObject) -> None:
     depth = data.draw(st.integers(1, 3), "depth")
-    intervals = data.draw(st.lists(st.integers(50_000, 8_000_000), min_size=1, max_size=5), "intervals")
+    intervals = data.draw(
+        st.lists(st.integers(50_000, 8_000_000), min_size=1, max_size=5), "intervals"
+    )
     events = data.draw(
         st.lists(
             st.tuples(
                 st.floats(0.0, 20.0),
-                st.sampled_from(["mood", "down", "up", "fill", "empty", "replace", "remove", "doze", "once"]),
+                st.sampled_from(
+                    ["mood", "down", "up", "fill", "empty", "replace", "remove", "doze", "once"]
+                ),
                 st.integers(1, len(intervals)),
                 st.sampled_from(MOODS),
             ),

@@ -6,9 +6,9 @@ import asyncio
 
 from hypothesis import given
 from hypothesis import strategies as st
+from virtual import BOOT_US, VirtualClock, VirtualLoop, run
 
 from headgate.runtime.wheel import Wheel, phase_us
-from virtual import BOOT_US, VirtualClock, VirtualLoop, run
 
 Calls = list[tuple[int, int, int, int]]
 
@@ -43,7 +43,13 @@ def test_slots_that_passed_while_the_machine_slept_are_told() -> None:
         loop.sleep_machine(10)
         await asyncio.sleep(1)
         w.close()
-        assert [(first, last) for first, last, _, _ in calls] == [(0, 0), (1, 1), (2, 2), (3, 12), (13, 13)]
+        assert [(first, last) for first, last, _, _ in calls] == [
+            (0, 0),
+            (1, 1),
+            (2, 2),
+            (3, 12),
+            (13, 13),
+        ]
         assert calls[3][2:] == (BOOT_US + 3_000_000, BOOT_US + 12_000_000)
 
     run(main)
@@ -53,7 +59,9 @@ def test_a_first_slot_may_come_before_its_phase() -> None:
     async def main() -> None:
         calls: Calls = []
         w = wheel()
-        w.add(lambda *call: calls.append(call), BOOT_US + 100, 1_000_000, second_us=BOOT_US + 400_000)
+        w.add(
+            lambda *call: calls.append(call), BOOT_US + 100, 1_000_000, second_us=BOOT_US + 400_000
+        )
         await asyncio.sleep(2)
         w.close()
         assert [call[2] - BOOT_US for call in calls] == [100, 400_000, 1_400_000]
@@ -75,7 +83,9 @@ def test_who_was_removed_is_not_called() -> None:
 
 
 @given(st.lists(st.integers(1_000, 5_000_000), min_size=1, max_size=8), st.floats(0.1, 20))
-def test_every_slot_is_told_once_whatever_the_intervals(intervals: list[int], seconds: float) -> None:
+def test_every_slot_is_told_once_whatever_the_intervals(
+    intervals: list[int], seconds: float
+) -> None:
     async def main() -> None:
         told: list[list[int]] = [[] for _ in intervals]
         w = wheel()
