@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count
@@ -74,6 +75,7 @@ class Log:
         self._suspects: deque[Position] = deque()
         self._found: list[Stretch] = []
         self._unreadable: list[Entry] = []
+        self._spent: set[int] = set()
 
     # ------------------------------------------------------------ start
 
@@ -127,10 +129,16 @@ class Log:
         for account in accounts:
             if account.log == self.name:
                 self.account(account)
+                for rows in self.segments.values():
+                    first = bisect_left(rows.serials, account.first)
+                    rows.dead.update(range(first, bisect_left(rows.serials, account.end, first)))
         for entry in self._unreadable:
             if not self.ledger.covers(entry.serial):
                 self._lose_entry(entry, GapReason.CORRUPT)
         self._unreadable = []
+        if self.ledger.end()[0] > self._serial:
+            # A loss at the very end keeps its serial: the next record must not be taken for it.
+            self._serial, self._totals = self.ledger.end()
         ends = [*self._found, Stretch(self._serial, self._serial, self._totals, self._totals)]
         cursor = Stretch(0, 0, ZERO, ZERO)
         for found in ends:
@@ -211,6 +219,10 @@ class Log:
             if isinstance(entry, Damage) or entry.serial >= limit or entry.serial <= last:
                 continue
             last = entry.serial
+            if self.ledger.covers(entry.serial):
+                # Its loss is known, or the power went between the ledger and the unlink.
+                self._spent.add(number)
+                continue
             if verify and not self._sealed_intact(number, entry):
                 self._unreadable.append(entry)
                 continue
@@ -248,7 +260,7 @@ class Log:
             if len(rows):
                 continue
             del self.segments[number]
-            if rows.file_size <= FILE_HEADER + len(self.ledger.encode()) + 64:
+            if number in self._spent or rows.file_size <= FILE_HEADER + len(self.ledger.encode()) + 64:
                 self._remove(number)
             else:
                 self._set_aside(number)
