@@ -57,6 +57,7 @@ def command(
         counted, refused = seen[-1].plan(loaded.site)
         requests.update(counted)
         found += refused
+        found += seen[-1].options(env, loaded.site)
     if format == "json":
         typer.echo(json.dumps(_as_json(loaded, found), ensure_ascii=False, indent=2))
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import msgspec
 from headgate import config, profiles
 from headgate.config import Known, Plugins, Site
 from headgate.env import Env
-from headgate.errors import Problem, ProfileError
+from headgate.errors import ConfigError, Problem, ProfileError, SecurityError
 from headgate.runtime import plugins
 from headgate.runtime.plugins import Registry
 from headgate.sdk import Device, PollingDriver
@@ -86,6 +87,40 @@ class Installed:
             layout = getattr(plan, "layout", plan)
             requests[device.id] = len(getattr(layout, "requests", ()))
         return requests, problems
+
+    def options(self, env: Env, site: Site) -> Sequence[Problem]:
+        """What the site's stages and uplinks say of their own options, off the network."""
+        from headgate.runtime.outlets import context_of  # the spool's room, which few commands need
+
+        problems: list[Problem] = []
+        for stage in site.stage:
+            kind = self.registry.stages.get(stage.type)
+            if kind is not None:
+                problems += _built(partial(kind, stage.options))
+        for uplink in site.uplink:
+            platform = self.registry.uplinks.get(uplink.type)
+            if platform is None:
+                continue
+            try:
+                context = context_of(env, site, uplink, bytes(8))
+            except (SecurityError, OSError, UnicodeDecodeError) as error:
+                # Secrets and certificates may lie on the box alone, and the check run elsewhere.
+                reason = str(error)
+                problem = Problem(
+                    f"uplink {uplink.id}", "HG-1220", {"uplink": uplink.id, "reason": reason}
+                )
+                problems.append(problem)
+                continue
+            problems += _built(partial(platform, context))
+        return problems
+
+
+def _built(build: Callable[[], object]) -> Sequence[Problem]:
+    try:
+        build()
+    except ConfigError as error:
+        return error.problems
+    return ()
 
 
 def look(env: Env, folders: Sequence[Path] = ()) -> Callable[[Plugins], Installed]:

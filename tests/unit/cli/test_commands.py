@@ -125,6 +125,23 @@ def test_check_names_a_missing_profile_and_missing_parameters(headgate, tmp_path
     assert told["ok"] is False
 
 
+def test_check_asks_an_uplink_for_its_own_options(headgate, tmp_path: Path) -> None:
+    text = (
+        'schema = 1\n[gateway]\nid = "g"\n'
+        '[[uplink]]\nid = "up"\ntype = "mqtt"\nurl = "mqtts://platform.example"\n'
+    )
+    (tmp_path / "site.toml").write_text(text + "no_such_option = 1\n")
+    told = headgate("check")
+    assert told.status == 1, told.out
+    assert "no_such_option" in told.out
+    (tmp_path / "site.toml").write_text(
+        text + 'username = "me"\npassword = "file:only-on-the-box"\n'
+    )
+    told = headgate("check")
+    assert told.status == 0, told.out
+    assert "HG-1220" in told.out
+
+
 def test_check_adds_up_points_and_requests(headgate, tmp_path: Path) -> None:
     (tmp_path / "site.toml").write_text(
         'schema = 1\n[gateway]\nid = "g"\n[[channel]]\nid = "bus"\nurl = "modbus+tcp://10.0.0.1:502"\n'
