@@ -169,15 +169,18 @@ class Link:
 
     async def publish(
         self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False
-    ) -> None:
+    ) -> int:
         """Return when the broker has acknowledged (QoS 1) or the bytes are on their way (QoS 0).
+
+        Returns:
+            The PUBACK's reason code: 0, or 0x10 when nobody has subscribed. 0 for QoS 0 and MQTT 3.1.1.
 
         Raises:
             PublishRefused: the broker said no.
             UplinkUnavailable: the connection was lost, or no answer came in `timeout_s`. The broker
                 may or may not have the message.
         """
-        await self._client.send(topic, payload, qos, retain)
+        return await self._client.send(topic, payload, qos, retain)
 
     async def subscribe(self, *filters: str, qos: int = 1) -> None:
         """Ask for messages of these topics.
@@ -370,7 +373,7 @@ class _Client(aiomqtt.Client):
 
     # ------------------------------------------------------------ out
 
-    async def send(self, topic: str, payload: bytes, qos: int, retain: bool) -> None:
+    async def send(self, topic: str, payload: bytes, qos: int, retain: bool) -> int:
         if self.end.done():
             raise self.why()
         self._answered_early.clear()
@@ -378,7 +381,7 @@ class _Client(aiomqtt.Client):
         if info.rc != paho.MQTT_ERR_SUCCESS:
             raise self.why()
         if qos == 0:
-            return
+            return 0
         code = self._answered_early.pop(info.mid, None)
         if code is None:
             code = await self._answer(info.mid, topic)
@@ -388,6 +391,7 @@ class _Client(aiomqtt.Client):
                 reason_code=code,
                 topic=topic,
             )
+        return code
 
     async def _answer(self, mid: int, topic: str) -> int:
         waiting: asyncio.Future[int] = self._loop.create_future()

@@ -139,6 +139,15 @@ class Mosquitto:
         """As an administrator would."""
         await self._end(signal.SIGTERM)
 
+    async def reload(self) -> None:
+        """Read the access rules again; return when that is in the log."""
+        assert self._process is not None
+        before = self.log.read_text().count("Reloading config")
+        self._process.send_signal(signal.SIGHUP)
+        async with asyncio.timeout(WITHIN_S):
+            while self.log.read_text().count("Reloading config") == before:
+                await asyncio.sleep(0.01)
+
     def freeze(self) -> None:
         """It stays connected and answers nothing, until `thaw`."""
         assert self._process is not None

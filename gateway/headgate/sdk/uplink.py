@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from headgate.errors import HeadgateError
 from headgate.model import Item, Lane, PointTable
 
 
@@ -101,7 +102,8 @@ class UplinkContext(msgspec.Struct, frozen=True):
 class Uplink(ABC):
     """Delivers to one platform until cancelled. Reconnecting is its own work; `run` never returns.
 
-    Options are checked in `__init__`, off the network. `state` is what `headgate status` shows.
+    Options are checked in `__init__`, off the network. `state` is what `headgate status` shows; `error`
+    is what stands in the way now, None while nothing does.
     """
 
     name: ClassVar[str]
@@ -110,6 +112,7 @@ class Uplink(ABC):
     def __init__(self, context: UplinkContext) -> None:
         self.context = context
         self.state = "starting"
+        self.error: HeadgateError | None = None
 
     @abstractmethod
     async def run(self, outbox: Outbox) -> None:

@@ -1,0 +1,134 @@
+"""The native uplink: connect, run a session, wait, connect again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from typing import ClassVar
+
+from headgate.mqtt import Will, connect
+from headgate.sdk import (
+    ConfigError,
+    HeadgateError,
+    Outbox,
+    Problem,
+    SecurityError,
+    Uplink,
+    UplinkContext,
+    UplinkError,
+)
+from headgate.sdk.options import Options
+from headgate_plugins.mqtt.link import COMMON, LinkOptions, Pauses, read_link
+from headgate_plugins.mqtt.session import Session, Terms
+
+log = logging.getLogger(__name__)
+
+_MIB = 1024 * 1024
+
+
+class MqttUplink(Uplink):
+    """Sealed records over MQTT, freed by the platform's signed receipts (or, if told so, by the broker).
+
+    `state` is connecting, online, no receipts, refused or waiting; `bad_receipts` counts receipts that
+    did not prove themselves.
+    """
+
+    name: ClassVar[str] = "mqtt"
+    schemes: ClassVar[tuple[str, ...]] = ("mqtt", "mqtts")
+
+    def __init__(self, context: UplinkContext) -> None:
+        super().__init__(context)
+        self.link, self.terms = read_options(context)
+        self.bad_receipts = 0
+
+    async def run(self, outbox: Outbox) -> None:
+        """Deliver until cancelled."""
+        loop = asyncio.get_running_loop()
+        pauses = Pauses(self.link.reconnect_min_s, self.link.reconnect_max_s)
+        will = Will(self.terms.topic("status"), self.terms.offline)
+        while True:
+            self._say("connecting", self.error)
+            began_s, stood = loop.time(), False
+            try:
+                async with connect(self.link.settings, tls=self.link.tls, will=will) as link:
+                    stood = True
+                    log.info("connected", extra={"uplink": self.context.id})
+                    await Session(self.terms, link, outbox, self._say, self._doubt).run()
+            except UplinkError as error:
+                self._say("waiting", error)
+                stood_s = loop.time() - began_s if stood else 0.0
+                pause_s = pauses.next(stood_s)
+                log.warning(
+                    "link down",
+                    extra={
+                        "uplink": self.context.id,
+                        "code": error.code,
+                        "reason": str(error),
+                        "again_in_s": round(pause_s, 1),
+                    },
+                )
+                await asyncio.sleep(pause_s)
+
+    def _say(self, state: str, error: HeadgateError | None) -> None:
+        if state != self.state:
+            log.info("uplink state", extra={"uplink": self.context.id, "state": state})
+        self.state, self.error = state, error
+
+    def _doubt(self, error: SecurityError) -> None:
+        self.bad_receipts += 1
+        # A hostile broker can send these all day: the first, then each doubling.
+        if self.bad_receipts & (self.bad_receipts - 1) == 0:
+            log.warning(
+                "bad receipt ignored",
+                extra={
+                    "uplink": self.context.id,
+                    "code": error.code,
+                    "reason": str(error),
+                    "count": self.bad_receipts,
+                },
+            )
+
+
+def read_options(context: UplinkContext) -> tuple[LinkOptions, Terms]:
+    """Broker and terms of an uplink.
+
+    Raises:
+        ConfigError: with every mistake.
+    """
+    options = Options(f"uplink {context.id}", context.options)
+    link = read_link(context, options, context.gateway)
+    ack = options.choice("ack", ("platform", "broker"), default="platform")
+    unheard = options.choice("nobody_listening", ("hold", "accept"), default="hold")
+    receipt_s = options.duration("receipt_timeout", 60.0, low_s=0.05, high_s=86_400)
+    ahead = options.whole("ahead", 512, low=1, high=100_000)
+    ahead_mib = options.whole("ahead_mib", 32, low=1, high=1024)
+    options.check(COMMON)
+    assert link is not None
+    if ack == "broker" and link.settings.version != "5":
+        # A 3.1.1 PUBACK cannot say no: "delivered" would be a guess.
+        raise ConfigError([Problem(f"uplink {context.id}: ack", "HG-1215", {"uplink": context.id})])
+    said = {
+        "epoch": context.options.get("epoch", ""),
+        "version": context.options.get("version", ""),
+    }
+    return link, Terms(
+        gateway=context.gateway,
+        by_platform=ack == "platform",
+        unheard=unheard == "accept",
+        in_flight=link.in_flight,
+        ahead=max(ahead, link.in_flight),
+        ahead_bytes=ahead_mib * _MIB,
+        receipt_s=receipt_s,
+        retry_low_s=link.reconnect_min_s,
+        retry_high_s=link.reconnect_max_s,
+        online=_status(context.gateway, "online", said),
+        offline=_status(context.gateway, "offline", said),
+    )
+
+
+def _status(gateway: str, state: str, said: dict[str, str]) -> bytes:
+    # Source: docs/reference/uplink.md, section 1.
+    return json.dumps(
+        {"v": 1, "gateway": gateway, "state": state, **said}, separators=(",", ":")
+    ).encode()
