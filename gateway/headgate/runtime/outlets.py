@@ -107,7 +107,6 @@ def context_of(env: Env, site: Site, entry: Uplink, epoch: bytes) -> UplinkConte
     def secret(reference: Any) -> str | None:
         return None if reference is None else resolve_secret(env, reference, base)
 
-    share = entry.history_share
     options: dict[str, Any] = {
         "url": str(entry.url),
         "ack": entry.ack,
@@ -125,7 +124,6 @@ def context_of(env: Env, site: Site, entry: Uplink, epoch: bytes) -> UplinkConte
         "keepalive_s": entry.keepalive.s,
         "timeout_s": entry.timeout.s,
         "in_flight": entry.in_flight,
-        "history_share": site.state.history_share if share is None else share,
         "reconnect_min_s": entry.reconnect_min.s,
         "reconnect_max_s": entry.reconnect_max.s,
         "topic": entry.topic,
