@@ -57,6 +57,12 @@ class ModbusPlan:
         self.lead = 0
         self.mute = {}
 
+    def neglect(self, index: int) -> None:
+        """A request went unanswered while another was not: ask it more seldom if that goes on."""
+        failures = self.mute.get(index, (0, 0))[0] + 1
+        pause = 0 if failures < PATIENCE else min(SELDOM, 2 ** (failures - PATIENCE + 1)) - 1
+        self.mute[index] = failures, pause
+
     def order(self) -> list[int]:
         """The requests in the order to ask them."""
         rest = range(len(self.layout.requests))
@@ -108,7 +114,8 @@ class ModbusDriver(PollingDriver):
             layout = plan.layout
             answers: list[bytes | int] = [status_word(Status.NO_ANSWER)] * len(layout.requests)
             failure: HeadgateError | None = None
-            answered = silent = 0
+            unanswered: list[int] = []
+            answered = 0
             again = False
             for index in plan.order():
                 failures, pause = plan.mute.get(index, (0, 0))
@@ -130,10 +137,9 @@ class ModbusDriver(PollingDriver):
                     failure = error
                 except ChannelTimeout as error:
                     failure = error
-                    silent += 1
-                    if not answered and silent == 2:
+                    unanswered.append(index)
+                    if not answered and len(unanswered) == 2:
                         raise
-                    plan.mute[index] = failures + 1, 0
                 except ChannelClosed as error:
                     if not answered:
                         raise
@@ -155,7 +161,8 @@ class ModbusDriver(PollingDriver):
                     plan.mute = {}
                     continue
                 raise failure
-            self._rest(plan)
+            for index in unanswered:
+                plan.neglect(index)
             return layout.block(channel.now_us(), answers)
 
     async def _ask(self, channel: Channel, device: Device, unit: int, request: Request) -> bytes:
@@ -185,11 +192,6 @@ class ModbusDriver(PollingDriver):
             return False
         plan.split(index)
         return True
-
-    def _rest(self, plan: ModbusPlan) -> None:
-        for index, (failures, pause) in plan.mute.items():
-            if failures >= PATIENCE and not pause:
-                plan.mute[index] = failures, min(SELDOM, 2 ** (failures - PATIENCE + 1)) - 1
 
     def replay(self, device: Device, frames: Iterable[tuple[bytes, bytes]]) -> Block:
         """The block that recorded frames would have brought; its time is 0.

@@ -96,7 +96,7 @@ def _bcd(raw: bytes) -> int:
 def _text(raw: bytes, charset: str) -> str:
     try:
         return raw.split(b"\0", 1)[0].decode(charset).strip()
-    except UnicodeDecodeError as error:
+    except UnicodeError as error:
         raise BadValue(f"{raw.hex()} is not {charset}") from error
 
 

@@ -135,7 +135,7 @@ def _place(index: int, source: Mapping[str, object], limits: Limits) -> Place:
         bit = _number(source, "bit", 0, 15)
     charset = str(source.get("charset") or "utf-8")
     try:
-        b"".decode(charset)
+        "a".encode(charset)
     except LookupError:
         raise _Wrong("charset", charset, "utf-8 | gb18030 | ascii | latin-1") from None
     return Place(

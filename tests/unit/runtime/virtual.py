@@ -100,10 +100,10 @@ def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
 class FakeChannel(ManagedChannel):
     """A line without bytes, up or down as the test says."""
 
-    def __init__(self, id: str = "c1", depth: int = 1) -> None:
+    def __init__(self, name: str = "c1", depth: int = 1) -> None:
         super().__init__()
-        self.id = id
-        self.url = f"fake://{id}"
+        self.id = name
+        self.url = f"fake://{name}"
         self.depth = depth
         self.ready = asyncio.Event()
 
