@@ -23,7 +23,9 @@ def main(folder: Path) -> None:
     for n in range(1_000_000):
         body = random.Random(f"{epoch.hex()}/{n}").randbytes(3000)
         index = ClearIndex(3, n, n, b"b" * 16, ((1, 3),))
-        spool.commit([SealedRecord(epoch, n, b"k" * 8, Lane.ALARM if n % 7 == 3 else Lane.LIVE, body, index)])
+        spool.commit(
+            [SealedRecord(epoch, n, b"k" * 8, Lane.ALARM if n % 7 == 3 else Lane.LIVE, body, index)]
+        )
         sys.stdout.write(f"{epoch.hex()} {n}\n")
         sys.stdout.flush()
         if n % 16 == 0:

@@ -130,7 +130,9 @@ class RecordedFiles:
         image.folders = set(self.folders)
         contents: dict[int, Inode] = {}
         for path, history in self.names.items():
-            synced = max((op for op in self.folder_syncs.get(path.parent, ()) if op <= at), default=0)
+            synced = max(
+                (op for op in self.folder_syncs.get(path.parent, ()) if op <= at), default=0
+            )
             sure = [inode for op, inode in history if op <= synced]
             maybe = [inode for op, inode in history if synced < op <= at]
             inode = rng.choice([sure[-1] if sure else None, *maybe])

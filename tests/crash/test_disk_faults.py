@@ -17,7 +17,9 @@ from headgate.model import GapReason
 ERRORS = [errno.EIO, errno.ENOSPC, errno.EROFS]
 
 
-def failing(number: int, error: int, *, forever: bool) -> tuple[Callable[[str, Path], None], list[bool]]:
+def failing(
+    number: int, error: int, *, forever: bool
+) -> tuple[Callable[[str, Path], None], list[bool]]:
     """Raise at the Nth operation from when the switch is on (and at all later ones)."""
     count = 0
     on = [False]
@@ -90,7 +92,7 @@ def test_the_quota_gives_up_the_oldest_and_says_exactly_what() -> None:
     spool.open()
     promised: dict[tuple[bytes, int], int] = {}
     lost: dict[str, int] = {"records": 0, "readings": 0}
-    for n in range(0, 120):
+    for n in range(120):
         losses = spool.losses()
         for loss in losses:
             assert loss.reason is GapReason.QUOTA

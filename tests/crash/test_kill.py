@@ -18,7 +18,9 @@ def test_a_process_killed_in_the_middle_of_writing_loses_no_promise(tmp_path: Pa
     promised: set[tuple[bytes, int]] = set()
     starts = []
     for turn in range(4):
-        with subprocess.Popen([sys.executable, CHILD, tmp_path], stdout=subprocess.PIPE, text=True) as child:
+        with subprocess.Popen(
+            [sys.executable, CHILD, tmp_path], stdout=subprocess.PIPE, text=True
+        ) as child:
             assert child.stdout is not None
             lines = [child.stdout.readline() for _ in range(20 + 13 * turn)]
             child.kill()

@@ -44,7 +44,10 @@ class SpoolMachine(RuleBasedStateMachine):
     @rule(count=st.integers(1, 5), fails=st.sampled_from([-1, -1, -1, 1, 2, 3, 4, 6]))
     def commit(self, count: int, fails: int) -> None:
         losses = self.spool.losses()
-        batch = [record(self.epoch, self.n + i, self.rng, accounts=losses if i == 0 else ()) for i in range(count)]
+        batch = [
+            record(self.epoch, self.n + i, self.rng, accounts=losses if i == 0 else ())
+            for i in range(count)
+        ]
         self.n += count
         names = {(one.epoch, one.n) for one in batch}
         self.countdown = fails
@@ -75,7 +78,11 @@ class SpoolMachine(RuleBasedStateMachine):
         """One byte of what is stored, with the place of the log known from a clean stop."""
         noted = self.spool.totals()
         self.spool.close()
-        paths = sorted(path for path in self.files.entries if path.suffix == ".seg" and "quarantine" not in path.parts)
+        paths = sorted(
+            path
+            for path in self.files.entries
+            if path.suffix == ".seg" and "quarantine" not in path.parts
+        )
         if paths:
             data = self.files.entries[self.rng.choice(paths)].data
             data[int(place * len(data))] ^= 0x10

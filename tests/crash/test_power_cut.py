@@ -63,7 +63,9 @@ def test_a_loss_is_said_until_its_gap_is_durable_and_never_again(seed: int) -> N
     spool.open()
     promised = run(spool, files, epoch(rng), rng, 20)
     spool.close()
-    segments = [path for path in files.entries if path.suffix == ".seg" and path.parent.name == "data"]
+    segments = [
+        path for path in files.entries if path.suffix == ".seg" and path.parent.name == "data"
+    ]
     victim = files.entries[rng.choice(sorted(segments))]
     victim.data[rng.randrange(len(victim.data))] ^= 0xFF
     spool = open_spool(files, seed)

@@ -17,24 +17,41 @@ FOLDER = Path("/state/spool")
 BOOT = b"b" * 16
 
 
-def record(epoch: bytes, n: int, rng: random.Random, *, accounts: tuple[Loss, ...] = ()) -> SealedRecord:
+def record(
+    epoch: bytes, n: int, rng: random.Random, *, accounts: tuple[Loss, ...] = ()
+) -> SealedRecord:
     """A record whose content can be recognised from its name, and only from it."""
     body = random.Random(f"{epoch.hex()}/{n}").randbytes(rng.choice([40, 700, 3000]))
     lane = Lane.ALARM if n % 7 == 3 else Lane.LIVE
     index = ClearIndex(
-        n % 5 + 1, n * 10, n * 10 + 9, BOOT, ((n % 3 + 1, n % 5 + 1),), (), tuple(loss.account for loss in accounts)
+        n % 5 + 1,
+        n * 10,
+        n * 10 + 9,
+        BOOT,
+        ((n % 3 + 1, n % 5 + 1),),
+        (),
+        tuple(loss.account for loss in accounts),
     )
     return SealedRecord(epoch, n, b"k" * 8, lane, body, index)
 
 
 def expected(epoch: bytes, n: int, data: bytes) -> bool:
     """Whether these are the bytes of this record: never half of them, never another's."""
-    return data == random.Random(f"{epoch.hex()}/{n}").randbytes(len(data)) and len(data) in (40, 700, 3000)
+    return data == random.Random(f"{epoch.hex()}/{n}").randbytes(len(data)) and len(data) in (
+        40,
+        700,
+        3000,
+    )
 
 
 def open_spool(files: RecordedFiles, seed: int = 0, quota: int = 1 << 20) -> Spool:
     return Spool(
-        env_on(files, seed), FOLDER, segment_bytes=8192, quota_bytes=quota, alarm_bytes=1 << 18, ballast_bytes=4096
+        env_on(files, seed),
+        FOLDER,
+        segment_bytes=8192,
+        quota_bytes=quota,
+        alarm_bytes=1 << 18,
+        ballast_bytes=4096,
     )
 
 
@@ -46,7 +63,10 @@ def run(
     n = 0
     for _ in range(commits):
         losses = spool.losses()
-        batch = [record(epoch, n + i, rng, accounts=losses if i == 0 else ()) for i in range(rng.randint(1, 4))]
+        batch = [
+            record(epoch, n + i, rng, accounts=losses if i == 0 else ())
+            for i in range(rng.randint(1, 4))
+        ]
         n += len(batch)
         try:
             spool.commit(batch)

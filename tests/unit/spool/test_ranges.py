@@ -1,0 +1,68 @@
+"""Range sets and the ledger against plain sets of integers."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headgate.spool import RangeSet
+from headgate.spool.ledger import Gone, Ledger
+
+PAIRS = st.tuples(st.integers(0, 60), st.integers(0, 60)).map(sorted).map(tuple)
+
+
+def members(ranges: RangeSet) -> set[int]:
+    return {n for first, last in ranges for n in range(first, last + 1)}
+
+
+@given(st.lists(st.tuples(st.booleans(), PAIRS), max_size=20), PAIRS)
+def test_ranges_hold_what_a_set_would(
+    steps: list[tuple[bool, tuple[int, int]]], asked: tuple[int, int]
+) -> None:
+    ranges, plain = RangeSet(), set[int]()
+    for add, (first, last) in steps:
+        if add:
+            ranges.add(first, last)
+            plain |= set(range(first, last + 1))
+        else:
+            ranges.discard(first, last)
+            plain -= set(range(first, last + 1))
+        assert members(ranges) == plain
+    pairs = list(ranges)
+    assert all(a[1] + 1 < b[0] for a, b in pairwise(pairs)), "neighbours must join"
+    assert all((n in ranges) == (n in plain) for n in range(62))
+    missing = {n for first, last in ranges.missing(*asked) for n in range(first, last + 1)}
+    assert missing == set(range(asked[0], asked[1] + 1)) - plain
+
+
+def totals(n: int) -> tuple[int, ...]:
+    return (0, 0, n, 10 * n, 0, 0)
+
+
+@given(st.lists(PAIRS, max_size=12))
+def test_the_ledger_finds_exactly_what_is_missing_with_its_totals(
+    pairs: list[tuple[int, int]],
+) -> None:
+    ledger = Ledger(b"log-name")
+    plain: set[int] = set()
+    for first, end in pairs:
+        ledger.let_go(Gone(first, end, totals(first), totals(end)))
+        plain |= set(range(first, end))
+    again = Ledger.decode(ledger.encode())
+    assert again is not None
+    missing = list(again.missing(0, totals(0), 70, totals(70)))
+    assert {n for gone in missing for n in range(gone.first, gone.end)} == set(range(70)) - plain
+    for gone in missing:
+        assert gone.before == totals(gone.first)
+        assert gone.after == totals(gone.end)
+    assert all(again.covers(n) == (n in plain) for n in range(70))
+
+
+def test_a_damaged_ledger_is_seen() -> None:
+    data = Ledger(b"log-name").encode()
+    for at in range(len(data)):
+        changed = bytearray(data)
+        changed[at] ^= 1
+        assert Ledger.decode(bytes(changed)) is None

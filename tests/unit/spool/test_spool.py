@@ -1,0 +1,198 @@
+"""The spool's own promises on a real folder: locks, formats, segments, a clean stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from headgate.env import system_env
+from headgate.errors import SpoolCorrupt, SpoolError, SpoolLocked
+from headgate.model import GapReason, Lane
+from headgate.spool import Account, ClearIndex, Loss, Position, SealedRecord, Spool
+
+Make = Callable[[], Spool]
+BOOT = b"b" * 16
+
+
+def record(
+    n: int, size: int = 200, lane: Lane = Lane.LIVE, epoch: bytes = b"epoch---"
+) -> SealedRecord:
+    body = n.to_bytes(8, "big").ljust(size, b".")
+    return SealedRecord(epoch, n, b"key-----", lane, body, ClearIndex(2, n, n, BOOT, ((1, 2),)))
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Make]:
+    made: list[Spool] = []
+
+    def spool() -> Spool:
+        for old in made:
+            old.close()
+        made.append(
+            Spool(
+                system_env(), tmp_path, segment_bytes=4096, quota_bytes=1 << 20, ballast_bytes=8192
+            )
+        )
+        return made[-1]
+
+    yield spool
+    for one in made:
+        one.close()
+
+
+def test_what_was_committed_is_read_back_after_a_restart(make: Make) -> None:
+    spool = make()
+    spool.open()
+    positions = spool.commit(
+        [record(n, lane=Lane.ALARM if n == 3 else Lane.LIVE) for n in range(6)]
+    )
+    positions += spool.commit([record(6)])
+    assert [position.log for position in positions] == ["data"] * 3 + ["alarms"] + ["data"] * 3
+    spool = make()
+    found = spool.open()
+    assert (found.records, found.epoch, found.last_n, found.losses) == (7, b"epoch---", 6, ())
+    assert [spool.read(position) for position in positions] == [record(n).data for n in range(7)]
+
+
+def test_a_start_never_appends_to_an_old_segment(make: Make, tmp_path: Path) -> None:
+    sizes: dict[str, int] = {}
+    for _ in range(3):
+        spool = make()
+        spool.open()
+        spool.commit([record(0)])
+        now = {path.name: path.stat().st_size for path in (tmp_path / "data").glob("*.seg")}
+        assert now.items() >= sizes.items()
+        assert len(now) == len(sizes) + 1
+        sizes = now
+
+
+def test_two_processes_never_share_a_spool(make: Make, tmp_path: Path) -> None:
+    make().open()
+    with pytest.raises(SpoolLocked) as refused:
+        Spool(system_env(), tmp_path).open()
+    assert refused.value.code == "HG-4003"
+
+
+def test_a_newer_format_is_left_exactly_as_it_is(make: Make, tmp_path: Path) -> None:
+    import zlib
+
+    spool = make()
+    spool.open()
+    spool.commit([record(0)])
+    spool.close()
+    (path,) = (tmp_path / "data").glob("*.seg")
+    data = bytearray(path.read_bytes())
+    size = 36 + int.from_bytes(data[28:32], "big")
+    data[8] = 2
+    data[32:36] = zlib.crc32(data[36:size], zlib.crc32(data[:32])).to_bytes(4, "big")
+    path.write_bytes(data)
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    spool = make()
+    with pytest.raises(SpoolLocked) as refused:
+        spool.open()
+    assert refused.value.code == "HG-4004"
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+
+
+def test_a_folder_that_cannot_be_used_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(SpoolError) as refused:
+        Spool(system_env(), tmp_path / "file").open()
+    assert refused.value.code == "HG-4005"
+
+
+def test_a_lost_tail_is_a_loss_where_the_place_was_noted(make: Make, tmp_path: Path) -> None:
+    spool = make()
+    spool.open()
+    spool.commit([record(0)])
+    spool.commit([record(1), record(2)])
+    noted = spool.totals()
+    spool.close()
+    (path,) = (tmp_path / "data").glob("*.seg")
+    path.write_bytes(path.read_bytes()[: -(200 + 10)])
+    spool = make()
+    (loss,) = spool.open(noted).losses
+    assert (loss.reason, loss.records, loss.readings) == (GapReason.CORRUPT, 1, 2)
+
+
+def test_a_missing_segment_is_counted_exactly(make: Make, tmp_path: Path) -> None:
+    spool = make()
+    spool.open()
+    for n in range(60):
+        spool.commit([record(n)])
+    spool.close()
+    segments = sorted((tmp_path / "data").glob("*.seg"))
+    assert len(segments) > 3
+    segments[1].unlink()
+    spool = make()
+    found = spool.open()
+    (loss,) = found.losses
+    assert loss.records == 60 - found.records
+    assert loss.readings == 2 * loss.records
+    assert loss.first_us is not None
+    assert loss.last_us is not None
+    assert loss.last_us - loss.first_us == loss.records + 1
+
+
+def test_a_position_of_a_segment_that_is_gone_is_corrupt_and_no_second_loss(make: Make) -> None:
+    spool = make()
+    spool.open()
+    with pytest.raises(SpoolCorrupt):
+        spool.read(Position("data", 99, 0))
+    assert spool.losses() == ()
+
+
+def test_a_segment_that_nothing_can_be_read_of_is_set_aside_not_deleted(
+    make: Make, tmp_path: Path
+) -> None:
+    spool = make()
+    spool.open()
+    spool.commit([record(0), record(1)])
+    spool.close()
+    (path,) = (tmp_path / "data").glob("*.seg")
+    path.write_bytes(b"\x55" * path.stat().st_size)
+    spool = make()
+    (loss,) = spool.open().losses
+    assert (loss.records, loss.readings) == (2, 4)
+    assert (tmp_path / "data" / "quarantine" / path.name).exists()
+
+
+def test_a_full_disk_gets_the_ballast_first(make: Make, tmp_path: Path) -> None:
+    spool = make()
+    spool.open()
+    assert (tmp_path / "ballast").stat().st_size == 8192
+    assert spool.status().ballast
+
+
+def test_a_loss_is_told_as_gaps_by_device_with_the_rest_on_the_gateway() -> None:
+    loss = Loss(
+        GapReason.QUOTA,
+        Account("data", 0, 3),
+        3,
+        12,
+        ((4, 5), (9, 3)),
+        100,
+        200,
+        b"old boot--------",
+    )
+    gaps = loss.gaps(999, BOOT)
+    assert [(gap.device, gap.readings) for gap in gaps] == [(4, 5), (9, 3), (0, 4)]
+    assert all(
+        (gap.first_us, gap.last_us, gap.boot) == (100, 200, b"old boot--------") for gap in gaps
+    )
+    unknown = Loss(GapReason.CORRUPT, Account("data", 0, 3), 3, None)
+    assert [(gap.device, gap.readings, gap.first_us) for gap in unknown.gaps(999, BOOT)] == [
+        (0, None, 999)
+    ]
+
+
+def test_what_is_written_is_little_more_than_what_is_sealed(make: Make) -> None:
+    spool = make()
+    spool.open()
+    for n in range(64):
+        spool.commit([record(n, size=2000)])
+    status = spool.status()
+    assert status.payload == 64 * 2000
+    assert status.written < 1.5 * status.payload

@@ -1,0 +1,164 @@
+"""What the gateway remembers: kept over restarts, begun again when damaged, never in the way of a start."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from headgate.env import system_env
+from headgate.errors import SpoolLocked
+from headgate.spool import RangeSet, State, Totals
+from headgate.spool.state import DeadLetter, Grant, OriginKey
+
+Open = Callable[[], State]
+
+
+@pytest.fixture
+def open_state(tmp_path: Path) -> Iterator[Open]:
+    opened: list[State] = []
+
+    def make() -> State:
+        for old in opened:
+            old.close()
+        state = State(system_env(), tmp_path / "state.db", most_origins=3, most_dead_letters=2)
+        state.open()
+        opened.append(state)
+        return state
+
+    yield make
+    for state in opened:
+        state.close()
+
+
+def test_everything_is_remembered_over_a_restart(open_state: Open) -> None:
+    state = open_state()
+    state.begin_epoch(b"e1", (None, None))
+    state.committed(b"e1", 41)
+    state.settle("city", b"e1", RangeSet([(0, 9), (12, 12)]))
+    assert state.device_number("gauge-1") == 1
+    assert state.device_number("gauge-2") == 2
+    state.keep_table(b"digest", b"table", b"e1")
+    state.keep_grant(Grant(b"key", b"e1", b"core", None, b"message", 5))
+    state.count("starts", 3)
+    state.keep_origin(OriginKey("0012345678", "32", 7, b"d"), b"e1", 8)
+    state.keep_plan(1, b"plan")
+    state.note([Totals(b"spool---", 9, (0, 0, 9, 90, 0, 0))])
+    state = open_state()
+    assert state.settled("city") == {b"e1": RangeSet([(0, 9), (12, 12)])}
+    assert state.device_number("gauge-2") == 2
+    assert state.device_number("gauge-3") == 3
+    assert state.table(b"digest") == b"table"
+    assert state.grant(b"key") == Grant(b"key", b"e1", b"core", None, b"message", 5)
+    assert state.counter("starts") == 3
+    assert state.origin(OriginKey("0012345678", "32", 7, b"d")) == (b"e1", 8)
+    assert state.plan(1) == b"plan"
+    assert state.noted() == (Totals(b"spool---", 9, (0, 0, 9, 90, 0, 0)),)
+    assert state.begin_epoch(b"e2", (None, None)) == (b"e1", 41)
+
+
+@pytest.mark.parametrize(
+    ("found", "link"),
+    [
+        ((b"e2", 9), (b"e2", 9)),  # the scan is ahead of the last flush
+        ((b"e2", 4), (b"e2", 7)),  # the newest records were settled and let go
+        ((b"e1", 30), (b"e2", 7)),  # all of the newest epoch was let go
+        ((None, None), (b"e2", 7)),  # nothing is left in the spool
+        ((b"e9", 3), (b"e9", 3)),  # the database is from a backup: it never heard of this epoch
+    ],
+)
+def test_the_epoch_link_names_the_newest_that_either_knows(
+    open_state: Open, found: tuple[bytes | None, int | None], link: tuple[bytes, int]
+) -> None:
+    state = open_state()
+    state.begin_epoch(b"e1", (None, None))
+    state.committed(b"e1", 30)
+    state.begin_epoch(b"e2", (b"e1", 30))
+    state.committed(b"e2", 7)
+    state = open_state()
+    assert state.begin_epoch(b"e3", found) == link
+
+
+@pytest.mark.parametrize("damage", ["empty", "garbage", "header", "middle"])
+def test_a_damaged_database_is_set_aside_and_device_numbers_survive(
+    open_state: Open, tmp_path: Path, damage: str
+) -> None:
+    state = open_state()
+    assert [state.device_number(name) for name in ("a", "b", "c")] == [1, 2, 3]
+    for n in range(300):
+        state.keep_table(n.to_bytes(32, "big"), bytes(500), b"e1")
+    state.close()
+    path = tmp_path / "state.db"
+    data = bytearray(path.read_bytes())
+    if damage == "empty":
+        data = bytearray()
+    elif damage == "garbage":
+        data = bytearray(b"\xff" * len(data))
+    elif damage == "header":
+        data[:64] = bytes(64)
+    else:
+        data[4096 : len(data) - 4096] = b"\x5a" * (len(data) - 8192)
+    path.write_bytes(data)
+    state = open_state()
+    assert state.rebuilt is (damage != "empty")
+    assert state.device_number("b") == 2
+    assert state.device_number("new") == 4
+    assert state.flush()
+
+
+def test_a_newer_database_stops_the_start_and_is_left_alone(
+    open_state: Open, tmp_path: Path
+) -> None:
+    open_state().close()
+    with sqlite3.connect(tmp_path / "state.db") as db:
+        db.execute("PRAGMA user_version = 99")
+    db.close()
+    state = State(system_env(), tmp_path / "state.db")
+    with pytest.raises(SpoolLocked, match="newer"):
+        state.open()
+    db = sqlite3.connect(tmp_path / "state.db")
+    assert db.execute("PRAGMA user_version").fetchone() == (99,)
+    db.execute("PRAGMA user_version = 1")
+    db.close()
+
+
+def test_a_number_in_use_on_disk_is_not_given_again_after_the_database_is_lost(
+    open_state: Open,
+) -> None:
+    state = open_state()
+    state.number_above(17)
+    assert state.device_number("gauge") == 18
+
+
+def test_bounds_hold_and_the_oldest_go(open_state: Open) -> None:
+    state = open_state()
+    for n in range(6):
+        state.keep_origin(OriginKey("s", "f", n, b"d"), b"e", n)
+        state.bury(DeadLetter("city", b"e", n, b"k", "why", 0, b"data"))
+        assert state.flush()
+    assert [letter.n for letter in state.dead_letters("city")] == [4, 5]
+    assert state.dead_letters("other") == ()
+    state = open_state()
+    assert state.origin(OriginKey("s", "f", 2, b"d")) is None
+    assert state.origin(OriginKey("s", "f", 5, b"d")) == (b"e", 5)
+
+
+def test_an_epoch_without_records_takes_its_grants_and_tables_along(open_state: Open) -> None:
+    state = open_state()
+    for epoch in (b"old", b"new"):
+        state.keep_grant(Grant(b"key " + epoch, epoch, b"core", None, b"message", 5))
+        state.keep_table(b"table " + epoch, b"data", epoch)
+        state.settle("city", epoch, RangeSet([(0, 5)]))
+    state.keep_table(b"table of both", b"data", b"old")
+    state.keep_table(b"table of both", b"data", b"new")
+    assert state.epochs_kept() == {b"old", b"new"}
+    state.forget_epoch(b"old")
+    for _ in range(2):
+        assert state.epochs_kept() == {b"new"}
+        assert state.grant(b"key old") is None
+        assert state.table(b"table old") is None
+        assert state.table(b"table of both") == b"data"
+        assert state.settled("city") == {b"new": RangeSet([(0, 5)])}
+        state = open_state()
