@@ -37,6 +37,9 @@ Version = Literal["5", "3.1.1"]
 
 # A record, its topic and the packet's own fields.
 _MAX_PACKET = 2 * 1024 * 1024 + 1024
+# What may wait in memory before a connection is given up. Not `window`: mosquitto 2.0 keeps to the
+# agreed number only until the first acknowledgement, and then sends all that it has queued.
+_MOST_WAITING, _MOST_WAITING_BYTES = 4096, 64 * 1024 * 1024
 # Good manners at the end are worth this long and no longer.
 _GOODBYE_S = 2.0
 
@@ -303,6 +306,7 @@ class _Client(aiomqtt.Client):
         self._sent: dict[int, asyncio.Future[int]] = {}
         self._answered_early: dict[int, int] = {}
         self._inbox: asyncio.Queue[Message] = asyncio.Queue()
+        self._inbox_bytes = 0
         self._cause: Exception | None = None
         self._opening: asyncio.Future[Any] | None = None
 
@@ -424,7 +428,9 @@ class _Client(aiomqtt.Client):
         self._inbox.put_nowait(
             Message(message.topic, bytes(message.payload), message.retain, message.qos, message.mid)
         )
-        if self._inbox.qsize() > 4 * self._settings.window + 64 and not self._disconnected.done():
+        self._inbox_bytes += len(message.payload)
+        full = self._inbox.qsize() > _MOST_WAITING or self._inbox_bytes > _MOST_WAITING_BYTES
+        if full and not self._disconnected.done():
             # Unacknowledged, so nothing is lost: the broker must offer all of it again.
             self._disconnected.set_exception(
                 UplinkUnavailable("the broker sends more than the agreed window", code="HG-5021")
@@ -438,14 +444,19 @@ class _Client(aiomqtt.Client):
             try:
                 await asyncio.wait((getter, self.end), return_when=asyncio.FIRST_COMPLETED)
                 if getter.done():
-                    return getter.result()
+                    return self._taken(getter.result())
                 raise self.why()
             finally:
                 getter.cancel()
-        return self._inbox.get_nowait()
+        return self._taken(self._inbox.get_nowait())
 
     def waiting(self, limit: int) -> list[Message]:
-        return [self._inbox.get_nowait() for _ in range(min(limit, self._inbox.qsize()))]
+        count = min(limit, self._inbox.qsize())
+        return [self._taken(self._inbox.get_nowait()) for _ in range(count)]
+
+    def _taken(self, message: Message) -> Message:
+        self._inbox_bytes -= len(message.payload)
+        return message
 
     def acknowledge(self, mid: int, qos: int) -> None:
         if not self.end.done():
