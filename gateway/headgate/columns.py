@@ -35,8 +35,10 @@ def convert(conversion: Conversion | None, raw: Value) -> Value:
 
     Text, bytes and booleans pass unchanged; without a conversion, integers stay integers.
     """
-    if conversion is None or raw is None or isinstance(raw, (str, bytes)):
+    if raw is None or isinstance(raw, (str, bytes, bool)):
         return raw
+    if conversion is None:
+        return raw if isinstance(raw, int) or math.isfinite(raw) else None
     if isinstance(conversion, BitField):
         return (int(raw) >> conversion.shift) & ((1 << conversion.width) - 1)
     x = float(raw)

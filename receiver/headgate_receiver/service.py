@@ -1,0 +1,156 @@
+"""The receiver at work: MQTT in, one transaction per turn, receipts out.
+
+A turn takes whatever has arrived, judges it, commits it, sends the receipts, and only then tells the
+broker that the messages are ours. Under load turns grow by themselves, up to the broker's window;
+an idle line answers at once. Killed at any point, the broker or the gateway sends again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Sequence
+from typing import Final
+
+from headgate.env import Env
+from headgate.envelope.receipt import Receipt, encode_body, join_receipt
+from headgate.errors import UplinkUnavailable
+from headgate.mqtt import Link, Message, PublishRefused, Settings, connect
+from headgate_receiver.core import Answer, Core
+from headgate_receiver.keys import PlatformKeys
+from headgate_receiver.resend import Missing
+from headgate_receiver.store import Sink, StoreError
+
+log = logging.getLogger(__name__)
+
+TOPICS: Final = ("headgate/v1/+/up/grant", "headgate/v1/+/up/record")
+MAX_TURN: Final = 64
+_FIRST_WAIT_S: Final = 0.5
+_LONGEST_WAIT_S: Final = 30.0
+
+
+class Receiver:
+    """Receives until cancelled; reconnects by itself.
+
+    `turns` and `stored` count, for a page that shows them.
+    """
+
+    def __init__(
+        self,
+        env: Env,
+        core: Core,
+        sink: Sink,
+        keys: PlatformKeys,
+        broker: Settings,
+        *,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._env = env
+        self._core = core
+        self._sink = sink
+        self._keys = keys
+        self._broker = broker
+        self._tls = tls
+        self._serial = 0
+        self._missing = Missing()
+        self.turns = 0
+        self.stored = 0
+        self.connected = asyncio.Event()
+
+    async def run(self) -> None:
+        """Receive until cancelled."""
+        wait = _FIRST_WAIT_S
+        thread = self._env.single("receiver-store")
+        try:
+            while True:
+                try:
+                    async with connect(self._broker, tls=self._tls) as link:
+                        # One after the other: the grant's road must be open before records come.
+                        await link.subscribe(*TOPICS)
+                        log.info("receiving", extra={"broker": repr(self._broker)})
+                        self.connected.set()
+                        wait = _FIRST_WAIT_S
+                        await self._receive(link, thread)
+                except UplinkUnavailable as error:
+                    log.warning("broker lost: %s", error, extra={"code": error.code})
+                except StoreError as error:
+                    # Nothing of the turn is kept and nothing was acknowledged: all of it comes again.
+                    log.error("store failed: %s", error, extra={"code": error.code})
+                    self._core.forget()
+                finally:
+                    self.connected.clear()
+                await asyncio.sleep(wait * self._env.random.uniform(0.5, 1.0))
+                wait = min(2 * wait, _LONGEST_WAIT_S)
+        finally:
+            thread.shutdown(wait=True)
+
+    async def _receive(self, link: Link, thread: object) -> None:
+        messages = link.messages(manual=True)
+        while True:
+            turn = [await anext(messages), *link.take_waiting(MAX_TURN - 1)]
+            await self._turn(link, turn, thread)
+
+    async def _turn(self, link: Link, turn: Sequence[Message], thread: object) -> None:
+        core = self._core
+        core.begin()
+        for message in turn:
+            parts = message.topic.split("/")
+            if len(parts) != 5:
+                continue
+            sender = parts[2]
+            if parts[4] == "grant":
+                await core.grant(message.payload, sender)
+            else:
+                core.record(message.payload, sender)
+        batch, answers = core.end()
+        if not batch.empty:
+            loop = asyncio.get_running_loop()
+            # Shielded: a commit that runs cannot be stopped, and its outcome must be known.
+            commit = loop.run_in_executor(thread, self._sink.commit, batch)  # type: ignore[arg-type]
+            try:
+                await asyncio.shield(commit)
+            except asyncio.CancelledError:
+                await asyncio.wait((commit,))
+                raise
+        self.turns += 1
+        self.stored += len(batch.records)
+        await self._answer(link, answers)
+        for message in turn:
+            link.ack(message)
+
+    async def _answer(self, link: Link, answers: Sequence[Answer]) -> None:
+        now = self._env.clock.boottime_us()
+        wishes = {}
+        for record in answers:
+            ranges = self._core.stored(record.gateway, record.epoch)
+            wish = self._missing.wish(record.gateway, record.epoch, ranges, now)
+            if wish:
+                wishes[record.gateway, record.epoch] = wish
+        receipts: list[Receipt] = []
+        for answer in answers:
+            # Rises through restarts without being stored.
+            self._serial = max(self._serial + 1, self._env.clock.wall_us())
+            made = self._core.receipts(answer, self._serial)
+            self._serial += len(made) - 1
+            wish = wishes.get((answer.gateway, answer.epoch), ())
+            receipts += [*made[:-1], _with_resend(made[-1], wish)]
+        for receipt in receipts:
+            body = encode_body(receipt)
+            message = join_receipt(body, await self._keys.sign(body))
+            try:
+                await link.publish(f"headgate/v1/{receipt.gateway}/down/receipt", message)
+            except PublishRefused as error:
+                log.error("receipt refused by the broker: %s", error, extra={"code": error.code})
+
+
+def _with_resend(receipt: Receipt, wish: Sequence[tuple[int, int]]) -> Receipt:
+    return Receipt(
+        receipt.gateway,
+        receipt.epoch,
+        receipt.serial,
+        receipt.floor,
+        receipt.stored,
+        receipt.verdicts,
+        tuple(wish),
+    )

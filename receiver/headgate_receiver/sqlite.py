@@ -1,0 +1,418 @@
+"""The receiver's store in one SQLite file. `schema.sql` beside this file is its documented form."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from importlib.resources import files as packaged
+from pathlib import Path
+from typing import Any, Final
+
+from headgate.env import Files
+from headgate.envelope.payload import decode_table
+from headgate.envelope.ranges import RangeSet
+from headgate.envelope.record import RecordKey
+from headgate.envelope.wire import MAX_INT
+from headgate.model import Alarm, ClockFix, EpochLink, Event, Gap, Item, Plan, Value
+from headgate_receiver.clock import add_fix
+from headgate_receiver.store import (
+    Batch,
+    Fork,
+    Held,
+    Look,
+    NewTable,
+    OpenRecord,
+    StoredGrant,
+    StoreError,
+)
+
+VERSION: Final = "1"
+#: Refusals that nothing proves are kept for looking at, not for ever.
+KEPT_REFUSALS: Final = 10_000
+
+
+def schema() -> str:
+    """The tables, indexes and views, as SQL."""
+    return packaged(__package__).joinpath("schema.sql").read_text(encoding="utf-8")
+
+
+class SqliteSink:
+    """A `Sink` in one file. One receiver writes it; any number of programs may read it meanwhile."""
+
+    def __init__(self, path: Path, files: Files) -> None:
+        self._path = path
+        self._files = files
+        self._open()
+
+    def _open(self) -> None:
+        try:
+            db = self._files.database(self._path)
+        except sqlite3.Error as error:
+            raise StoreError(
+                f"{self._path}: {error}", code="HG-7011", file=str(self._path)
+            ) from None
+        try:
+            # FULL: a receipt promises that a power cut does not take it back.
+            for pragma in ("journal_mode = WAL", "synchronous = FULL", "busy_timeout = 5000"):
+                db.execute(f"PRAGMA {pragma}")
+            db.executescript(schema())
+            db.execute("INSERT OR IGNORE INTO meta VALUES ('schema', ?)", (VERSION,))
+            (found,) = db.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
+            if found != VERSION:
+                raise StoreError(
+                    f"{self._path} has schema {found}, this receiver writes {VERSION}",
+                    code="HG-7012",
+                    file=str(self._path),
+                    found=found,
+                )
+        except sqlite3.Error as error:
+            db.close()
+            raise StoreError(
+                f"{self._path}: {error}", code="HG-7011", file=str(self._path)
+            ) from None
+        except StoreError:
+            db.close()
+            raise
+        self._db = db
+        self._inode = _inode(self._path)
+        self._seen = self._data_version()
+        self._boots: dict[tuple[str, bytes], int] = {}
+        self._points: dict[tuple[str, bytes], int] = {}
+
+    def _data_version(self) -> int:
+        return int(self._db.execute("PRAGMA data_version").fetchone()[0])
+
+    def changed(self) -> bool:
+        """Whether somebody wrote to the file, or put another one in its place."""
+        if _inode(self._path) != self._inode:
+            # SQLite would go on writing into the file that has no name any more.
+            self._db.close()
+            self._open()
+            return True
+        seen, self._seen = self._seen, self._data_version()
+        if seen == self._seen:
+            return False
+        self._db.executescript(schema())
+        self._boots.clear()
+        self._points.clear()
+        return True
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    # ------------------------------------------------------------ lookups
+
+    def grants(self, epoch: bytes, key_id: bytes) -> Sequence[StoredGrant]:
+        """Grants of this key id."""
+        rows = self._db.execute(
+            "SELECT gateway, salt, record_key, core, certificate FROM grants "
+            "WHERE epoch = ? AND key_id = ? ORDER BY received_us",
+            (epoch, key_id),
+        )
+        return [
+            StoredGrant(gateway, epoch, RecordKey(key_id, salt, key), core, certificate)
+            for gateway, salt, key, core, certificate in rows
+        ]
+
+    def table(self, digest: bytes) -> bytes | None:
+        """The announced form of a table."""
+        body: bytes | None = self._one("SELECT body FROM tables WHERE digest = ?", digest)
+        return body
+
+    def stored(self, gateway: str, epoch: bytes) -> RangeSet:
+        """Which n of an epoch are committed."""
+        return RangeSet(
+            self._db.execute(
+                "SELECT first, last FROM stored_ranges WHERE gateway = ? AND epoch = ? ORDER BY first",
+                (gateway, epoch),
+            )
+        )
+
+    def refusal(self, gateway: str, epoch: bytes, n: int) -> str | None:
+        """Why a record was refused for good."""
+        reason: str | None = self._one(
+            "SELECT reason FROM refusals WHERE gateway = ? AND epoch = ? AND n = ? LIMIT 1",
+            gateway,
+            epoch,
+            n,
+        )
+        return reason
+
+    def successors(self, gateway: str, previous: bytes) -> Sequence[bytes]:
+        """Epochs that name `previous` as the one before them."""
+        rows = self._db.execute(
+            "SELECT epoch FROM epochs WHERE gateway = ? AND previous = ?", (gateway, previous)
+        )
+        return [epoch for (epoch,) in rows]
+
+    def held(self) -> Sequence[Held]:
+        """All records that wait, oldest first."""
+        rows = self._db.execute(
+            "SELECT digest, sender, waits_for, data FROM held ORDER BY received_us"
+        )
+        return [Held(*row) for row in rows]
+
+    def _one(self, query: str, *parameters: Any) -> Any:
+        row = self._db.execute(query, parameters).fetchone()
+        return None if row is None else row[0]
+
+    # ------------------------------------------------------------ commit
+
+    def commit(self, batch: Batch) -> None:
+        """Everything of the batch in one transaction."""
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                self._write(batch)
+                self._db.execute("COMMIT")
+            except BaseException:
+                self._db.rollback()
+                self._boots.clear()
+                self._points.clear()
+                raise
+        except (sqlite3.Error, OverflowError) as error:
+            reason = str(error)
+            raise StoreError(
+                f"{self._path}: {reason}", file=str(self._path), reason=reason
+            ) from None
+
+    def _write(self, batch: Batch) -> None:
+        run, many = self._db.execute, self._db.executemany
+        now = batch.received_us
+        many(
+            "INSERT INTO grants VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                (
+                    g.gateway,
+                    g.epoch,
+                    g.key.key_id,
+                    g.key.salt,
+                    g.key.key,
+                    g.core,
+                    g.certificate,
+                    now,
+                )
+                for g in batch.grants
+            ),
+        )
+        many(
+            "INSERT OR IGNORE INTO epochs (gateway, epoch, first_us) VALUES (?, ?, ?)",
+            ((g.gateway, g.epoch, now) for g in batch.grants),
+        )
+        many(
+            "INSERT OR IGNORE INTO tables VALUES (?, ?, ?)",
+            ((t.digest, t.body, now) for t in batch.tables),
+        )
+        self._tables = {t.digest: t for t in batch.tables}
+        readings: list[tuple[Any, ...]] = []
+        touched: dict[tuple[str, bytes], list[int]] = {}
+        for record in batch.records:
+            readings += self._record(record, now)
+            touched.setdefault((record.gateway, record.epoch), []).append(record.n)
+        many("INSERT INTO reading VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", readings)
+        for (gateway, epoch), numbers in touched.items():
+            self._settle(gateway, epoch, numbers)
+        many(
+            "INSERT OR IGNORE INTO held VALUES (?, ?, ?, ?, ?)",
+            ((h.digest, h.sender, h.waits_for, h.data, now) for h in batch.held),
+        )
+        many("DELETE FROM held WHERE digest = ?", ((digest,) for digest in batch.released))
+        many(
+            "INSERT INTO refusals (kind, sender, code, reason, gateway, epoch, n, received_us) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                (r.kind, r.sender, r.code, r.reason, r.gateway, r.epoch, r.n, now)
+                for r in batch.refusals
+            ),
+        )
+        if batch.refusals:
+            run(
+                "DELETE FROM refusals WHERE gateway IS NULL "
+                "AND id <= (SELECT max(id) FROM refusals) - ?",
+                (KEPT_REFUSALS,),
+            )
+        many(
+            "INSERT INTO alarms (gateway, number, point, code, severity, active, at_us, text, source)"
+            " VALUES (?, 0, '', 'epoch-fork', 900, 1, ?, ?, 'receiver')",
+            (
+                (
+                    fork.gateway,
+                    now,
+                    _fork_text(fork),
+                )
+                for fork in batch.forks
+            ),
+        )
+
+    def _settle(self, gateway: str, epoch: bytes, numbers: list[int]) -> None:
+        """Melt new numbers into the stored ranges around them."""
+        low, high = min(numbers), max(numbers)
+        # The range that starts below `low` may reach it; all others begin inside.
+        before = self._one(
+            "SELECT max(first) FROM stored_ranges WHERE gateway = ? AND epoch = ? AND first <= ?",
+            gateway,
+            epoch,
+            low,
+        )
+        start = low if before is None else before
+        where = "WHERE gateway = ? AND epoch = ? AND first BETWEEN ? AND ?"
+        span = (gateway, epoch, start, high + 1)
+        ranges = RangeSet(
+            self._db.execute(f"SELECT first, last FROM stored_ranges {where} ORDER BY first", span)  # noqa: S608
+        )
+        for n in numbers:
+            ranges.add(n)
+        self._db.execute(f"DELETE FROM stored_ranges {where}", span)  # noqa: S608
+        self._db.executemany(
+            "INSERT INTO stored_ranges VALUES (?, ?, ?, ?)",
+            ((gateway, epoch, first, last) for first, last in ranges.ranges()),
+        )
+
+    def _record(self, record: OpenRecord, now: int) -> Iterator[tuple[Any, ...]]:
+        boot = self._boot(record.gateway, record.boot)
+        cursor = self._db.execute(
+            "INSERT INTO records (gateway, epoch, n, boot, received_us) VALUES (?, ?, ?, ?, ?)",
+            (record.gateway, record.epoch, record.n, boot, record.received_us),
+        )
+        number = cursor.lastrowid
+        assert number is not None
+        for item in record.items:
+            self._item(item, record, boot, number)
+        self._db.executemany(
+            "INSERT INTO unknown_items VALUES (?, ?, ?, ?)",
+            ((record.gateway, each.type, each.data, number) for each in record.unknown),
+        )
+        for look in record.looks:
+            base = self._point_base(record.gateway, look.table)
+            yield from _rows(look, base, boot, number)
+
+    def _item(self, item: Item, record: OpenRecord, boot: int, number: int) -> None:
+        run, gateway = self._db.execute, record.gateway
+        if isinstance(item, Gap):
+            first = boot if item.boot is None else self._boot(gateway, item.boot)
+            run(
+                "INSERT INTO gaps VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    gateway, item.device, item.reason.value, first, item.first_us, boot, item.last_us,
+                    item.looks, item.readings, item.first_slot, item.last_slot, item.text, number,
+                ),
+            )  # fmt: skip
+        elif isinstance(item, ClockFix):
+            add_fix(self._db, self._boot(gateway, item.boot), item)
+        elif isinstance(item, Alarm):
+            run(
+                "INSERT INTO alarms VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'gateway', ?)",
+                (
+                    gateway, item.device, item.point, item.code, item.severity, item.active, boot,
+                    item.at_us, item.value, item.text, number,
+                ),
+            )  # fmt: skip
+        elif isinstance(item, Event):
+            fields = json.dumps(item.fields, ensure_ascii=False)
+            run(
+                "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)",
+                (gateway, item.kind, boot, item.at_us, fields, number),
+            )
+        elif isinstance(item, Plan):
+            run(
+                "INSERT INTO plans VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    gateway, item.device, item.table, boot, item.start_us, item.interval_us,
+                    item.readings, item.first_slot, number,
+                ),
+            )  # fmt: skip
+        elif isinstance(item, EpochLink) and record.n == 0:
+            run(
+                "INSERT INTO epochs VALUES (?, ?, 1, ?, ?, ?, ?, ?) "
+                "ON CONFLICT (gateway, epoch) DO UPDATE SET linked = 1, previous = excluded.previous,"
+                " last_n = excluded.last_n, boot = excluded.boot, at_us = excluded.at_us",
+                (
+                    gateway, record.epoch, item.previous, item.last_n, item.boot, item.at_us,
+                    record.received_us,
+                ),
+            )  # fmt: skip
+
+    def _boot(self, gateway: str, boot: bytes) -> int:
+        key = (gateway, boot)
+        number = self._boots.get(key)
+        if number is None:
+            self._db.execute("INSERT OR IGNORE INTO boots (gateway, boot) VALUES (?, ?)", key)
+            number = int(self._one("SELECT id FROM boots WHERE gateway = ? AND boot = ?", *key))
+            self._boots[key] = number
+        return number
+
+    def _point_base(self, gateway: str, digest: bytes) -> int:
+        """The id of a table's first point for this gateway; the others follow it."""
+        key = (gateway, digest)
+        base = self._points.get(key)
+        if base is None:
+            found = self._one(
+                "SELECT id FROM points WHERE gateway = ? AND digest = ? AND position = 0", *key
+            )
+            base = self._points[key] = self._describe(gateway, digest) if found is None else found
+        return base
+
+    def _describe(self, gateway: str, digest: bytes) -> int:
+        new = self._tables.get(digest)
+        if new is None:
+            new = NewTable(digest, b"", decode_table(self.table(digest) or b""))
+        table = new.table
+        base = int(self._one("SELECT coalesce(max(id), 0) + 1 FROM points"))
+        self._db.executemany(
+            "INSERT INTO points VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                (
+                    base + at, gateway, digest, at, table.device, table.number, point.name, point.type,
+                    point.unit, point.data_class.value, point.title,
+                )
+                for at, point in enumerate(table.points)
+            ),
+        )  # fmt: skip
+        self._db.execute(
+            "INSERT OR REPLACE INTO devices VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                gateway, table.device, table.number, table.name,
+                json.dumps(table.labels, ensure_ascii=False, sort_keys=True), table.vendor, table.model,
+                table.firmware, table.profile, table.interval_us, table.heartbeat_us, digest,
+            ),
+        )  # fmt: skip
+        return base
+
+
+def _fork_text(fork: Fork) -> str:
+    epochs = ", ".join(each.hex() for each in fork.epochs)
+    return f"epochs {epochs} all follow {fork.previous.hex()}: a clone, or a restored image"
+
+
+def _inode(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _rows(look: Look, base: int, boot: int, record: int) -> Iterator[tuple[Any, ...]]:
+    at, slot, device_time = look.at_us, look.slot, look.device_time_us
+    values, raws = _fitting(look.values), _fitting(look.raws)
+    if look.offsets_us is None:
+        for point, value, raw, quality, status in zip(
+            look.points, values, raws, look.qualities, look.statuses, strict=True
+        ):
+            yield base + point, boot, at, slot, value, raw, quality, status, device_time, record
+    else:
+        for point, value, raw, quality, status, offset in zip(
+            look.points, values, raws, look.qualities, look.statuses, look.offsets_us, strict=True
+        ):
+            yield (
+                base + point, boot, at + offset, slot, value, raw, quality, status, device_time, record
+            )  # fmt: skip
+
+
+def _fitting(values: Sequence[Value]) -> Sequence[Value]:
+    """Integers above 2^63 - 1 as text: SQLite has no room for them."""
+    if any(type(v) is int and v > MAX_INT for v in values):
+        return [str(v) if type(v) is int and v > MAX_INT else v for v in values]
+    return values

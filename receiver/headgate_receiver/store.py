@@ -1,0 +1,175 @@
+"""What a store must do for the receiver, and what it is handed.
+
+A `Sink` keeps readings *and* the receiver's own memory (grants, tables, what is settled) in one
+transaction: that is why a receipt can promise what it promises. SQLite and JSON lines are here; your
+own database is a class with these methods.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from headgate.envelope.payload import Unknown
+from headgate.envelope.ranges import RangeSet
+from headgate.envelope.record import RecordKey
+from headgate.errors import HeadgateError
+from headgate.model import Item, PointTable, Value
+
+
+class StoreError(HeadgateError):
+    """The store could not commit: nothing of the batch is kept, nothing is acknowledged."""
+
+    retryable = True
+    default_code = "HG-7010"
+
+
+class StoredGrant(msgspec.Struct, frozen=True):
+    """A record key and whose it is."""
+
+    gateway: str
+    epoch: bytes
+    key: RecordKey
+    core: bytes
+    certificate: bytes
+
+
+class Look(msgspec.Struct, frozen=True):
+    """One block, read with its table: parallel lists, one entry per point that is present.
+
+    `raws` are as the device gave them, `values` converted (None where there is none to trust).
+    """
+
+    table: bytes
+    device: int
+    at_us: int
+    slot: int | None
+    device_time_us: int | None
+    points: Sequence[int]
+    """Positions in the table."""
+    raws: Sequence[Value]
+    values: Sequence[Value]
+    qualities: Sequence[int]
+    statuses: Sequence[int]
+    offsets_us: Sequence[int] | None
+
+
+class OpenRecord(msgspec.Struct, frozen=True):
+    """A record to be stored: checked, opened, read."""
+
+    gateway: str
+    epoch: bytes
+    n: int
+    boot: bytes
+    received_us: int
+    looks: Sequence[Look]
+    items: Sequence[Item]
+    """Everything that is no block."""
+    unknown: Sequence[Unknown]
+
+
+class NewTable(msgspec.Struct, frozen=True):
+    """An announced table, seen for the first time."""
+
+    digest: bytes
+    body: bytes
+    table: PointTable
+
+
+class Held(msgspec.Struct, frozen=True):
+    """A record that waits: for a grant (`epoch || key id`) or for a table (its SM3)."""
+
+    digest: bytes
+    sender: str
+    waits_for: bytes
+    data: bytes
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """What was not taken. `gateway` is None where nothing proves whose it is."""
+
+    kind: str
+    sender: str
+    code: str
+    reason: str
+    gateway: str | None = None
+    epoch: bytes | None = None
+    n: int | None = None
+
+
+class Fork(msgspec.Struct, frozen=True):
+    """Two epochs that name the same one before them: a cloned or restored gateway."""
+
+    gateway: str
+    previous: bytes
+    epochs: tuple[bytes, ...]
+
+
+class Batch(msgspec.Struct):
+    """Everything that one commit must make durable, or nothing of it."""
+
+    received_us: int
+    grants: list[StoredGrant] = []
+    tables: list[NewTable] = []
+    records: list[OpenRecord] = []
+    held: list[Held] = []
+    released: list[bytes] = []
+    refusals: list[Refusal] = []
+    forks: list[Fork] = []
+
+    @property
+    def empty(self) -> bool:
+        """Nothing to commit."""
+        return not (
+            self.grants or self.tables or self.records or self.held or self.released
+            or self.refusals or self.forks
+        )  # fmt: skip
+
+
+class Sink(Protocol):
+    """A transactional store. Calls never overlap; `commit` may come from another thread.
+
+    Lookups answer from what is committed; the receiver keeps in mind what it has not committed yet.
+    """
+
+    def changed(self) -> bool:
+        """Whether the contents changed behind the receiver's back since the last call (wiped, restored)."""
+        ...
+
+    def grants(self, epoch: bytes, key_id: bytes) -> Sequence[StoredGrant]:
+        """Grants of this key id: one, unless somebody imitates a key id."""
+        ...
+
+    def table(self, digest: bytes) -> bytes | None:
+        """The announced form of a table."""
+        ...
+
+    def stored(self, gateway: str, epoch: bytes) -> RangeSet:
+        """Which n of an epoch are committed."""
+        ...
+
+    def refusal(self, gateway: str, epoch: bytes, n: int) -> str | None:
+        """Why a record was refused for good; None when it was not."""
+        ...
+
+    def successors(self, gateway: str, previous: bytes) -> Sequence[bytes]:
+        """Epochs of this gateway that name `previous` as the one before them."""
+        ...
+
+    def held(self) -> Sequence[Held]:
+        """All records that wait."""
+        ...
+
+    def commit(self, batch: Batch) -> None:
+        """Make all of a batch durable, or nothing of it.
+
+        Raises:
+            StoreError: it is not; the receiver acknowledges nothing and tries again later.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of files and connections."""
+        ...
