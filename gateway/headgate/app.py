@@ -21,7 +21,7 @@ import msgspec
 import headgate
 from headgate import config
 from headgate.channels import open_channel
-from headgate.config import Site
+from headgate.config import Known, Site
 from headgate.crypto.provider import LIBCRYPTO_VARIABLE, CryptoProvider, default_provider
 from headgate.env import Env
 from headgate.envelope.payload import encode_table
@@ -134,10 +134,15 @@ class Gateway:
         )  # fmt: skip
 
     def _load(self) -> tuple[Site, Installed]:
-        # Which plugins may load stands in the site file, and what it may name depends on them: twice.
-        site = config.load(self._env, self._site_path)
-        installed = self._look(site.plugins)
-        return config.load(self._env, self._site_path, installed.known()), installed
+        """The site file, checked against what the plugins it allows can do."""
+        installed: list[Installed] = []
+
+        def known(site: Site) -> Known:
+            installed.append(self._look(site.plugins))
+            return installed[0].known()
+
+        site = config.load(self._env, self._site_path, known)
+        return site, installed[0]
 
     async def _start(self) -> None:
         env, site = self._env, self.site

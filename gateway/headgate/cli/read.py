@@ -63,7 +63,7 @@ def page(data: dict[str, Any]) -> str:
 def cause_name(status: int) -> str:
     """The status word in words: reason, and the protocol's own code."""
     reason, detail = status >> 8, status & 0xFF
-    name = Status(reason).name.lower().replace("_", "-") if reason in Status else str(reason)
+    name = Status(reason).name.lower().replace("_", "-") if reason in Status._value2member_map_ else str(reason)
     return f"{name}({detail})" if detail else name
 
 

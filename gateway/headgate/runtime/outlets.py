@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 import headgate
-from headgate.config import Site, Uplink, resolve_secret
+from headgate.config import SecretRef, Site, Uplink, resolve_options
 from headgate.env import Env
 from headgate.envelope.receipt import Receipt, verify_receipt
 from headgate.errors import SecurityError
@@ -103,23 +103,16 @@ def context_of(env: Env, site: Site, entry: Uplink, epoch: bytes) -> UplinkConte
         SecurityError: a secret that is not there.
     """
     base = Path(site.base)
-
-    def secret(reference: Any) -> str | None:
-        return None if reference is None else resolve_secret(env, reference, base)
-
     options: dict[str, Any] = {
         "url": str(entry.url),
         "ack": entry.ack,
         "protocol": entry.protocol,
         "client_id": entry.client_id or site.gateway.id,
         "username": entry.username,
-        "password": secret(entry.password),
-        "ca_pem": env.files.read(site.path(entry.ca)).decode() if entry.ca else None,
-        "client_certificate": str(site.path(entry.client_certificate))
-        if entry.client_certificate
-        else None,
-        # A path, not the key: the TLS library wants a file.
-        "client_key": str(site.path(entry.client_key.name)) if entry.client_key else None,
+        "password": resolve_options(env, entry.password, base),
+        "ca_pem": _text(env, site, entry.ca),
+        "client_certificate": _file(site, entry.client_certificate),
+        "client_key": _key_file(site, entry.client_key),
         "server_name": entry.server_name,
         "keepalive_s": entry.keepalive.s,
         "timeout_s": entry.timeout.s,
@@ -131,6 +124,33 @@ def context_of(env: Env, site: Site, entry: Uplink, epoch: bytes) -> UplinkConte
         "language": site.gateway.language,
         "epoch": epoch.hex(),
         "version": headgate.__version__,
-        **entry.options,
+        **resolve_options(env, entry.options, base),
     }
     return UplinkContext(entry.id, site.gateway.id, options)
+
+
+def _file(site: Site, written: str | None) -> str | None:
+    return str(site.path(written)) if written else None
+
+
+def _text(env: Env, site: Site, written: str | None) -> str | None:
+    if written is None:
+        return None
+    path = site.path(written)
+    try:
+        return env.files.read(path).decode("ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SecurityError(
+            f"{path}: {error}", code="HG-6106", file=str(path), reason=str(error)
+        ) from error
+
+
+def _key_file(site: Site, reference: SecretRef | None) -> str | None:
+    """Where the TLS key lies. The TLS library reads files only, so no other reference will do."""
+    if reference is None:
+        return None
+    if reference.kind != "file":
+        raise SecurityError(
+            "a TLS key must be a file", code="HG-6110", reference=str(reference)
+        )
+    return str(site.path(reference.name))
