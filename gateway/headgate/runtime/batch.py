@@ -24,15 +24,15 @@ def weight(item: Item) -> int:
 
 
 class Batch:
-    """Items of one lane that will become one record, and the futures that wait for it."""
+    """Items of one lane that will be sealed together, and the futures that wait for them."""
 
     def __init__(self, lane: Lane) -> None:
         self.lane = lane
         self.items: list[Item] = []
         self.bytes = 0
         self.waiters: list[asyncio.Future[None]] = []
-        #: The record it became. Sealed once: a commit that is tried again stores the same bytes.
-        self.record: SealedRecord | None = None
+        #: The records it became. Sealed once: a commit that is tried again stores the same bytes.
+        self.records: tuple[SealedRecord, ...] = ()
 
     def add(self, item: Item, size: int) -> None:
         """Append one item that weighs `size`."""
@@ -80,6 +80,19 @@ class Queue:
         """Whether a whole record is ready and should not wait for the tick."""
         return bool(self._closed)
 
+    @property
+    def urgent(self) -> bool:
+        """Whether something waits that should not wait for the tick: an alarm, a waiter, a whole record."""
+        opened = self._open.values()
+        return bool(
+            self._closed or self._open[Lane.ALARM].items or any(batch.waiters for batch in opened)
+        )
+
+    @property
+    def waiting(self) -> list[Batch]:
+        """Every batch that holds anything."""
+        return self._closed + [batch for batch in self._open.values() if batch.items]
+
     def put(self, item: Item, lane: Lane = Lane.LIVE) -> Batch:
         """Append an item; gives the batch it is in."""
         batch = self._open[lane]
@@ -102,7 +115,7 @@ class Queue:
 
     def take(self) -> Sequence[Batch]:
         """Everything that waits, alarms first; it stays counted until `done` or `back`."""
-        batches = self._closed + [b for b in self._open.values() if b.items]
+        batches = self.waiting
         self._closed = []
         self._open = {lane: Batch(lane) for lane in self._open}
         batches.sort(key=lambda b: b.lane)

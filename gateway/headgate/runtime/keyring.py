@@ -7,6 +7,7 @@ wrap. Secrets of the current epoch live in memory; older ones only behind the wr
 from __future__ import annotations
 
 import functools
+
 import msgspec
 
 from headgate.crypto.provider import CryptoProvider
@@ -42,6 +43,8 @@ class Keyring:
         self._state = state
         self._epoch = epoch
         self._current: RecordKey | None = None
+        # Made, but its grant is not on disk yet. A full disk must not make a new key with every try.
+        self._coming: RecordKey | None = None
         self._sealed = 0
         self._since_us = 0
         self._open = functools.lru_cache(maxsize=64)(self._unwrap)
@@ -54,7 +57,12 @@ class Keyring:
             or self._sealed >= RECORDS_PER_KEY
             or now - self._since_us >= KEY_AGE_US
         ):
-            self._current = self._new()
+            if self._coming is None:
+                self._coming = self._new()
+            # On disk before the first record of its key can be: without it nobody could open the record.
+            if not self._state.flush():
+                raise SpoolError("the grant of a new key could not be written")
+            self._current, self._coming = self._coming, None
             self._sealed = 0
             self._since_us = now
         self._sealed += 1
@@ -80,9 +88,6 @@ class Keyring:
             )
         now = self._env.clock.wall_us()
         self._state.keep_grant(Grant(core.key_id, self._epoch, core.raw, wrap, message, now))
-        # On disk before the first record of its key can be: without it nobody could open the record.
-        if not self._state.flush():
-            raise SpoolError("the grant of a new key could not be written")
         return derive(provider, secret, core)
 
     def key(self, key_id: bytes) -> RecordKey:

@@ -6,19 +6,28 @@ commit that is tried again stores the same bytes under the same n.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 import msgspec
 
 from headgate.crypto.provider import CryptoProvider
 from headgate.env import Env
-from headgate.envelope.payload import PayloadBuilder
+from headgate.envelope.payload import PayloadBuilder, decode_payload
 from headgate.envelope.record import Sealer
-from headgate.model import Block, EpochLink, Item, Lane, Plan
+from headgate.model import Block, EpochLink, Gap, GapReason, Item, Lane, Plan
 from headgate.runtime.batch import Batch, Committed
 from headgate.runtime.keyring import Keyring
-from headgate.spool import ClearIndex, Loss, Position, SealedRecord
+from headgate.spool import Account, ClearIndex, Loss, Position, SealedRecord
+
+log = logging.getLogger(__name__)
+
+#: Tables that ride in one record: 1,000 devices announce 5 MB at a start, more than a record holds.
+ANNOUNCED_BYTES = 512 * 1024
+#: A record's items stay below this, so that with tables (the largest is 1 MiB) they fit its 2 MiB.
+LARGEST_PAYLOAD = 1_280 * 1024
+LARGEST_ITEM = 1_088 * 1024
 
 
 class Store(Protocol):
@@ -78,57 +87,104 @@ class SealingPress:
 
     def commit(self, batches: Sequence[Batch]) -> Committed:
         """Seal what is not sealed yet, and commit everything in order."""
-        losses = list(self._store.losses())
+        # A record that is tried again carries its losses already; saying them twice would double them.
+        riding = {account for b in batches for r in b.records for account in r.index.accounts}
+        losses = [loss for loss in self._store.losses() if loss.account not in riding]
         for batch in batches:
-            if batch.record is None:
-                # Gaps of losses ride with the first record of live data; loss and gap become durable together.
+            if not batch.records:
+                # Gaps of losses ride with the first record of live data: durable together, or not at all.
                 with_losses = losses if batch.lane is Lane.LIVE else []
-                batch.record = self._seal(batch, with_losses)
+                batch.records = self._seal(batch, with_losses)
                 if with_losses:
                     losses = []
-        records = [batch.record for batch in batches if batch.record is not None]
+        records = [record for batch in batches for record in batch.records]
         return Committed(records, self._store.commit(records))
 
-    def _seal(self, batch: Batch, losses: Sequence[Loss]) -> SealedRecord:
+    def _seal(self, batch: Batch, losses: Sequence[Loss]) -> tuple[SealedRecord, ...]:
+        """The records of one batch: one, and before it others where its tables are too big to ride along.
+
+        Whatever can fail comes before the first n is spent and before anything counts as announced, so
+        that a batch that is tried again lacks nothing.
+        """
         sealing = self._sealing
         now = self._env.clock.boottime_us()
-        builder = PayloadBuilder(sealing.boot)
+        gaps = [gap for loss in losses for gap in loss.gaps(now, sealing.boot)]
+        said: list[Item] = [*gaps, *batch.items]
+        asked = set(self._again)
+        parcels: list[list[bytes]] = [[]]
+        wanted = ((self._tables_of(said) - self._announced) | asked) & self._tables.keys()
+        for name in sorted(wanted):
+            if sum(len(self._tables[n].data) for n in parcels[-1]) >= ANNOUNCED_BYTES:
+                parcels.append([])
+            parcels[-1].append(name)
+        parts: list[tuple[bytes, _Tally]] = []
+        for parcel in parcels:
+            first = self._n == 0 and not parts
+            head = [EpochLink(sealing.previous, sealing.last_n, sealing.boot, now)] if first else []
+            items = said if parcel is parcels[-1] else []
+            parts.append(self._payload([*head, *items], parcel))
+        keys = [self._keyring.current() for _ in parts]
+        records: list[SealedRecord] = []
+        for (payload, tally), key in zip(parts, keys, strict=True):
+            last = len(records) + 1 == len(parts)
+            n, self._n = self._n, self._n + 1
+            records.append(
+                SealedRecord(
+                    epoch=sealing.epoch,
+                    n=n,
+                    key_id=key.key_id,
+                    lane=batch.lane,
+                    data=self._sealer.seal(key, sealing.epoch, n, payload),
+                    index=tally.index(
+                        now, sealing.boot, tuple(x.account for x in losses) if last else ()
+                    ),
+                )
+            )
+        self._announced |= wanted
+        self._again -= asked
+        return tuple(records)
+
+    def _tables_of(self, items: Iterable[Item]) -> set[bytes]:
+        return {
+            item.table for item in items if isinstance(item, Block | Plan) and type(item.table) is bytes
+        }
+
+    def _payload(self, items: Sequence[Item], announce: Iterable[bytes]) -> tuple[bytes, _Tally]:
+        try:
+            return self._encode(items, announce)
+        except Exception as error:
+            # A plugin's stage or driver made something that no record can hold. Committing it again would
+            # fail again, for ever: what cannot be kept is told as a gap, and the rest goes on.
+            log.exception("an item cannot be encoded", extra={"reason": str(error)})
+        return self._encode([self._sound(item) for item in items], announce)
+
+    def _encode(self, items: Iterable[Item], announce: Iterable[bytes]) -> tuple[bytes, _Tally]:
+        builder = PayloadBuilder(self._sealing.boot)
         tally = _Tally(self._tables)
-        if self._n == 0:
-            builder.add(EpochLink(sealing.previous, sealing.last_n, sealing.boot, now))
-        for loss in losses:
-            for gap in loss.gaps(now, sealing.boot):
-                builder.add(gap)
-        for item in batch.items:
+        for item in items:
             builder.add(item)
             tally.see(item)
-        wanted = tally.tables - self._announced
-        while self._again:
-            wanted.add(self._again.pop())
-        for name in sorted(wanted):
-            known = self._tables.get(name)
-            if known is not None:
-                builder.announce(known.data)
-                self._announced.add(name)
-        key = self._keyring.current()
-        n, self._n = self._n, self._n + 1
-        data = self._sealer.seal(key, sealing.epoch, n, builder.close())
-        return SealedRecord(
-            epoch=sealing.epoch,
-            n=n,
-            key_id=key.key_id,
-            lane=batch.lane,
-            data=data,
-            index=ClearIndex(
-                readings=tally.readings,
-                first_us=now if tally.first_us is None else tally.first_us,
-                last_us=now if tally.last_us is None else tally.last_us,
-                boot=sealing.boot,
-                devices=tuple(tally.devices.items()),
-                origins=tuple(tally.origins),
-                accounts=tuple(loss.account for loss in losses),
-            ),
-        )
+        if builder.size > LARGEST_PAYLOAD:
+            raise ValueError(f"{builder.size} bytes of items in one record")
+        for name in announce:
+            builder.announce(self._tables[name].data)
+        return builder.close(), tally
+
+    def _sound(self, item: Item) -> Item:
+        """The item, or a gap in its place when no record can hold it."""
+        try:
+            payload, _ = self._encode([item], ())
+            if len(payload) > LARGEST_ITEM:
+                raise ValueError(f"{len(payload)} bytes, {LARGEST_ITEM} allowed")
+            decode_payload(payload)
+        except Exception as error:  # noqa: BLE001 - whatever a plugin made of it
+            now = self._env.clock.boottime_us()
+            device = getattr(item, "device", 0)
+            known = type(device) is int and 0 <= device < 1 << 31
+            looks = 1 if type(item) is Block else None
+            reason = f"{type(error).__name__}: {error}"[:200]
+            return Gap(device if known else 0, GapReason.REFUSED, now, now, looks, None, text=reason)
+        return item
 
 
 class _Tally:
@@ -136,7 +192,6 @@ class _Tally:
 
     def __init__(self, tables: dict[bytes, KnownTable]) -> None:
         self._known = tables
-        self.tables: set[bytes] = set()
         self.devices: dict[int, int] = {}
         self.origins: list[bytes] = []
         self.readings = 0
@@ -144,14 +199,10 @@ class _Tally:
         self.last_us: int | None = None
 
     def see(self, item: Item) -> None:
-        if type(item) is Plan:
-            self.tables.add(item.table)
-            return
         if type(item) is not Block:
             return
         name = item.table
         assert isinstance(name, bytes)
-        self.tables.add(name)
         known = self._known.get(name)
         if item.presence is not None:
             count = int.from_bytes(item.presence, "little").bit_count()
@@ -166,3 +217,14 @@ class _Tally:
             self.last_us = at
         if item.origin is not None:
             self.origins.append(item.origin.digest)
+
+    def index(self, now: int, boot: bytes, accounts: tuple[Account, ...]) -> ClearIndex:
+        return ClearIndex(
+            readings=self.readings,
+            first_us=now if self.first_us is None else self.first_us,
+            last_us=now if self.last_us is None else self.last_us,
+            boot=boot,
+            devices=tuple(self.devices.items()),
+            origins=tuple(self.origins),
+            accounts=accounts,
+        )

@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from headgate.env import Env
-from headgate.errors import SpoolError, SpoolFull
+from headgate.errors import SpoolError
 from headgate.model import Alarm, Block, Item, Lane
 from headgate.runtime.batch import Batch, Committed, Queue
 from headgate.sdk import Device
@@ -169,22 +169,29 @@ class Writer:
         running, self._running, self._in_flight = self._running, None, ()
         error = work.exception()
         if error is None:
-            self._commits += 1
-            self._retry_s = 0.0
-            self._last_error = None
-            self._last_commit_us = self._env.clock.boottime_us()
-            self._queue.done(batches)
-            for batch in batches:
-                batch.settle(None)
-            self._on_commit(work.result())
+            self._committed(batches, work.result())
         else:
             self._failed(batches, error)
         if running is not None and not running.done():
             running.set_result(None)
         if not self._queue.full:
             self._wake_room()
-        if (last := self._queue.last()) is not None:
-            self._arm(URGENT_S if last.waiters or self._queue.due else self._max_loss_s)
+        if self._queue.last() is not None:
+            self._arm(URGENT_S if self._queue.urgent else self._max_loss_s)
+
+    def _committed(self, batches: Sequence[Batch], committed: Committed) -> None:
+        self._commits += 1
+        self._retry_s = 0.0
+        self._last_error = None
+        self._last_commit_us = self._env.clock.boottime_us()
+        self._queue.done(batches)
+        for batch in batches:
+            batch.settle(None)
+        try:
+            self._on_commit(committed)
+        except Exception:
+            # It is on disk; that somebody could not take note of it must not stop the next commit.
+            log.exception("after a commit")
 
     def _failed(self, batches: Sequence[Batch], error: BaseException) -> None:
         self._failures += 1
@@ -211,29 +218,31 @@ class Writer:
     async def stop(self, *, patience_s: float = 10.0) -> bool:
         """Commit what waits and end the thread; False when the disk did not take it in time."""
         self._stopping = True
-        deadline = self._here().time() + patience_s
-        while self._queue.last() is not None or self._running is not None:
-            if self._running is not None:
-                left_s = max(0.0, deadline - self._here().time())
-                await asyncio.wait([self._running], timeout=left_s)
-            if self._here().time() >= deadline or (self._failures and self._last_error):
-                break
+        failures = self._failures
+        loop = self._here()
+        deadline = loop.time() + patience_s
+        while (left_s := deadline - loop.time()) > 0:
             if self._running is None:
+                if self._queue.last() is None:
+                    break
+                failures = self._failures
                 if self._tick is not None:
                     self._tick.cancel()
                 self._start_commit()
+            assert self._running is not None
+            running = self._running
+            await asyncio.wait([running], timeout=left_s)
+            if running.done() and self._failures > failures:
+                await asyncio.sleep(min(self._retry_s, max(0.0, deadline - loop.time())))
         if self._tick is not None:
             self._tick.cancel()
             self._tick = None
-        if self._running is None:
-            self._thread.shutdown(wait=True)
-        else:
-            self._thread.shutdown(wait=False)
+        stuck = self._running is not None
+        self._thread.shutdown(wait=not stuck)
         self._wake_room()
-        left = self._queue.last()
-        if left is not None:
-            left.settle(SpoolFull("the gateway stopped before this could be committed"))
-        return left is None
+        for batch in (*self._in_flight, *self._queue.waiting):
+            batch.settle(SpoolError("the gateway stopped before this could be committed"))
+        return not stuck and self._queue.last() is None
 
     @property
     def status(self) -> WriterStatus:
