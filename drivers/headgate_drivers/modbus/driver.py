@@ -79,7 +79,8 @@ class ModbusDriver(PollingDriver):
     def __init__(self) -> None:
         self._transactions: dict[str, int] = {}
         self._mbap = MbapFraming()
-        self._rtu = RtuFraming()
+        #: How frames are cut on each kind of line; Modbus TCP's way where the url does not say.
+        self._framings: dict[str, MbapFraming | RtuFraming] = {"modbus+rtu": RtuFraming()}
 
     def plan(self, device: Device) -> ModbusPlan:
         """The fewest requests for the device's points.
@@ -167,7 +168,7 @@ class ModbusDriver(PollingDriver):
 
     async def _ask(self, channel: Channel, device: Device, unit: int, request: Request) -> bytes:
         """The data of one request, asked again as often as the device's `retries` say."""
-        framing = self._mbap
+        framing = self._framings.get(channel.url.partition(":")[0], self._mbap)
         left = device.retries
         while True:
             number = self._transactions.get(channel.id, 0) + 1 & 0xFFFF

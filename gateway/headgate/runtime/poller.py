@@ -91,6 +91,8 @@ class Poller:
         plan: Any,
         judge: Judge,
         step: Step | None = None,
+        *,
+        first_slot: int = 0,
     ) -> None:
         """Poll a device from now on. Its channel must be there; its interval must be set."""
         if device.id in self._polled:
@@ -106,7 +108,7 @@ class Poller:
         if first_us - now_us > within_us:
             # Nobody wants to wait an hour for the first value of an hourly device.
             first_us = now_us + phase_us(device.number, within_us)
-        self._schedule(polled, first_us, 0)
+        self._schedule(polled, first_us, first_slot)
 
     async def remove(self, device_id: str) -> None:
         """Poll a device no more; returns when no look at it is in hand. Raises KeyError."""
@@ -132,7 +134,8 @@ class Poller:
         polled = self._polled[device.id]
         if polled.work.device.channel != device.channel:
             await self.remove(device.id)
-            self.add(device, driver, plan, judge, step)
+            next_slot = polled.turn.next_slot
+            self.add(device, driver, plan, judge, step, first_slot=next_slot)
             return
         _interval_us(device)
         await polled.idle.wait()

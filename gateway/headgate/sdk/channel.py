@@ -21,7 +21,11 @@ class Frame(NamedTuple):
 
 
 class Framing(Protocol):
-    """Cuts a byte stream into frames. Pure: fed bytes, gives frames, never raises on hostile ones."""
+    """Cuts a byte stream into frames. Pure: fed bytes, gives frames, never raises on hostile ones.
+
+    A framing whose keys name one request for good (a transaction id) says `unique_keys = True`: then
+    a late answer is recognised by its key, and the line need not be drained after a timeout.
+    """
 
     def next(self, buffer: bytearray) -> Frame | None:
         """The next whole frame, its bytes (and any noise before it) removed from `buffer`.

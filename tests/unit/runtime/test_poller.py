@@ -301,6 +301,24 @@ def test_replacing_a_device_loses_no_slot() -> None:
     run(main)
 
 
+def test_a_device_that_moves_to_another_line_goes_on_counting() -> None:
+    async def main() -> None:
+        site = Site()
+        site.poller.add_channel(FakeChannel("c2"))
+        site.add(make_device(), answers())
+        await asyncio.sleep(3)
+        moved = make_device(1, channel="c2")
+        await site.poller.replace(moved, FakeDriver(answers()), None, same)
+        await asyncio.sleep(3)
+        assert [h.devices for h in site.poller.channel_health()] == [0, 1]
+        await site.poller.remove_channel("c2")
+        await site.poller.stop()
+        due = check_account(site.sink, 1)
+        assert sorted(due) == list(range(len(due)))
+
+    run(main)
+
+
 def test_depth_is_how_many_looks_are_in_hand_at_once() -> None:
     async def main() -> None:
         site = Site(depth=4)
