@@ -22,7 +22,7 @@ class SpoolMachine(RuleBasedStateMachine):
     def start(self, seed: int) -> None:
         self.rng = random.Random(seed)
         self.files = RecordedFiles(self.fault)
-        self.countdown = -1
+        self.countdown, self.width = -1, 0
         self.promised: set[tuple[bytes, int]] = set()
         self.maybe: set[tuple[bytes, int]] = set()
         self.said = 0
@@ -30,7 +30,7 @@ class SpoolMachine(RuleBasedStateMachine):
 
     def fault(self, call: str, path: Path) -> None:
         self.countdown -= 1
-        if self.countdown == 0:
+        if -self.width < self.countdown <= 0:
             raise OSError(errno.EIO, "injected", str(path))
 
     def begin(self) -> None:
@@ -41,8 +41,12 @@ class SpoolMachine(RuleBasedStateMachine):
         self.epoch = self.rng.randbytes(8)
         self.n = 0
 
-    @rule(count=st.integers(1, 5), fails=st.sampled_from([-1, -1, -1, 1, 2, 3, 4, 6]))
-    def commit(self, count: int, fails: int) -> None:
+    @rule(
+        count=st.integers(1, 9),
+        fails=st.sampled_from([0, 0, 0, 1, 2, 3, 4, 6]),
+        width=st.integers(1, 9),
+    )
+    def commit(self, count: int, fails: int, width: int) -> None:
         losses = self.spool.losses()
         batch = [
             record(self.epoch, self.n + i, self.rng, accounts=losses if i == 0 else ())
@@ -50,15 +54,15 @@ class SpoolMachine(RuleBasedStateMachine):
         ]
         self.n += count
         names = {(one.epoch, one.n) for one in batch}
-        self.countdown = fails
+        self.countdown, self.width = fails, width if fails else 0
         try:
             self.spool.commit(batch)
         except SpoolError:
             self.maybe |= names
             # The writer offers the same records again until they are taken.
-            self.countdown = -1
+            self.width = 0
             self.spool.commit(batch)
-        self.countdown = -1
+        self.width = 0
         self.promised |= names
         self.maybe -= names
         self.said += sum(loss.records for loss in losses)

@@ -103,6 +103,8 @@ class Ledger:
 
     def covers(self, serial: int) -> bool:
         """Whether this one serial is gone."""
+        if not self._gone or serial >= self._gone[-1].end:
+            return False
         at = bisect_left(self._gone, serial + 1, key=lambda have: have.first)
         return at > 0 and self._gone[at - 1].end > serial
 

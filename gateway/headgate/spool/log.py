@@ -260,7 +260,10 @@ class Log:
             if len(rows):
                 continue
             del self.segments[number]
-            if number in self._spent or rows.file_size <= FILE_HEADER + len(self.ledger.encode()) + 64:
+            if (
+                number in self._spent
+                or rows.file_size <= FILE_HEADER + len(self.ledger.encode()) + 64
+            ):
                 self._remove(number)
             else:
                 self._set_aside(number)

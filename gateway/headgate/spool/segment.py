@@ -60,7 +60,7 @@ class NewerFormat(Exception):
         self.version = version
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, gc=False):
     """One record found: where, whose, and what its clear index says (None: that part is damaged)."""
 
     offset: int
@@ -216,14 +216,14 @@ def _entry(window: _Window, offset: int, size: int, start: int) -> Entry | None:
     if entry is None:
         return None
     packed = window.get(offset + RECORD_HEADER, entry.index_size)
-    index_crc = _RECORD.unpack_from(head)[8]
-    if zlib.crc32(packed, start) != index_crc:
-        return entry
-    try:
-        index = _unpack_index(packed)
-    except msgspec.MsgspecError:
-        return entry
-    return msgspec.structs.replace(entry, index=index) if len(index.totals) == len(ZERO) else entry
+    if zlib.crc32(packed, start) == _RECORD.unpack_from(head)[8]:
+        try:
+            index = _unpack_index(packed)
+        except msgspec.MsgspecError:
+            return entry
+        if len(index.totals) == len(ZERO):
+            entry.index = index
+    return entry
 
 
 def _next_start(window: _Window, offset: int, size: int, start: int) -> int:

@@ -117,6 +117,19 @@ def test_a_lost_tail_is_a_loss_where_the_place_was_noted(make: Make, tmp_path: P
     assert (loss.reason, loss.records, loss.readings) == (GapReason.CORRUPT, 1, 2)
 
 
+def test_a_record_torn_at_the_very_end_is_told_at_the_start(make: Make, tmp_path: Path) -> None:
+    spool = make()
+    spool.open()
+    spool.commit([record(0), record(1)])
+    spool.close()
+    (path,) = (tmp_path / "data").glob("*.seg")
+    path.write_bytes(path.read_bytes()[:-50] + bytes(50))
+    spool = make()
+    found = spool.open()
+    assert found.records == 1
+    assert [(loss.records, loss.devices) for loss in found.losses] == [(1, ((1, 2),))]
+
+
 def test_a_missing_segment_is_counted_exactly(make: Make, tmp_path: Path) -> None:
     spool = make()
     spool.open()
