@@ -1,0 +1,356 @@
+"""Due, arrived and in time, per device and day, from plans, slots and gaps alone. Pure.
+
+Every slot of every plan is a stored look, good or bad, or part of a gap; what is neither is
+`unaccounted`. No truth is needed for this: it is what anybody upstream can hold a gateway to.
+
+Source: uplink.md, section 6, items 1, 3 and 7.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta, tzinfo
+from operator import attrgetter
+from typing import NamedTuple
+
+from headgate_receiver.verify.items import Clocks, Look, Run, StoredGap, StoredPlan
+
+#: What became of a slot.
+_NOTHING, _IN_TIME, _LATE, _BAD_IN_TIME, _BAD_LATE, _GAP = range(6)
+#: A look that was in hand when the gateway was killed was due this long before its last sign of life.
+IN_HAND_US = 5_000_000
+#: While a gateway still runs, what was due this shortly before its newest word may be on its way.
+UNDER_WAY_US = 10_000_000
+#: Nothing is looked at before it is due; what claims to be, by more than rounding, fits no plan.
+EARLY_US = 1_000
+_OFF = "gateway-off"
+_OVERRUN = "overrun"
+UNKNOWN_DAY = "?"
+
+
+class Day(NamedTuple):
+    """The account of one device and day, in looks."""
+
+    day: str
+    device: str
+    due: int = 0
+    good: int = 0
+    bad: int = 0
+    in_time: int = 0
+    in_gaps: int = 0
+    unaccounted: int = 0
+
+    @property
+    def arrived(self) -> int:
+        """Looks that are stored, good or bad."""
+        return self.good + self.bad
+
+
+class _Stretch(NamedTuple):
+    """Slots of one plan: from `first` of its series, until the next plan."""
+
+    start_us: int
+    interval_us: int
+    first: int
+    #: How many; None: nobody ended this plan.
+    slots: int | None
+
+
+class _Series:
+    """Plans of one device and run that count their slots on, and what became of each slot."""
+
+    def __init__(self, boot: bytes, first_slot: int) -> None:
+        self.boot = boot
+        self.first_slot = first_slot
+        self.stretches: list[_Stretch] = []
+        self.marks = bytearray()
+
+    @property
+    def start_us(self) -> int:
+        return self.stretches[0].start_us
+
+    @property
+    def open_end(self) -> bool:
+        return self.stretches[-1].slots is None
+
+    @property
+    def next_slot(self) -> int | None:
+        """The slot after the last; None while the last plan is open."""
+        last = self.stretches[-1]
+        return None if last.slots is None else last.first + last.slots
+
+    def due_us(self, slot: int) -> int:
+        """When a slot was due."""
+        within = self.stretches[0]
+        for stretch in self.stretches:
+            if stretch.first > slot:
+                break
+            within = stretch
+        return within.start_us + (slot - within.first) * within.interval_us
+
+    def holds(self, slot: int) -> bool:
+        """Whether a slot is one of these."""
+        end = self.next_slot
+        return self.first_slot <= slot and (end is None or slot < end)
+
+    def at(self, slot: int) -> int:
+        """What became of a slot."""
+        index = slot - self.first_slot
+        return self.marks[index] if index < len(self.marks) else _NOTHING
+
+    def mark(self, slot: int, what: int) -> None:
+        """Say what became of a slot."""
+        index = slot - self.first_slot
+        if index >= len(self.marks):
+            self.marks.extend(bytes(index + 1 - len(self.marks)))
+        self.marks[index] = what
+
+    def close(self, end_us: int) -> None:
+        """The last plan ends here after all."""
+        last = self.stretches[-1]
+        count = _slots_before(end_us, last.start_us, last.interval_us)
+        # What was accounted for was due, whatever the clock says.
+        count = max(count, self.first_slot + len(self.marks) - last.first)
+        self.stretches[-1] = last._replace(slots=count)
+
+    def fill(self) -> None:
+        """Give every slot its mark."""
+        end = self.next_slot
+        assert end is not None
+        self.marks.extend(bytes(max(0, end - self.first_slot - len(self.marks))))
+
+
+class Account:
+    """The account of all devices. Give it the plans, then every look, then the gaps."""
+
+    def __init__(self, plans: Iterable[StoredPlan], clocks: Clocks, late_s: float) -> None:
+        self._clocks = clocks
+        self._late_us = round(late_s * 1e6)
+        self._series: dict[tuple[Run, str], list[_Series]] = {}
+        self._newest_us: dict[Run, int] = {}
+        #: Slots that brought more than one look.
+        self.doubled = 0
+        #: Looks, and slots of gaps, that belong to no plan.
+        self.unplanned = 0
+        by_device: dict[tuple[Run, str], list[StoredPlan]] = {}
+        for plan in plans:
+            by_device.setdefault((plan.run, plan.device), []).append(plan)
+        for key, known in by_device.items():
+            self._series[key] = _series_of(sorted(set(known), key=attrgetter("start_us")))
+
+    def take(self, look: Look) -> None:
+        """Account for one stored look."""
+        self._newest_us[look.run] = max(self._newest_us.get(look.run, look.at_us), look.at_us)
+        if look.slot is None:
+            return
+        series = self._find(look.run, look.device, look.slot, look.at_us)
+        if series is None:
+            self.unplanned += 1
+            return
+        if series.at(look.slot) != _NOTHING:
+            self.doubled += 1
+            return
+        due_us = series.due_us(look.slot)
+        offset_us = self._clocks.offset_us(look.boot, due_us)
+        # Without a clock nobody knows; then it is not in time.
+        in_time = (
+            offset_us is not None and look.received_s * 1e6 - (due_us + offset_us) <= self._late_us
+        )
+        good = any(value is not None for value in look.values.values())
+        if good:
+            series.mark(look.slot, _IN_TIME if in_time else _LATE)
+        else:
+            series.mark(look.slot, _BAD_IN_TIME if in_time else _BAD_LATE)
+
+    def finish(self, gaps: Iterable[StoredGap]) -> None:
+        """Account for the gaps, once every look was taken."""
+        known = sorted(gaps, key=attrgetter("first_us"))
+        for gap in known:
+            self._newest_us[gap.run] = max(self._newest_us.get(gap.run, gap.last_us), gap.last_us)
+        # An overrun names slots between which others did bring a look: those that are exact go first.
+        slotted = [gap for gap in known if gap.first_slot is not None]
+        for gap in sorted(slotted, key=lambda gap: gap.reason == _OVERRUN):
+            self._by_slots(gap)
+        self._close_all([gap for gap in known if gap.reason == _OFF and gap.device is None])
+        for gap in known:
+            if gap.first_slot is None and not (gap.reason == _OFF and gap.device is None):
+                self._by_time(gap)
+
+    def days(self, zone: tzinfo) -> list[Day]:
+        """The account by day of the zone and by device, once finished."""
+        found: dict[tuple[str, str], Day] = {}
+        for (_, device), all_series in self._series.items():
+            for series in all_series:
+                for day, first, count in _by_day(series, self._clocks, zone):
+                    at = first - series.first_slot
+                    key = day, device
+                    before = found.get(key, Day(day, device))
+                    found[key] = _add(before, series.marks, at, at + count)
+        return [found[key] for key in sorted(found)]
+
+    # ------------------------------------------------------------ slots
+
+    def _find(self, run: Run, device: str, slot: int, at_us: int) -> _Series | None:
+        """The newest series that had begun then and holds the slot."""
+        for series in reversed(self._series.get((run, device), [])):
+            if (
+                series.start_us <= at_us
+                and series.holds(slot)
+                and series.due_us(slot) <= at_us + EARLY_US
+            ):
+                return series
+        return None
+
+    def _by_slots(self, gap: StoredGap) -> None:
+        if gap.device is None or gap.first_slot is None:
+            return
+        last = gap.last_slot if gap.last_slot is not None else gap.first_slot
+        series = self._find(gap.run, gap.device, gap.first_slot, gap.first_us)
+        left = gap.looks if gap.looks is not None else last - gap.first_slot + 1
+        if series is None or series.due_us(last) > gap.last_us + EARLY_US:
+            self.unplanned += left
+            return
+        for slot in range(gap.first_slot, last + 1):
+            if left and series.holds(slot) and series.at(slot) == _NOTHING:
+                series.mark(slot, _GAP)
+                left -= 1
+        # A gap that counts looks which did arrive, or counts them twice.
+        self.doubled += left if gap.looks is not None else 0
+
+    def _by_time(self, gap: StoredGap) -> None:
+        """A gap without slots: of the whole gateway, or of records that were lost."""
+        first = self._clocks.wall_s(gap.first_boot, gap.first_us)
+        last = self._clocks.wall_s(gap.last_boot, gap.last_us)
+        if first is None or last is None:
+            return
+        left = gap.looks
+        for (run, device), all_series in self._series.items():
+            if run.gateway != gap.run.gateway or gap.device not in (None, device):
+                continue
+            for series in all_series:
+                left = self._fill_between(series, first, last, left)
+
+    def _fill_between(
+        self, series: _Series, first_s: float, last_s: float, left: int | None
+    ) -> int | None:
+        slot = series.first_slot + max(0, series.marks.find(_NOTHING))
+        end = series.next_slot
+        assert end is not None
+        while slot < end and left != 0:
+            if series.at(slot) == _NOTHING:
+                due_s = self._clocks.wall_s(series.boot, series.due_us(slot))
+                if due_s is not None and due_s > last_s:
+                    break
+                if due_s is not None and due_s >= first_s:
+                    series.mark(slot, _GAP)
+                    left = None if left is None else left - 1
+            slot += 1
+        return left
+
+    # ------------------------------------------------------------ plans that nobody ended
+
+    def _close_all(self, offs: Sequence[StoredGap]) -> None:
+        for (run, _), all_series in self._series.items():
+            for series in all_series:
+                if series.open_end:
+                    off = self._off_after(run, series, offs)
+                    if off is None:
+                        self._close_running(run, series)
+                    else:
+                        _close_killed(series, *off)
+                series.fill()
+
+    def _off_after(
+        self, run: Run, series: _Series, offs: Sequence[StoredGap]
+    ) -> tuple[int, int] | None:
+        """First and last instant, in this run's boottime, at which the gateway was off after it."""
+        found = None
+        start_s = self._clocks.wall_s(series.boot, series.start_us)
+        for gap in offs:
+            if gap.run.gateway != run.gateway or gap.run == run:
+                continue
+            if gap.first_boot == series.boot == gap.last_boot:
+                off = gap.first_us, gap.last_us
+            else:
+                offset_us = self._clocks.offset_us(series.boot, series.start_us)
+                first_s = self._clocks.wall_s(gap.first_boot, gap.first_us)
+                last_s = self._clocks.wall_s(gap.last_boot, gap.last_us)
+                if offset_us is None or first_s is None or last_s is None or start_s is None:
+                    continue
+                off = round(first_s * 1e6) - offset_us, round(last_s * 1e6) - offset_us
+            if off[1] > series.start_us and (found is None or off[1] < found[1]):
+                found = off
+        return found
+
+    def _close_running(self, run: Run, series: _Series) -> None:
+        """Due until its newest word; what is missing at the very end may be under way."""
+        newest_us = self._newest_us.get(run, series.start_us)
+        series.close(newest_us - UNDER_WAY_US)
+
+
+def _close_killed(series: _Series, first_us: int, last_us: int) -> None:
+    """The plan ran on until the gateway was started again; its end falls into that gap."""
+    accounted = series.first_slot + len(series.marks)
+    series.close(last_us)
+    end = series.next_slot
+    assert end is not None
+    for slot in range(accounted, end):
+        if series.due_us(slot) >= first_us - IN_HAND_US:
+            series.mark(slot, _GAP)
+
+
+def _series_of(plans: Sequence[StoredPlan]) -> list[_Series]:
+    """Plans of one device and run, by start, as series of slots."""
+    found: list[_Series] = []
+    for plan, after in zip(plans, [*plans[1:], None], strict=True):
+        if not plan.interval_us:
+            continue
+        count = None
+        if after is not None:
+            count = _slots_before(after.start_us, plan.start_us, plan.interval_us)
+        if not found or found[-1].next_slot != plan.first_slot:
+            found.append(_Series(plan.boot, plan.first_slot))
+        found[-1].stretches.append(
+            _Stretch(plan.start_us, plan.interval_us, plan.first_slot, count)
+        )
+    return found
+
+
+def _slots_before(end_us: int, start_us: int, interval_us: int) -> int:
+    """How many of start, start + interval, ... lie before `end_us`."""
+    return max(0, -((start_us - end_us) // interval_us))
+
+
+# ---------------------------------------------------------------- days
+
+
+def _by_day(series: _Series, clocks: Clocks, zone: tzinfo) -> Iterable[tuple[str, int, int]]:
+    """(day, first slot, count) of every day that a series touches."""
+    for stretch in series.stretches:
+        first, left = stretch.first, stretch.slots or 0
+        while left:
+            due_us = stretch.start_us + (first - stretch.first) * stretch.interval_us
+            offset_us = clocks.offset_us(series.boot, due_us)
+            if offset_us is None:
+                yield UNKNOWN_DAY, first, left
+                break
+            at = datetime.fromtimestamp((due_us + offset_us) / 1e6, UTC).astimezone(zone)
+            midnight = (at + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+            until_us = round(midnight.timestamp() * 1e6) - offset_us
+            count = min(left, max(1, _slots_before(until_us, due_us, stretch.interval_us)))
+            yield at.date().isoformat(), first, count
+            first, left = first + count, left - count
+
+
+def _add(before: Day, marks: bytearray, first: int, last: int) -> Day:
+    def of(*kinds: int) -> int:
+        return sum(marks.count(kind, first, last) for kind in kinds)
+
+    return before._replace(
+        due=before.due + last - first,
+        good=before.good + of(_IN_TIME, _LATE),
+        bad=before.bad + of(_BAD_IN_TIME, _BAD_LATE),
+        in_time=before.in_time + of(_IN_TIME, _BAD_IN_TIME),
+        in_gaps=before.in_gaps + of(_GAP),
+        unaccounted=before.unaccounted + of(_NOTHING),
+    )

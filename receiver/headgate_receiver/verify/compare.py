@@ -1,0 +1,169 @@
+"""Every look that a device gave against what was stored: is it there, once, and the same? Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from headgate.model import Value
+from headgate_receiver.verify.items import Clocks, Look, StoredGap
+from headgate_receiver.verify.truth import COUNTER, DeviceTruth, Truth
+
+#: Two right ways of computing differ in the last digits. Source: truth.md.
+TOLERANCE = 1e-9
+#: Gaps of these reasons hold slots in which nobody asked the device: an answer in them is no excuse.
+NOT_ASKED = frozenset({"overrun", "line-down", "device-silent", "device-quarantined"})
+#: An answer leaves a little before or after the instant that bounds a gap. More where the gap counts
+#: its looks, because then it excuses no more than it says.
+SLACK_S = 0.25
+COUNTED_SLACK_S = 1.0
+#: Examples kept of each kind: enough to begin to look, however much is wrong.
+EXAMPLES = 20
+
+
+class Finding(NamedTuple):
+    """One example of what is wrong."""
+
+    kind: str
+    device: str
+    sample: int
+    at_s: float | None
+    text: str = ""
+
+
+class Comparison:
+    """Takes stored looks one by one, in any order; says what it found at the end."""
+
+    def __init__(self, truth: Truth, clocks: Clocks, late_s: float) -> None:
+        self._truth = truth
+        self._clocks = clocks
+        self._late_s = late_s
+        self._seen = {name: bytearray(len(each)) for name, each in truth.devices.items()}
+        self.stored = 0
+        """Looks that were stored, with values or without."""
+        self.bad = 0
+        """Stored looks that brought no values: the device did not answer, or refused."""
+        self.foreign = 0
+        """Stored looks of devices that the truth does not know."""
+        self.matched = 0
+        self.doubled = 0
+        self.changed = 0
+        self.unexpected = 0
+        self.late = 0
+        self.worst_delay_s = 0.0
+        self.missing = 0
+        self.in_gap = 0
+        self.held_back = 0
+        """Not stored because the answer came so late that the gateway had given up."""
+        self.examples: dict[str, list[Finding]] = {}
+
+    def take(self, look: Look) -> None:
+        """Compare one stored look."""
+        self.stored += 1
+        truth = self._truth.devices.get(look.device)
+        if truth is None:
+            self.foreign += 1
+            return
+        counter = look.values.get(COUNTER)
+        if counter is None:
+            self.bad += 1
+            return
+        taken_s = self._clocks.wall_s(look.boot, look.at_us)
+        index = None
+        if isinstance(counter, (int, float)) and counter == int(counter):
+            index = truth.find(int(counter), taken_s)
+        if index is None:
+            self.unexpected += 1
+            self._example("unexpected", look.device, counter, taken_s)
+            return
+        seen = self._seen[look.device]
+        if seen[index]:
+            self.doubled += 1
+            self._example("doubled", look.device, counter, truth.times[index])
+        else:
+            self.matched += 1
+        seen[index] = 1
+        delay_s = look.received_s - truth.times[index]
+        self.worst_delay_s = max(self.worst_delay_s, delay_s)
+        if delay_s > self._late_s:
+            self.late += 1
+        difference = _difference(truth, index, look.values)
+        if difference:
+            self.changed += 1
+            self._example("changed", look.device, counter, truth.times[index], difference)
+
+    def finish(self, gaps: Iterable[StoredGap]) -> None:
+        """Find what is not there, once every look was taken."""
+        excuses = _excuses(gaps, self._clocks)
+        everywhere = excuses.get(None, [])
+        for name, seen in self._seen.items():
+            truth = self._truth.devices[name]
+            own = excuses.get(name, []) + everywhere
+            index = seen.find(0)
+            while index >= 0:
+                at_s = truth.times[index]
+                if any(excuse.covers(at_s) for excuse in own):
+                    self.in_gap += 1
+                elif index in truth.late:
+                    self.held_back += 1
+                else:
+                    self.missing += 1
+                    self._example("missing", name, truth.samples[index], at_s)
+                index = seen.find(0, index + 1)
+
+    def _example(
+        self, kind: str, device: str, sample: object, at_s: float | None, text: str = ""
+    ) -> None:
+        known = self.examples.setdefault(kind, [])
+        if len(known) < EXAMPLES:
+            counter = sample if isinstance(sample, int) else -1
+            known.append(Finding(kind, device, counter, at_s, text))
+
+
+def _difference(truth: DeviceTruth, index: int, stored: dict[str, Value]) -> str:
+    """What differs, in words; empty when all is the same."""
+    wrong = []
+    for point, said in zip(truth.points, truth.row(index), strict=True):
+        if point not in stored:
+            wrong.append(f"{point}: {said:g} was not stored")
+            continue
+        value = stored[point]
+        if math.isnan(said):
+            if value is not None:
+                wrong.append(f"{point}: the device had no value, stored {value!r}")
+        elif value is None:
+            wrong.append(f"{point}: {said:.15g} was stored as bad")
+        elif not isinstance(value, (int, float)) or not _same(said, float(value)):
+            wrong.append(f"{point}: {said:.15g} was stored as {value!r}")
+    return "; ".join(wrong)
+
+
+def _same(said: float, stored: float) -> bool:
+    return said == stored or abs(said - stored) <= max(TOLERANCE * abs(said), TOLERANCE)
+
+
+class _Excuse:
+    """A gap, as far as it explains answers that were not stored."""
+
+    def __init__(self, first_s: float, last_s: float, looks: int | None) -> None:
+        slack_s = SLACK_S if looks is None else COUNTED_SLACK_S
+        self._first_s, self._last_s = first_s - slack_s, last_s + slack_s
+        self._left = math.inf if looks is None else looks
+
+    def covers(self, at_s: float) -> bool:
+        if self._left > 0 and self._first_s <= at_s <= self._last_s:
+            self._left -= 1
+            return True
+        return False
+
+
+def _excuses(gaps: Iterable[StoredGap], clocks: Clocks) -> dict[str | None, list[_Excuse]]:
+    """Gaps by device; None is the whole gateway."""
+    found: dict[str | None, list[_Excuse]] = {}
+    for gap in gaps:
+        first_s = clocks.wall_s(gap.first_boot, gap.first_us)
+        last_s = clocks.wall_s(gap.last_boot, gap.last_us)
+        if gap.reason not in NOT_ASKED and first_s is not None and last_s is not None:
+            found.setdefault(gap.device, []).append(_Excuse(first_s, last_s, gap.looks))
+    return found

@@ -1,0 +1,173 @@
+"""What a receiver keeps, read back: its SQLite file, or its JSON lines.
+
+The tables are in docs/reference/store.md.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from headgate.envelope.payload import decode_table
+from headgate.errors import EnvelopeError, HeadgateError
+from headgate.model import Quality, Value
+from headgate_receiver.verify.items import Fix, Look, Run, Stored, StoredGap, StoredPlan
+
+
+class StoredError(HeadgateError):
+    """The store cannot be read."""
+
+    default_code = "HG-7520"
+
+
+def open_stored(source: str, gateway: str | None = None) -> Stored:
+    """A store by name: `sqlite:FILE` or `jsonl:FILE`; of one gateway, or of all.
+
+    Raises:
+        StoredError: no such kind, or nothing there that can be read.
+    """
+    kind, colon, path = source.partition(":")
+    if not colon or not path or kind not in ("sqlite", "jsonl"):
+        raise StoredError(f"{source}: no such kind of store", code="HG-7521", source=source)
+    if kind == "sqlite":
+        return SqliteStored(Path(path), gateway)
+    raise StoredError(f"{source}: not yet", code="HG-7521", source=source)
+
+
+class SqliteStored:
+    """The receiver's SQLite file, read only: the receiver may go on meanwhile."""
+
+    def __init__(self, path: Path, gateway: str | None = None) -> None:
+        self._path = path
+        self._gateway = gateway
+        if not path.is_file():
+            raise _unreadable(path, "no such file")
+        try:
+            self._database = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)
+        except sqlite3.Error as error:
+            raise _unreadable(path, str(error)) from None
+        try:
+            # One snapshot: what is stored from now on is not looked at in one table and missed in another.
+            self._database.execute("BEGIN")
+            self._boots: dict[int, bytes] = dict(self._rows("SELECT id, boot FROM boots"))
+            self._devices = {
+                (gateway, number): decode_table(body).device
+                for gateway, number, body in self._rows(
+                    "SELECT DISTINCT p.gateway, p.number, t.body"
+                    " FROM plans AS p JOIN tables AS t ON t.digest = p.digest"
+                )
+            }
+        except (StoredError, EnvelopeError) as error:
+            self._database.close()
+            raise _unreadable(path, str(error)) from None
+        self._runs: dict[tuple[str, bytes], Run] = {}
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._database.close()
+
+    def plans(self) -> Iterator[StoredPlan]:
+        """Every plan."""
+        for row in self._rows(
+            "SELECT p.gateway, r.epoch, p.number, p.boot, p.start_us, p.interval_us, p.readings,"
+            " p.first_slot FROM plans AS p JOIN records AS r ON r.id = p.record"
+            " WHERE ?1 IS NULL OR p.gateway = ?1",
+            self._gateway,
+        ):
+            gateway, epoch, number, boot, *rest = row
+            device = self._device(gateway, number)
+            yield StoredPlan(self._run(gateway, epoch), device, self._boots[boot], *rest)
+
+    def gaps(self) -> Iterator[StoredGap]:
+        """Every gap."""
+        for row in self._rows(
+            "SELECT g.gateway, r.epoch, g.number, g.reason, g.first_boot, g.first_us, g.boot,"
+            " g.last_us, g.looks, g.first_slot, g.last_slot"
+            " FROM gaps AS g JOIN records AS r ON r.id = g.record"
+            " WHERE ?1 IS NULL OR g.gateway = ?1",
+            self._gateway,
+        ):
+            gateway, epoch, number, reason, first_boot, first_us, boot, *rest = row
+            yield StoredGap(
+                self._run(gateway, epoch),
+                self._device(gateway, number) if number else None,
+                reason,
+                self._boots[first_boot],
+                first_us,
+                self._boots[boot],
+                *rest,
+            )
+
+    def fixes(self) -> Iterator[Fix]:
+        """Every clock fix."""
+        for boot, at_us, wall_us, state in self._rows(
+            "SELECT boot, at_us, wall_us, state FROM clock_fixes"
+        ):
+            yield Fix(self._boots[boot], at_us, wall_us, state)
+
+    def looks(self) -> Iterator[Look]:
+        """Every look, in the order in which they were stored."""
+        # Readings of a look were stored one after another: no sorting, whatever there is.
+        points = {
+            row[0]: row[1:]
+            for row in self._rows("SELECT id, gateway, device, point, position FROM points")
+        }
+        records: dict[int, tuple[Run, float]] = {}
+        part: tuple[object, ...] | None = None
+        last_position = -1
+        look: Look | None = None
+        for point, boot, at_us, slot, value, quality, record in self._rows(
+            "SELECT point, boot, at_us, slot, value, quality, record FROM reading ORDER BY rowid"
+        ):
+            gateway, device, name, position = points[point]
+            # A point that comes again begins another look, also where all else is the same.
+            if (record, device, slot) != part or position <= last_position:
+                if look is not None:
+                    yield look
+                    look = None
+                part = (record, device, slot)
+                if self._gateway is None or gateway == self._gateway:
+                    known = records.get(record)
+                    if known is None:
+                        known = records[record] = self._record(record)
+                        if len(records) > 64:
+                            del records[next(iter(records))]
+                    run, received_s = known
+                    look = Look(run, device, self._boots[boot], at_us, slot, received_s, {})
+            last_position = position
+            if look is not None:
+                look.values[name] = _value(value, quality)
+        if look is not None:
+            yield look
+
+    def _record(self, record: int) -> tuple[Run, float]:
+        ((gateway, epoch, received_us),) = self._rows(
+            "SELECT gateway, epoch, received_us FROM records WHERE id = ?", record
+        )
+        return self._run(gateway, epoch), received_us / 1e6
+
+    def _run(self, gateway: str, epoch: bytes) -> Run:
+        return self._runs.setdefault((gateway, epoch), Run(gateway, epoch))
+
+    def _device(self, gateway: str, number: int) -> str:
+        return self._devices.get((gateway, number), f"{gateway}#{number}")
+
+    def _rows(self, query: str, *given: Any) -> Iterator[Any]:
+        try:
+            yield from self._database.execute(query, given)
+        except sqlite3.Error as error:
+            raise _unreadable(self._path, str(error)) from None
+
+
+def _value(value: Value, quality: int) -> Value:
+    """A bad value is none; none that claims to be good equals nothing."""
+    if quality >= Quality.BAD:
+        return None
+    return float("nan") if value is None else value
+
+
+def _unreadable(path: Path, reason: str) -> StoredError:
+    return StoredError(f"{path}: {reason}", path=str(path), reason=reason)
