@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,11 +20,13 @@ _VERSION = 1
 
 
 def socket_of(site: Path | None = None) -> Path:
-    """Where the gateway of a site listens.
+    """Where the gateway of a site listens; HEADGATE_SOCKET says it without a site file.
 
     Raises:
         ConfigError: the site file cannot be read.
     """
+    if named := os.environ.get("HEADGATE_SOCKET"):
+        return Path(named)
     return config.load(system_env(), site_path(site)).api_socket
 
 
