@@ -24,7 +24,7 @@ from headgate.channels import open_channel
 from headgate.config import Known, Site
 from headgate.crypto.provider import LIBCRYPTO_VARIABLE, CryptoProvider, default_provider
 from headgate.env import Env
-from headgate.envelope.payload import encode_table
+from headgate.envelope.payload import decode_table, encode_table
 from headgate.errors import ConfigError, Problem, SpoolLocked
 from headgate.messages import say
 from headgate.model import Event
@@ -319,6 +319,10 @@ class Gateway:
 
     def _send_table_again(self, name: bytes) -> None:
         """A platform lacks a table: the next record carries it, and there is one soon."""
+        data = self._state.table(name)
+        if data is not None:
+            # Also one of a device that is gone or changed: records of then still wait.
+            self._press.learn(name, KnownTable(data, len(decode_table(data).points)))
         if self._press.announce_again(name):
             now = self._env.clock.boottime_us()
             self._writer.put_item(Event("table-resent", now, {"table": name.hex()}))
