@@ -1,7 +1,7 @@
-"""The kit that vendors and our own tests use. Nothing of the product imports it.
+r"""The kit that vendors and our own tests use. Nothing of the product imports it.
 
     device = make_device(points=[Point("temperature", "i16")])
-    channel = FakeChannel([(b"\\x07\\x10", b"\\x07\\x10\\x00\\xd7\\x02\\x58")])
+    channel = FakeChannel([(b"\x07\x10", b"\x07\x10\x00\xd7\x02\x58")])
     await run_driver_contract(TH20(), device, channel)
 
 `headgate.testing.loopback` puts a driver at the other end of a wire, as a host process would.
