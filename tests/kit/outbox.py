@@ -12,6 +12,7 @@ from headgate.sdk import Acknowledged, Outbox, SecurityError, StoredRecord
 
 EPOCH = bytes.fromhex("0011223344556677")
 KEY = b"key-0001"
+BOOT = bytes(range(16))
 
 
 def record(n: int, *, key: bytes = KEY, data: bytes | None = None) -> StoredRecord:
@@ -51,6 +52,7 @@ class MemoryOutbox(Outbox):
         self.opened = opened
         self.tables = dict(tables)
         self.wall = wall
+        self.boots: dict[bytes, bytes] = {EPOCH: BOOT}
         self._changed = asyncio.Event()
 
     def put(self, *records: StoredRecord) -> None:
@@ -132,8 +134,12 @@ class MemoryOutbox(Outbox):
             raise SecurityError("no local wrap of this key", code="HG-6000")
         return self.opened[record.n]
 
+    def boot(self, epoch: bytes) -> bytes | None:
+        return self.boots.get(epoch)
+
     def table(self, digest: bytes) -> PointTable | None:
         return self.tables.get(digest)
 
     def wall_us(self, at_us: int, boot: bytes | None = None) -> int | None:
+        assert boot == BOOT
         return None if self.wall is None else self.wall + at_us

@@ -29,6 +29,8 @@ class Insight:
         self._timekeeper = timekeeper
         self._tables: dict[bytes, PointTable] = {}
         self._fixes: dict[bytes, ClockFix] = {}
+        # One epoch is one start of the process, and so lies in one boot.
+        self._boots: dict[bytes, bytes] = {}
 
     def open(self, record: StoredRecord) -> Sequence[Item]:
         """The items of a record; blocks name their table by SM3.
@@ -39,6 +41,9 @@ class Insight:
         payload = decode_payload(
             open_record(self._provider, self._keyring.key(record.key_id), record.data)
         )
+        self._boots[record.epoch] = payload.boot
+        while len(self._boots) > _MOST:
+            del self._boots[next(iter(self._boots))]
         items: list[Item] = [item for item in payload.named() if not isinstance(item, Unknown)]
         for data in payload.announced:
             self._keep(self._provider.sm3(data), decode_table(data))
@@ -51,6 +56,10 @@ class Insight:
         while len(self._fixes) > _MOST:
             del self._fixes[next(iter(self._fixes))]
         return items
+
+    def boot(self, epoch: bytes) -> bytes | None:
+        """The boot of an epoch, once one of its records was opened."""
+        return self._boots.get(epoch)
 
     def table(self, digest: bytes) -> PointTable | None:
         """The announced table of this SM3."""

@@ -85,6 +85,7 @@ class Insight(Protocol):
     """How uplinks that convert look into records; the app gives this, for it needs keys and clock fixes."""
 
     def open(self, record: StoredRecord) -> Sequence[Item]: ...
+    def boot(self, epoch: bytes) -> bytes | None: ...
     def table(self, digest: bytes) -> PointTable | None: ...
     def wall_us(self, at_us: int, boot: bytes | None = None) -> int | None: ...
 
@@ -378,6 +379,10 @@ class SpoolOutbox(Outbox):
     def open(self, record: StoredRecord) -> Sequence[Item]:
         """The items of a record, for uplinks that convert. Blocks name their table by SM3."""
         return self._insight.open(record)
+
+    def boot(self, epoch: bytes) -> bytes | None:
+        """The boot that the times of an epoch's records belong to, once one of them was opened."""
+        return self._insight.boot(epoch)
 
     def table(self, digest: bytes) -> PointTable | None:
         """The announced table of this SM3."""

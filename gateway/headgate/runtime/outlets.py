@@ -107,7 +107,8 @@ def context_of(env: Env, site: Site, entry: Uplink, epoch: bytes) -> UplinkConte
         "url": str(entry.url),
         "ack": entry.ack,
         "protocol": entry.protocol,
-        "client_id": entry.client_id or site.gateway.id,
+        # None: the uplink's own choice, for two connections of one name would throw each other out.
+        "client_id": entry.client_id,
         "username": entry.username,
         "password": resolve_options(env, entry.password, base),
         "ca_pem": _text(env, site, entry.ca),

@@ -4,6 +4,7 @@ Start with `headgate.sdk.hooks`: it is the tutorial. Everything here keeps its n
 one `API_VERSION`; everything that crosses to a plugin host is a frozen struct.
 """
 
+from headgate.columns import convert, pack, present, raw_values, readings, unpack
 from headgate.errors import (
     ChannelClosed,
     ChannelError,
@@ -121,6 +122,12 @@ __all__ = [
     "UplinkUnavailable",
     "Value",
     "WIDTH",
+    "convert",
     "hookimpl",
+    "pack",
+    "present",
+    "raw_values",
+    "readings",
     "status_word",
+    "unpack",
 ]

@@ -82,6 +82,10 @@ class Outbox(ABC):
             SecurityError: this box keeps no local wrap of that key.
         """
 
+    def boot(self, epoch: bytes) -> bytes | None:
+        """The boot that the times of an epoch's records belong to, once one of them was opened."""
+        return None
+
     @abstractmethod
     def table(self, digest: bytes) -> PointTable | None:
         """The announced table of this SM3."""

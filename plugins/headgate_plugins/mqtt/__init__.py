@@ -4,7 +4,8 @@ link        what a site file says of a broker, checked off the network; pauses b
 window      what was published and has no receipt yet (pure)
 receipts    what a verified receipt names (pure)
 session     one connection, from the first grant to its loss
-uplink      connects, and connects again
+stay        connects, and connects again
+uplink      options, and a session on every connection
 probe       the same way step by step, for `headgate uplink test`
 """
 

@@ -23,6 +23,7 @@ from headgate.sdk import (
     UplinkUnavailable,
 )
 from headgate_plugins.mqtt import receipts
+from headgate_plugins.mqtt.stay import Say, first_of
 from headgate_plugins.mqtt.window import Window
 
 log = logging.getLogger(__name__)
@@ -71,7 +72,7 @@ class Session:
         terms: Terms,
         link: Link,
         outbox: Outbox,
-        say: Callable[[str, HeadgateError | None], None],
+        say: Say,
         doubt: Callable[[SecurityError], None],
     ) -> None:
         self._terms, self._link, self._outbox = terms, link, outbox
@@ -102,7 +103,7 @@ class Session:
                 group.create_task(self._watch(), name="receipts overdue")
                 await self._send(group)
         except BaseExceptionGroup as several:
-            raise _first(several) from None
+            raise first_of(several) from None
         except asyncio.CancelledError:
             await self._goodbye()
             raise
@@ -301,9 +302,3 @@ class Session:
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
-
-
-def _first(several: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The failure that ended the others."""
-    inner = several.exceptions[0]
-    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner

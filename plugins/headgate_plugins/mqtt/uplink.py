@@ -1,13 +1,12 @@
-"""The native uplink: connect, run a session, wait, connect again."""
+"""The native uplink: its options, and a session on every connection."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 from typing import ClassVar
 
-from headgate.mqtt import Will, connect
+from headgate.mqtt import Link, Will
 from headgate.sdk import (
     ConfigError,
     HeadgateError,
@@ -16,11 +15,11 @@ from headgate.sdk import (
     SecurityError,
     Uplink,
     UplinkContext,
-    UplinkError,
 )
 from headgate.sdk.options import Options
-from headgate_plugins.mqtt.link import COMMON, LinkOptions, Pauses, read_link
+from headgate_plugins.mqtt.link import COMMON, LinkOptions, read_link
 from headgate_plugins.mqtt.session import Session, Terms
+from headgate_plugins.mqtt.stay import stay_connected
 
 log = logging.getLogger(__name__)
 
@@ -44,31 +43,12 @@ class MqttUplink(Uplink):
 
     async def run(self, outbox: Outbox) -> None:
         """Deliver until cancelled."""
-        loop = asyncio.get_running_loop()
-        pauses = Pauses(self.link.reconnect_min_s, self.link.reconnect_max_s)
         will = Will(self.terms.topic("status"), self.terms.offline)
-        while True:
-            self._say("connecting", self.error)
-            began_s, stood = loop.time(), False
-            try:
-                async with connect(self.link.settings, tls=self.link.tls, will=will) as link:
-                    stood = True
-                    log.info("connected", extra={"uplink": self.context.id})
-                    await Session(self.terms, link, outbox, self._say, self._doubt).run()
-            except UplinkError as error:
-                self._say("waiting", error)
-                stood_s = loop.time() - began_s if stood else 0.0
-                pause_s = pauses.next(stood_s)
-                log.warning(
-                    "link down",
-                    extra={
-                        "uplink": self.context.id,
-                        "code": error.code,
-                        "reason": str(error),
-                        "again_in_s": round(pause_s, 1),
-                    },
-                )
-                await asyncio.sleep(pause_s)
+
+        async def serve(link: Link) -> None:
+            await Session(self.terms, link, outbox, self._say, self._doubt).run()
+
+        await stay_connected(self.context.id, self.link, will, self._say, serve)
 
     def _say(self, state: str, error: HeadgateError | None) -> None:
         if state != self.state:
