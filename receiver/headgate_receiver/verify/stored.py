@@ -34,7 +34,9 @@ def open_stored(source: str, gateway: str | None = None) -> Stored:
         raise StoredError(f"{source}: no such kind of store", code="HG-7521", source=source)
     if kind == "sqlite":
         return SqliteStored(Path(path), gateway)
-    raise StoredError(f"{source}: not yet", code="HG-7521", source=source)
+    from headgate_receiver.verify.lines import LinesStored
+
+    return LinesStored(Path(path), gateway)
 
 
 class SqliteStored:
@@ -44,25 +46,25 @@ class SqliteStored:
         self._path = path
         self._gateway = gateway
         if not path.is_file():
-            raise _unreadable(path, "no such file")
+            raise unreadable(path, "no such file")
         try:
             self._database = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)
         except sqlite3.Error as error:
-            raise _unreadable(path, str(error)) from None
+            raise unreadable(path, str(error)) from None
         try:
             # One snapshot: what is stored from now on is not looked at in one table and missed in another.
             self._database.execute("BEGIN")
-            self._boots: dict[int, bytes] = dict(self._rows("SELECT id, boot FROM boots"))
+            self._boots: dict[int, bytes] = dict(self.rows("SELECT id, boot FROM boots"))
             self._devices = {
                 (gateway, number): decode_table(body).device
-                for gateway, number, body in self._rows(
+                for gateway, number, body in self.rows(
                     "SELECT DISTINCT p.gateway, p.number, t.body"
                     " FROM plans AS p JOIN tables AS t ON t.digest = p.digest"
                 )
             }
         except (StoredError, EnvelopeError) as error:
             self._database.close()
-            raise _unreadable(path, str(error)) from None
+            raise unreadable(path, str(error)) from None
         self._runs: dict[tuple[str, bytes], Run] = {}
 
     def close(self) -> None:
@@ -71,7 +73,7 @@ class SqliteStored:
 
     def plans(self) -> Iterator[StoredPlan]:
         """Every plan."""
-        for row in self._rows(
+        for row in self.rows(
             "SELECT p.gateway, r.epoch, p.number, p.boot, p.start_us, p.interval_us, p.readings,"
             " p.first_slot FROM plans AS p JOIN records AS r ON r.id = p.record"
             " WHERE ?1 IS NULL OR p.gateway = ?1",
@@ -79,11 +81,11 @@ class SqliteStored:
         ):
             gateway, epoch, number, boot, *rest = row
             device = self._device(gateway, number)
-            yield StoredPlan(self._run(gateway, epoch), device, self._boots[boot], *rest)
+            yield StoredPlan(self.run(gateway, epoch), device, self._boots[boot], *rest)
 
     def gaps(self) -> Iterator[StoredGap]:
         """Every gap."""
-        for row in self._rows(
+        for row in self.rows(
             "SELECT g.gateway, r.epoch, g.number, g.reason, g.first_boot, g.first_us, g.boot,"
             " g.last_us, g.looks, g.first_slot, g.last_slot"
             " FROM gaps AS g JOIN records AS r ON r.id = g.record"
@@ -92,7 +94,7 @@ class SqliteStored:
         ):
             gateway, epoch, number, reason, first_boot, first_us, boot, *rest = row
             yield StoredGap(
-                self._run(gateway, epoch),
+                self.run(gateway, epoch),
                 self._device(gateway, number) if number else None,
                 reason,
                 self._boots[first_boot],
@@ -103,7 +105,7 @@ class SqliteStored:
 
     def fixes(self) -> Iterator[Fix]:
         """Every clock fix."""
-        for boot, at_us, wall_us, state in self._rows(
+        for boot, at_us, wall_us, state in self.rows(
             "SELECT boot, at_us, wall_us, state FROM clock_fixes"
         ):
             yield Fix(self._boots[boot], at_us, wall_us, state)
@@ -113,13 +115,13 @@ class SqliteStored:
         # Readings of a look were stored one after another: no sorting, whatever there is.
         points = {
             row[0]: row[1:]
-            for row in self._rows("SELECT id, gateway, device, point, position FROM points")
+            for row in self.rows("SELECT id, gateway, device, point, position FROM points")
         }
         records: dict[int, tuple[Run, float]] = {}
         part: tuple[object, ...] | None = None
         last_position = -1
         look: Look | None = None
-        for point, boot, at_us, slot, value, quality, record in self._rows(
+        for point, boot, at_us, slot, value, quality, record in self.rows(
             "SELECT point, boot, at_us, slot, value, quality, record FROM reading ORDER BY rowid"
         ):
             gateway, device, name, position = points[point]
@@ -139,35 +141,38 @@ class SqliteStored:
                     look = Look(run, device, self._boots[boot], at_us, slot, received_s, {})
             last_position = position
             if look is not None:
-                look.values[name] = _value(value, quality)
+                look.values[name] = good_value(value, quality)
         if look is not None:
             yield look
 
     def _record(self, record: int) -> tuple[Run, float]:
-        ((gateway, epoch, received_us),) = self._rows(
+        ((gateway, epoch, received_us),) = self.rows(
             "SELECT gateway, epoch, received_us FROM records WHERE id = ?", record
         )
-        return self._run(gateway, epoch), received_us / 1e6
+        return self.run(gateway, epoch), received_us / 1e6
 
-    def _run(self, gateway: str, epoch: bytes) -> Run:
+    def run(self, gateway: str, epoch: bytes) -> Run:
+        """A process start, one object each."""
         return self._runs.setdefault((gateway, epoch), Run(gateway, epoch))
 
     def _device(self, gateway: str, number: int) -> str:
         return self._devices.get((gateway, number), f"{gateway}#{number}")
 
-    def _rows(self, query: str, *given: Any) -> Iterator[Any]:
+    def rows(self, query: str, *given: Any) -> Iterator[Any]:
+        """The rows of a query."""
         try:
             yield from self._database.execute(query, given)
         except sqlite3.Error as error:
-            raise _unreadable(self._path, str(error)) from None
+            raise unreadable(self._path, str(error)) from None
 
 
-def _value(value: Value, quality: int) -> Value:
+def good_value(value: Value, quality: int) -> Value:
     """A bad value is none; none that claims to be good equals nothing."""
     if quality >= Quality.BAD:
         return None
     return float("nan") if value is None else value
 
 
-def _unreadable(path: Path, reason: str) -> StoredError:
+def unreadable(path: Path, reason: str) -> StoredError:
+    """The error of a store that cannot be read."""
     return StoredError(f"{path}: {reason}", path=str(path), reason=reason)

@@ -309,7 +309,10 @@ def test_half_a_last_line_is_a_simulator_that_was_killed(tmp_path: Path) -> None
         (b'{"a":1}\n', "HG-7510"),
         (b'{"headgate_truth":2,"devices":[]}\n', "HG-7512"),
         (b'{"headgate_truth":1,"devices":[]}\n[1]\n', "HG-7510"),
-        (b'{"headgate_truth":1,"devices":[]}\n{"t":1,"device":"a","sample":1,"values":{"x":"y"}}\n', "HG-7510"),
+        (
+            b'{"headgate_truth":1,"devices":[]}\n{"t":1,"device":"a","sample":1,"values":{"x":"y"}}\n',
+            "HG-7510",
+        ),
     ],
 )  # fmt: skip
 def test_what_is_no_truth_file_is_said_to_be_none(

@@ -1,0 +1,77 @@
+"""What the receiver wrote as JSON lines, read back.
+
+Readings are in the lines; plans, gaps and clock fixes are read from the state file beside them
+(`FILE.state`), which also says how far the lines are committed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from headgate_receiver.verify.items import Look
+from headgate_receiver.verify.stored import SqliteStored, good_value, unreadable
+
+
+class _Line(msgspec.Struct, frozen=True):
+    """A reading; other kinds of lines have none of this but `kind`."""
+
+    kind: str
+    gateway: str = ""
+    epoch: str = ""
+    n: int = 0
+    device: str | int = ""
+    point: str = ""
+    boot: str = ""
+    at_us: int = 0
+    slot: int | None = None
+    value: int | float | bool | str | None = None
+    quality: int = 0
+    received_us: int = 0
+
+
+class LinesStored(SqliteStored):
+    """JSON lines and the state file beside them."""
+
+    def __init__(self, path: Path, gateway: str | None = None) -> None:
+        self._lines = path
+        super().__init__(path.with_name(path.name + ".state"), gateway)
+
+    def looks(self) -> Iterator[Look]:
+        """Every look, in the order in which they were stored."""
+        part: tuple[object, ...] | None = None
+        look: Look | None = None
+        for line in self._readings():
+            key = line.gateway, line.epoch, line.n, line.device, line.slot
+            if look is None or key != part or line.point in look.values:
+                if look is not None:
+                    yield look
+                part = key
+                run = self.run(line.gateway, bytes.fromhex(line.epoch))
+                boot, received_s = bytes.fromhex(line.boot), line.received_us / 1e6
+                look = Look(run, str(line.device), boot, line.at_us, line.slot, received_s, {})
+            look.values[line.point] = good_value(line.value, line.quality)
+        if look is not None:
+            yield look
+
+    def _readings(self) -> Iterator[_Line]:
+        decode = msgspec.json.Decoder(_Line).decode
+        left = sum(
+            int(row[0]) for row in self.rows("SELECT value FROM meta WHERE key = 'lines_end'")
+        )
+        try:
+            with self._lines.open("rb") as file:
+                for number, written in enumerate(file, 1):
+                    left -= len(written)
+                    if left < 0:  # not committed: it comes again
+                        return
+                    try:
+                        line = decode(written)
+                    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                        raise unreadable(self._lines, f"line {number}: {error}") from None
+                    if line.kind == "reading" and self._gateway in (None, line.gateway):
+                        yield line
+        except OSError as error:
+            raise unreadable(self._lines, error.strerror or str(error)) from None
