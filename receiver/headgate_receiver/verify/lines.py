@@ -24,7 +24,7 @@ class _Line(msgspec.Struct, frozen=True):
     n: int = 0
     device: str | int = ""
     point: str = ""
-    boot: str = ""
+    boot: str | None = None
     at_us: int = 0
     slot: int | None = None
     value: int | float | bool | str | None = None
@@ -50,7 +50,7 @@ class LinesStored(SqliteStored):
                     yield look
                 part = key
                 run = self.run(line.gateway, bytes.fromhex(line.epoch))
-                boot, received_s = bytes.fromhex(line.boot), line.received_us / 1e6
+                boot, received_s = bytes.fromhex(line.boot or ""), line.received_us / 1e6
                 look = Look(run, str(line.device), boot, line.at_us, line.slot, received_s, {})
             look.values[line.point] = good_value(line.value, line.quality)
         if look is not None:
