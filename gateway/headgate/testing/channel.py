@@ -47,6 +47,8 @@ class FakeChannel(Channel):
         self.incoming = tuple(incoming)
         self.at_us = at_us
         self.sent: list[bytes] = []
+        #: Set once a driver waits on this line while it is silent.
+        self.reached = asyncio.Event()
         self.closed = False
         self._next = 0
         self._spoil: Callable[[bytes], bytes] | None = None
@@ -82,6 +84,7 @@ class FakeChannel(Channel):
             raise ChannelClosed("the line is not open")
         self.sent.append(request)
         if self._silent:
+            self.reached.set()
             await asyncio.get_running_loop().create_future()
         answer = self._answer(request)
         if isinstance(answer, HeadgateError):
@@ -111,6 +114,7 @@ class FakeChannel(Channel):
 
     async def frames(self, framing: Framing) -> AsyncIterator[Frame]:
         if self._silent:
+            self.reached.set()
             await asyncio.get_running_loop().create_future()
         buffer = bytearray()
         for data in self.incoming:
