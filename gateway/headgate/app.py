@@ -54,6 +54,8 @@ from headgate.spool import Spool, State
 log = logging.getLogger(__name__)
 
 HOUSEKEEPING_S = 1.0
+#: How long a stop waits for connected uplinks to deliver what was just committed.
+GOODBYE_S = 2.0
 #: A part that made no progress for this long, while it should, is stuck.
 STUCK_US = 60 * 1_000_000
 
@@ -209,6 +211,8 @@ class Gateway:
             self._writer.put_item(Event("stopping", self._env.clock.boottime_us()))
             await self._timekeeper.stop()
             await self._writer.stop()
+            # Who is connected gets the last word at once; all else waits in the spool for the next start.
+            await self._outlets.drained(GOODBYE_S, self._delivery.online())
             await self._delivery.stop()
             self._outlets.note()
         note_sign(self._state, self._env.clock.boottime_us())

@@ -93,6 +93,10 @@ class Delivery:
         """Uplinks by id."""
         return {i: r.uplink for i, r in self._running.items()}
 
+    def online(self) -> frozenset[str]:
+        """Ids of the uplinks that are delivering now."""
+        return frozenset(i for i, r in self._running.items() if r.uplink.state == "online")
+
     def status(self) -> list[UplinkStatus]:
         """Every uplink at a glance."""
         return [

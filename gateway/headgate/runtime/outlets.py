@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from headgate.model import Item
 from headgate.runtime.batch import Committed
 from headgate.runtime.identity import Identity
 from headgate.runtime.insight import Insight
-from headgate.runtime.outbox import Outboxes, Pace, SpoolOutbox
+from headgate.runtime.outbox import Outboxes, OutboxStatus, Pace, SpoolOutbox
 from headgate.sdk import Outbox, UplinkContext
 from headgate.spool import Spool, State
 
@@ -78,6 +79,16 @@ class Outlets:
         """Tell every outbox what has become durable."""
         self._outboxes.on_commit(committed.positions)
 
+    async def drained(self, patience_s: float, uplinks: Collection[str]) -> bool:
+        """Wait until these uplinks have nothing left to deliver; False when time ran out."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + patience_s
+        while any(s.uplink in uplinks and _records(s) for s in self._outboxes.status()):
+            if loop.time() >= deadline:
+                return False
+            await asyncio.sleep(0.02)
+        return True
+
     def note(self) -> None:
         """Hand what changed to the state."""
         self._outboxes.note()
@@ -89,11 +100,15 @@ class Outlets:
             lanes = (status.alarm, status.live, status.history)
             said[status.uplink] = {
                 **msgspec.to_builtins(status),
-                "records": sum(lane.records for lane in lanes),
+                "records": _records(status),
                 "bytes": sum(lane.bytes for lane in lanes),
                 "readings": sum(lane.readings for lane in lanes),
             }
         return said
+
+
+def _records(status: OutboxStatus) -> int:
+    return status.alarm.records + status.live.records + status.history.records
 
 
 def context_of(env: Env, site: Site, entry: Uplink, epoch: bytes) -> UplinkContext:
