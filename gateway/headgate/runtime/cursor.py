@@ -118,7 +118,7 @@ class Cursor:
         """Whether this row is not settled. From any thread; a row not seen yet is needed."""
         segment = self._segments.get((rows.log, rows.number))
         if segment is None or row >= len(segment.marks):
-            return rows.ns[row] not in self._settled_of(rows.epoch(row))
+            return True
         return segment.marks[row] != SETTLED
 
     def has(self, epoch: bytes) -> bool:

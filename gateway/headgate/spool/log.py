@@ -67,6 +67,7 @@ class Log:
         self.written = 0
         self._serial = 0
         self._totals = ZERO
+        self._far = Totals(b"", 0, ZERO)
         #: Where segment numbers come from; shared by the logs of a spool, so that they order all segments.
         self.numbers: Iterator[int] = count(1)
         self.highest = 0
@@ -153,6 +154,7 @@ class Log:
             self._totals = max((s.after for s in ends if s.after), default=ZERO)
         self._found = []
         self.ledger.serial, self.ledger.totals = self._serial, self._totals
+        self._far = Totals(self.ledger.log_id, self._serial, self._totals)
         # A second place for the log's name and ledger: one damaged header must not cost the log.
         self._save_ledger()
         self._tidy()
@@ -199,7 +201,8 @@ class Log:
             begins = headers[number].serial
             if begins < 0:
                 begins = next(
-                    (e.serial for e in self._scan(number, 0) if isinstance(e, Entry)), lowest
+                    (e.serial for e in self._scan(number, 0, brief=True) if isinstance(e, Entry)),
+                    lowest,
                 )
             if headers[number].log_id in (b"", self.ledger.log_id):
                 lowest = min(lowest, begins)
@@ -215,7 +218,7 @@ class Log:
         accounts: list[Account] = []
         found = Stretches(self._found)
         last = -1
-        for entry in self._scan(number, header.size):
+        for entry in self._scan(number, header.size, brief=True):
             if isinstance(entry, Damage) or entry.serial >= limit or entry.serial <= last:
                 continue
             last = entry.serial
@@ -224,7 +227,9 @@ class Log:
                 self._spent.add(number)
                 continue
             if verify and not self._sealed_intact(number, entry):
-                self._unreadable.append(entry)
+                self._unreadable += [
+                    e for e in self._one(number, entry.offset) if e.serial == entry.serial
+                ]
                 continue
             if entry.index is not None:
                 accounts += entry.index.accounts
@@ -233,7 +238,7 @@ class Log:
         self.segments[number] = rows
         return accounts
 
-    def _scan(self, number: int, offset: int) -> Iterable[Entry | Damage]:
+    def _scan(self, number: int, offset: int, *, brief: bool = False) -> Iterator[Entry | Damage]:
         """What a segment holds; a read error ends it like damage, for the file is then no better."""
         path = self._path(number)
         found = scan(
@@ -241,11 +246,17 @@ class Log:
             offset,
             self._size(number),
             self._seed(number),
+            brief=brief,
         )
         try:
             yield from found
         except OSError as error:
             log.warning("segment cannot be read", extra={"segment": number, "error": str(error)})
+
+    def _one(self, number: int, offset: int) -> Sequence[Entry]:
+        """The record at a place, if it can be found."""
+        found = next(self._scan(number, offset), None)
+        return (found,) if isinstance(found, Entry) else ()
 
     def _sealed_intact(self, number: int, entry: Entry) -> bool:
         try:
@@ -273,11 +284,11 @@ class Log:
     @property
     def size(self) -> int:
         """Bytes on disk."""
-        return sum(rows.file_size for rows in self.segments.values())
+        return sum(rows.file_size for rows in list(self.segments.values()))
 
     def totals(self) -> Totals:
-        """How far the log has come, to be noted elsewhere: it tells a lost tail from none."""
-        return Totals(self.ledger.log_id, self._serial, self._totals)
+        """How far the log has come, to be noted elsewhere: it tells a lost tail from none. From any thread."""
+        return self._far
 
     def commit(self, records: Sequence[SealedRecord]) -> list[Position]:
         """Append all, sync, and only then say where they lie.
@@ -308,6 +319,8 @@ class Log:
         if rows.number not in self.segments:
             self.segments[rows.number] = rows
         self._serial, self._totals = self._serial + len(records), totals
+        # One assignment: whoever notes it from another thread never mixes two commits.
+        self._far = Totals(self.ledger.log_id, self._serial, totals)
         self.ledger.serial, self.ledger.totals = self._serial, totals
         return [Position(self.name, rows.number, rows.add(entry)) for entry in entries]
 

@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from headgate.model import Lane
-from headgate.spool.records import ClearIndex, SealedRecord
+from headgate.spool.records import Account, ClearIndex, SealedRecord
 
 VERSION: Final = 1
 LANES: Final = 3
@@ -39,6 +39,21 @@ _MOST_TRIES = 100_000
 
 _pack = msgspec.msgpack.Encoder().encode
 _unpack_index = msgspec.msgpack.Decoder(ClearIndex).decode
+
+
+class _Brief(msgspec.Struct, array_like=True, gc=False):
+    # A start looks at every record: what grows with the number of devices is stepped over, not decoded.
+    readings: int
+    first_us: int
+    last_us: int
+    boot: bytes
+    devices: msgspec.Raw
+    origins: msgspec.Raw
+    accounts: tuple[Account, ...]
+    totals: tuple[int, ...]
+
+
+_unpack_brief = msgspec.msgpack.Decoder(_Brief).decode
 
 
 class SegmentHeader(msgspec.Struct, frozen=True):
@@ -150,16 +165,18 @@ def encode_record(
     return b"".join((head, _CRC.pack(_header_crc(head, offset, start)), index, data))
 
 
-def scan(read: Read, offset: int, size: int, start: int) -> Iterator[Entry | Damage]:
+def scan(
+    read: Read, offset: int, size: int, start: int, *, brief: bool = False
+) -> Iterator[Entry | Damage]:
     """Every record from `offset` to `size` in file order, and every stretch where there is none.
 
     Reads headers and clear indexes, not the sealed bytes: a gigabyte of backlog opens in the time of
-    some thousand small reads. Hostile bytes give `Damage`, never an exception; `read` may raise OSError.
+    some thousand small reads. `brief` leaves devices and origins out of the clear indexes. Hostile bytes give `Damage`, never an exception; `read` may raise OSError.
     """
     window = _Window(read, size)
     damaged: int | None = None
     while offset < size:
-        entry = _entry(window, offset, size, start)
+        entry = _entry(window, offset, size, start, brief)
         if entry is None:
             damaged = offset if damaged is None else damaged
             offset = _next_start(window, offset + 1, size, start)
@@ -210,7 +227,7 @@ def _header(head: bytes, offset: int, size: int, start: int) -> Entry | None:
     return Entry(offset, length, Lane(lane), epoch, n, key_id, serial, index_size, sealed_crc, None)
 
 
-def _entry(window: _Window, offset: int, size: int, start: int) -> Entry | None:
+def _entry(window: _Window, offset: int, size: int, start: int, brief: bool) -> Entry | None:
     head = window.get(offset, RECORD_HEADER)
     entry = _header(head, offset, size, start)
     if entry is None:
@@ -218,12 +235,17 @@ def _entry(window: _Window, offset: int, size: int, start: int) -> Entry | None:
     packed = window.get(offset + RECORD_HEADER, entry.index_size)
     if zlib.crc32(packed, start) == _RECORD.unpack_from(head)[8]:
         try:
-            index = _unpack_index(packed)
+            index = _brief(packed) if brief else _unpack_index(packed)
         except msgspec.MsgspecError:
             return entry
         if len(index.totals) == len(ZERO):
             entry.index = index
     return entry
+
+
+def _brief(packed: bytes) -> ClearIndex:
+    it = _unpack_brief(packed)
+    return ClearIndex(it.readings, it.first_us, it.last_us, it.boot, (), (), it.accounts, it.totals)
 
 
 def _next_start(window: _Window, offset: int, size: int, start: int) -> int:

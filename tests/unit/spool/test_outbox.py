@@ -380,6 +380,18 @@ async def test_settled_segments_go_first_and_without_a_loss(tmp_path: Path) -> N
     box.stop()
 
 
+async def test_what_is_in_flight_is_not_given_up_as_settled(tmp_path: Path) -> None:
+    box = Box(tmp_path, quota_bytes=40_000)
+    for _ in range(100):
+        box.commit(*[LIVE] * 5, size=150)
+        await take(box.city)
+    told = sum(loss.records for loss in box.spool.losses())
+    kept = sum(len(rows) for rows in box.spool.segments())
+    assert told > 0
+    assert told + kept == 500
+    box.stop()
+
+
 async def test_a_record_that_rots_is_skipped_and_its_loss_said_once(box: Box) -> None:
     box.commit(LIVE, LIVE)
     (path,) = (box.folder / "spool" / "data").glob("*.seg")
