@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import logging
 from collections.abc import Callable
 from itertools import count
 
 from headgate.env import Clock
+
+log = logging.getLogger(__name__)
 
 #: Slots first..last have come; the times are when the first and the last of them were due.
 Due = Callable[[int, int, int, int], None]
@@ -118,7 +121,11 @@ class Wheel:
             turn.next_slot = last + 1
             turn.next_us = next_us
             heapq.heapreplace(heap, (next_us, serial, turn))
-            turn.due(first, last, due_us, turn.last_us)
+            try:
+                turn.due(first, last, due_us, turn.last_us)
+            except Exception:
+                # The wheel turns for everybody: one that breaks must not stop the others.
+                log.exception("a slot could not be taken", extra={"slot": last})
         self._arm()
 
 

@@ -146,6 +146,9 @@ class ChannelWorker:
                 polled.idle.clear()
                 try:
                     await self._look(polled, polled.work, waiting)
+                except Exception:
+                    # A lane that ended here would leave its devices waiting for ever.
+                    log.exception("a look broke", extra={"device": polled.work.device.id})
                 finally:
                     self._asking.discard(task)
                     polled.idle.set()

@@ -77,6 +77,7 @@ class Writer:
         self._thread = env.single("headgate-writer")
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tick: asyncio.TimerHandle | None = None
+        self._tick_at = 0.0
         self._running: asyncio.Future[None] | None = None
         self._in_flight: Sequence[Batch] = ()
         self._room: list[asyncio.Future[None]] = []
@@ -147,9 +148,11 @@ class Writer:
         loop = self._here()
         when = loop.time() + max(delay_s, self._retry_s)
         if self._tick is not None:
-            if self._tick.when() <= when:
+            if self._tick_at <= when:
                 return
             self._tick.cancel()
+        # Its own note of when: what uvloop gives for an instant that is now has no `when`.
+        self._tick_at = when
         self._tick = loop.call_at(when, self._start_commit)
 
     def _start_commit(self) -> None:

@@ -62,8 +62,8 @@ def same(block: Block) -> Block:
 class Site:
     """A poller with one fake line."""
 
-    def __init__(self, depth: int = 1, **tuning: Any) -> None:
-        self.sink = ListSink()
+    def __init__(self, depth: int = 1, sink: ListSink | None = None, **tuning: Any) -> None:
+        self.sink = sink or ListSink()
         self.poller = Poller(virtual_env(), self.sink, Tuning(**tuning))
         self.channel = FakeChannel(depth=depth)
         self.poller.add_channel(self.channel)
@@ -90,6 +90,26 @@ def test_a_device_that_answers_fills_every_slot() -> None:
         for block in site.sink.blocks:
             assert block.slot is not None
             assert abs(block.at_us - due[block.slot] - 10_000) < 2_000
+
+    run(main)
+
+
+def test_a_sink_that_breaks_once_costs_one_look_and_not_the_line() -> None:
+    class BreaksOnce(ListSink):
+        broken = False
+
+        def put(self, block: Block, device: Device) -> bool:
+            if not self.broken:
+                self.broken = True
+                raise ZeroDivisionError
+            return super().put(block, device)
+
+    async def main() -> None:
+        site = Site(sink=BreaksOnce())
+        site.add(make_device(), answers())
+        await asyncio.sleep(10)
+        await site.poller.stop()
+        assert len(site.sink.blocks) >= 9
 
     run(main)
 

@@ -82,6 +82,23 @@ def test_who_was_removed_is_not_called() -> None:
     run(main)
 
 
+def test_one_that_breaks_does_not_stop_the_others() -> None:
+    async def main() -> None:
+        calls: Calls = []
+
+        def broken(*call: int) -> None:
+            raise ZeroDivisionError
+
+        w = wheel()
+        w.add(broken, BOOT_US + 10, 1_000_000)
+        w.add(lambda *call: calls.append(call), BOOT_US + 20, 1_000_000)
+        await asyncio.sleep(3)
+        w.close()
+        assert [first for first, *_ in calls] == [0, 1, 2]
+
+    run(main)
+
+
 @given(st.lists(st.integers(1_000, 5_000_000), min_size=1, max_size=8), st.floats(0.1, 20))
 def test_every_slot_is_told_once_whatever_the_intervals(
     intervals: list[int], seconds: float

@@ -409,3 +409,23 @@ async def test_stop_does_not_call_a_disk_that_hangs_a_success() -> None:
     assert not await w.stop(patience_s=2.0)
     with pytest.raises(SpoolError):
         await waiting
+
+
+@under_virtual_time
+async def test_records_that_fill_while_a_commit_is_due_now_are_taken() -> None:
+    press = ScriptedPress()
+    loop = asyncio.get_running_loop()
+    later = loop.call_at
+
+    def call_at(when: float, callback: Any, *args: Any, **more: Any) -> Any:
+        # What uvloop gives for an instant that is now is a plain handle, which knows no `when`.
+        if when <= loop.time():
+            return loop.call_soon(callback, *args, **more)
+        return later(when, callback, *args, **more)
+
+    loop.call_at = call_at  # type: ignore[method-assign]
+    w = writer(press, record_bytes=1000, max_loss_s=60.0)
+    for slot in range(100):
+        assert w.put(block(slot))
+    assert await w.stop()
+    assert [b.slot for b in press.committed] == list(range(100))
