@@ -31,7 +31,9 @@ class Calls:
 
     def handlers(self) -> Mapping[str, Handler]:
         """Calls by name."""
-        return {"status": self.status, "read": self.read, "reload": self.reload}
+        return {
+            "status": self.status, "read": self.read, "latest": self.latest, "reload": self.reload,
+        }  # fmt: skip
 
     async def status(self, request: Mapping[str, Any]) -> AsyncIterator[Any]:
         """How the gateway is."""
@@ -45,6 +47,17 @@ class Calls:
         """One look at one device, between its own: frames, readings, why not."""
         device = self._device(request)
         yield look_of(device, await self._poller.read_once(device.id))
+
+    async def latest(self, request: Mapping[str, Any]) -> AsyncIterator[Any]:
+        """The last good look at each device, with its age; nobody is asked for it."""
+        yield [
+            {
+                "device": device.id,
+                "age_s": age_us / 1e6,
+                "readings": [_reading(reading) for reading in columns.readings(block, device.table)],
+            }
+            for device, block, age_us in self._poller.latest()
+        ]
 
     def _device(self, request: Mapping[str, Any]) -> Device:
         devices = self._devices()

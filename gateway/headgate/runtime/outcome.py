@@ -64,6 +64,7 @@ class Outcome:
         health.good += 1
         health.last_good_us = health.last_look_us = self.progress_us = self._now_us()
         health.latency_us = int(took_s * 1_000_000)
+        polled.latest = block
         if health.state is not DeviceState.OK:
             self._back(polled)
         polled.ledger.spoke()

@@ -50,6 +50,8 @@ class Polled:
         self.quarantine = Quarantine(tuning)
         #: The slot that is due and not yet asked for, and when it was due.
         self.waiting: tuple[int, int] | None = None
+        #: The block of the last good look.
+        self.latest: Block | None = None
         #: The plan that begins after the next slot.
         self.next_plan: Plan | None = None
         #: Set while no look is in hand.

@@ -6,7 +6,7 @@ travel as items before their first slot, so that anybody upstream can count what
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -140,6 +140,7 @@ class Poller:
         _interval_us(device)
         await polled.idle.wait()
         polled.ledger.close()
+        polled.latest = None
         polled.work = work_on(device, driver, plan, judge, step)
         polled.ledger = self._ledger(device)
         # The new plan takes over at the slot that would have been next, so no instant has no plan.
@@ -175,6 +176,13 @@ class Poller:
             return LookDetail(device_id, tuple(frames), block, took_us, error, code)
 
         return await worker.between(look)
+
+    def latest(self) -> Iterator[tuple[Device, Block, int]]:
+        """The last good look at every device that has had one, and its age in us; asks nobody."""
+        now_us = self._now_us()
+        for polled in self._polled.values():
+            if polled.latest is not None:
+                yield polled.work.device, polled.latest, now_us - polled.latest.at_us
 
     # ------------------------------------------------------------ the whole
 
