@@ -66,6 +66,12 @@ class MemoryOutbox(Outbox):
             self._changed.clear()
             await self._changed.wait()
 
+    async def until_so_many_settled(self, count: int) -> None:
+        """Wait until at least so many have been settled."""
+        while len(self.settled) < count:
+            self._changed.clear()
+            await self._changed.wait()
+
     async def until_given_back(self, n: int) -> None:
         """Wait until this one was given back at least once."""
         while n not in self.given_back:

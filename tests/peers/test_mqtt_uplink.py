@@ -228,15 +228,25 @@ async def test_records_go_on_when_the_broker_lets_them(tmp_path: Path) -> None:
                 await until_state(up, "online")
 
 
-async def answer(link: Link, outbox: MemoryOutbox, until: int) -> None:
-    """Receipt whatever comes, a handful at a time, until so many are settled."""
-    messages = link.messages(manual=True)
-    while len(outbox.settled) < until:
-        some = [await anext(messages), *link.take_waiting(1000)]
-        for message in some:
-            link.ack(message)
-        ns = [int(m.payload.split()[1]) for m in some if m.topic == RECORD]
-        await link.publish(DOWN, receipt(*((n, n) for n in sorted(ns))))
+@asynccontextmanager
+async def answering(link: Link) -> AsyncIterator[None]:
+    """Receipt whatever comes, a handful at a time."""
+
+    async def answer() -> None:
+        async for message in link.messages(manual=True):
+            some = [message, *link.take_waiting(1000)]
+            for each in some:
+                link.ack(each)
+            ns = sorted({int(m.payload.split()[1]) for m in some if m.topic == RECORD})
+            await link.publish(DOWN, receipt(*((n, n) for n in ns)))
+
+    task = asyncio.create_task(answer())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError, UplinkUnavailable):
+            await task
 
 
 async def test_a_broker_killed_mid_flight_loses_nothing(tmp_path: Path) -> None:
@@ -247,14 +257,13 @@ async def test_a_broker_killed_mid_flight_loses_nothing(tmp_path: Path) -> None:
         running(up := uplink(broker, receipt_timeout="300ms", ahead=16), outbox),
     ):
         for until in (40, 80, 120):
-            with suppress(UplinkUnavailable):
-                async with platform(broker) as link:
-                    await answer(link, outbox, until)
-                    broker.freeze()
-                    await broker.kill()
+            async with platform(broker) as link, answering(link):
+                await outbox.until_so_many_settled(until)
+                broker.freeze()
+                await broker.kill()
             await broker.start()
-        async with platform(broker) as link:
-            await answer(link, outbox, 200)
+        async with platform(broker) as link, answering(link):
+            await outbox.until_so_many_settled(200)
         await until_state(up, "online")
     assert outbox.settled == set(range(200))
     assert not outbox.waiting
