@@ -124,9 +124,10 @@ async def main() -> None:
     parser.add_argument("--depth", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--no-uvloop", action="store_true")
+    parser.add_argument("--no-pin", action="store_true", help="let the kernel place the processes")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    load = Load(args.devices, args.registers, args.interval, args.tick, args.depth, not args.no_uvloop)
+    load = Load(args.devices, args.registers, args.interval, args.tick, args.depth, not args.no_uvloop, not args.no_pin)
     results: list[dict[str, Any]] = []
 
     async def note(work: Any) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import socket
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,6 +39,8 @@ class Load:
     tick_ms: int = 50
     depth: int = 1
     uvloop: bool = True
+    #: The gateway alone on the first core, everybody else on the others: "one core", literally.
+    pinned: bool = True
 
     @property
     def wanted(self) -> float:
@@ -83,9 +86,17 @@ class Scene:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     async def _spawn(self, name: str, *command: str, **more: Any) -> asyncio.subprocess.Process:
-        process = await asyncio.create_subprocess_exec(*command, **more)
+        process = await asyncio.create_subprocess_exec(*self._place(name), *command, **more)
         self.processes[name] = process
         return process
+
+    def _place(self, name: str) -> Sequence[str]:
+        """What a command begins with so that it runs on its own core."""
+        cores = sorted(os.sched_getaffinity(0))
+        if not self.load.pinned or len(cores) < 2 or shutil.which("taskset") is None:
+            return ()
+        own, *others = map(str, cores)
+        return ("taskset", "-c", own if name == "gateway" else ",".join(others))
 
     async def stop(self, name: str, number: int = signal.SIGTERM) -> None:
         """End one process."""

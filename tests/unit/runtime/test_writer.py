@@ -423,7 +423,7 @@ async def test_records_that_fill_while_a_commit_is_due_now_are_taken() -> None:
             return loop.call_soon(callback, *args, **more)
         return later(when, callback, *args, **more)
 
-    loop.call_at = call_at  # type: ignore[method-assign]
+    loop.call_at = call_at  # type: ignore[method-assign, assignment]
     w = writer(press, record_bytes=1000, max_loss_s=60.0)
     for slot in range(100):
         assert w.put(block(slot))
