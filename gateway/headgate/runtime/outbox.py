@@ -68,7 +68,7 @@ class Pace(msgspec.Struct, frozen=True):
 
 
 class OutboxStatus(msgspec.Struct, frozen=True):
-    """One uplink's backlog. `oldest_s` is the age of the oldest record, None when it is of an earlier boot or absent."""
+    """One uplink's backlog. `oldest_s` is the age of the oldest record, None for none or an earlier start's."""
 
     uplink: str
     alarm: Depth
@@ -419,7 +419,8 @@ class SpoolOutbox(Outbox):
         if oldest is not None and not self.cursor.of_earlier_start(*oldest):
             oldest_s = (self._env.clock.boottime_us() - oldest[0].last_us[oldest[1]]) / 1e6
         return OutboxStatus(
-            self.uplink, depth[Turn.ALARM], depth[Turn.LIVE], depth[Turn.HISTORY], len(self._flights), oldest_s,
+            self.uplink, depth[Turn.ALARM], depth[Turn.LIVE], depth[Turn.HISTORY],
+            len(self._flights), oldest_s,
             self._settled, self._refused, self._corrupt,
         )  # fmt: skip
 

@@ -66,9 +66,10 @@ class Ledger:
         until = at
         while until < len(self._gone) and self._gone[until].first <= gone.end:
             have = self._gone[until]
-            if have.first < gone.first:
+            # Where both begin or end alike, known totals win over unknown ones.
+            if have.first < gone.first or (have.first == gone.first and not gone.before):
                 gone = Gone(have.first, gone.end, have.before, gone.after)
-            if have.end > gone.end:
+            if have.end > gone.end or (have.end == gone.end and not gone.after):
                 gone = Gone(gone.first, have.end, gone.before, have.after)
             until += 1
         self._gone[at:until] = [gone]

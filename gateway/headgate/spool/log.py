@@ -52,7 +52,7 @@ Needed = Callable[[Rows, int], bool]
 class Log:
     """Append-only segments in one folder. All but `read` belong to one thread at a time.
 
-    `segments` are the rows of every segment by number; a reader may look rows up while another thread commits.
+    `segments` are the rows of every segment by number; readers may look while another commits.
     """
 
     def __init__(self, env: Env, folder: Path, name: str, names: Names, segment_bytes: int) -> None:
@@ -287,7 +287,7 @@ class Log:
         return sum(rows.file_size for rows in list(self.segments.values()))
 
     def totals(self) -> Totals:
-        """How far the log has come, to be noted elsewhere: it tells a lost tail from none. From any thread."""
+        """How far the log has come; noted elsewhere, it tells a lost tail from none. From any thread."""
         return self._far
 
     def commit(self, records: Sequence[SealedRecord]) -> list[Position]:

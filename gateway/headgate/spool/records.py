@@ -14,7 +14,7 @@ from headgate.model import Gap, GapReason, Lane
 
 
 class Account(msgspec.Struct, frozen=True, array_like=True):
-    """The serials of a log that a gap in this record accounts for: [first, end), and the running totals around them.
+    """The serials [first, end) of a log that gaps in this record account for, and the totals around them.
 
     Loss and gap meet in one record, so a power cut leaves either both or neither.
     """

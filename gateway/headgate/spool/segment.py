@@ -25,7 +25,7 @@ _FILE_MAGIC = b"HGSEGMNT"
 # magic, version, reserved, log id, segment number, body length, checksum
 _FILE = struct.Struct(">8sB3x8sQII")
 _RECORD_MAGIC = b"\xa9HGr"
-# magic, lane, reserved, index length, sealed length, epoch, n, key id, serial, index crc, sealed crc; then the header's crc
+# magic, lane, pad, index size, sealed size, epoch, n, key, serial, index crc, sealed crc; last the header crc
 _RECORD = struct.Struct(">4sB3xII8sQ8sQII")
 _CRC = struct.Struct(">I")
 FILE_HEADER: Final = _FILE.size
@@ -57,7 +57,7 @@ _unpack_brief = msgspec.msgpack.Decoder(_Brief).decode
 
 
 class SegmentHeader(msgspec.Struct, frozen=True):
-    """Start of a segment: which log and number, the first serial and totals before it, a copy of the ledger."""
+    """Start of a segment: its log and number, first serial and totals before it, a copy of the ledger."""
 
     log_id: bytes
     number: int
@@ -101,7 +101,7 @@ class Entry(msgspec.Struct, gc=False):
 
 
 class Damage(msgspec.Struct, frozen=True):
-    """A stretch of a segment that holds no readable record: [offset, end). At the end of a file, often a torn write."""
+    """A stretch [offset, end) without a readable record. At the end of a file, often a torn write."""
 
     offset: int
     end: int
@@ -171,7 +171,8 @@ def scan(
     """Every record from `offset` to `size` in file order, and every stretch where there is none.
 
     Reads headers and clear indexes, not the sealed bytes: a gigabyte of backlog opens in the time of
-    some thousand small reads. `brief` leaves devices and origins out of the clear indexes. Hostile bytes give `Damage`, never an exception; `read` may raise OSError.
+    some thousand small reads. `brief` leaves devices and origins out of the clear indexes.
+    Hostile bytes give `Damage`, never an exception; `read` may raise OSError.
     """
     window = _Window(read, size)
     damaged: int | None = None
@@ -196,7 +197,7 @@ def sealed_intact(entry: Entry, data: bytes, start: int) -> bool:
 
 
 def check_record(data: bytes, offset: int, start: int) -> bytes | None:
-    """The sealed bytes of a whole record, None when anything of header or sealed bytes is not what was written."""
+    """The sealed bytes of a whole record, None when header or sealed bytes are not what was written."""
     entry = _header(data[:RECORD_HEADER], offset, offset + len(data), start)
     if entry is None or entry.size != len(data):
         return None

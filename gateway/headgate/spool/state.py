@@ -48,7 +48,7 @@ _pack = msgspec.msgpack.encode
 
 
 class Grant(msgspec.Struct, frozen=True):
-    """A grant that was issued: `wrap` is the secret under the local key (None: none kept), `message` as sent."""
+    """A grant that was issued: `wrap` is the secret under the local key, or None; `message` as sent."""
 
     key_id: bytes
     epoch: bytes
@@ -69,7 +69,7 @@ class Epoch(msgspec.Struct, frozen=True):
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
-    """A record that a platform refused for good, kept for people to look at. `data` may have been given up."""
+    """A record that a platform refused for good, kept for people to look at; None: no data was kept."""
 
     uplink: str
     epoch: bytes
@@ -220,7 +220,7 @@ class State:
         self._dirty[key] = (sql, values)
 
     def flush(self) -> bool:
-        """Make what was noted durable, in one transaction. False when the disk refuses; nothing is forgotten."""
+        """Make what was noted durable in one transaction. False when the disk refuses; nothing is lost."""
         if not self._dirty:
             return True
         taken: dict[tuple[object, ...], tuple[str, tuple[object, ...]]] = {}
@@ -389,7 +389,7 @@ class State:
         return dict(self._devices)
 
     def number_above(self, number: int) -> None:
-        """Give no number up to this: a clear index uses it, and the database that knew whose it is was lost."""
+        """Give no number up to this: a clear index uses it, and whose it is was lost with the database."""
         self._lowest = max(self._lowest, number + 1)
 
     @property
@@ -501,7 +501,8 @@ class State:
             old = next(iter(self._origins))
             del self._origins[old]
             self._note(
-                ("origin", old), "DELETE FROM origins WHERE station = ? AND function = ? AND serial = ? AND digest = ?",
+                ("origin", old),
+                "DELETE FROM origins WHERE (station, function, serial, digest) = (?, ?, ?, ?)",
                 old.station, old.function, old.serial, old.digest,
             )  # fmt: skip
 
@@ -524,7 +525,8 @@ class State:
             letter.uplink, letter.epoch, letter.n, letter.key_id, letter.reason, letter.at, letter.data,
         )  # fmt: skip
         self._note(
-            ("dead-bound",), "DELETE FROM dead_letters WHERE rowid NOT IN (SELECT rowid FROM dead_letters ORDER BY rowid DESC LIMIT ?)",
+            ("dead-bound",), "DELETE FROM dead_letters WHERE rowid NOT IN"
+            " (SELECT rowid FROM dead_letters ORDER BY rowid DESC LIMIT ?)",
             self._most_dead_letters,
         )  # fmt: skip
 

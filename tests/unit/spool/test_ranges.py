@@ -66,3 +66,13 @@ def test_a_damaged_ledger_is_seen() -> None:
         changed = bytearray(data)
         changed[at] ^= 1
         assert Ledger.decode(bytes(changed)) is None
+
+
+def test_an_account_without_totals_does_not_blur_known_ones() -> None:
+    ledger = Ledger(b"log-name")
+    ledger.let_go(Gone(5, 9, totals(5), totals(9)))
+    ledger.let_go(Gone(5, 9, (), ()))
+    assert list(ledger.missing(0, totals(0), 12, totals(12))) == [
+        Gone(0, 5, totals(0), totals(5)),
+        Gone(9, 12, totals(9), totals(12)),
+    ]
