@@ -35,11 +35,11 @@ from headgate.runtime.calls import Calls
 from headgate.runtime.delivery import Delivery
 from headgate.runtime.ending import last_sign, note_sign, off_gap
 from headgate.runtime.identity import Identity, load_identity
+from headgate.runtime.insight import Insight
 from headgate.runtime.installed import Installed, look
 from headgate.runtime.keyring import Keyring
 from headgate.runtime.metrics import MetricsServer, Sample
 from headgate.runtime.notify import Notifier
-from headgate.runtime.insight import Insight
 from headgate.runtime.outlets import Outlets, context_of
 from headgate.runtime.pipeline import step_for
 from headgate.runtime.poller import Poller
@@ -226,7 +226,11 @@ class Gateway:
 
     def _roster(self, site: Site) -> Roster:
         roster = call_up(
-            site, self.installed.library, self._drivers, self._state.device_number, self._provider.sm3
+            site,
+            self.installed.library,
+            self._drivers,
+            self._state.device_number,
+            self._provider.sm3,
         )
         for problem in roster.problems:
             log.error(
@@ -278,7 +282,7 @@ class Gateway:
         new, installed = self._load()
         self.installed = installed
         changes = config.diff(self.site, new)
-        old, self.site = self.site, new
+        self.site = new
         self._drivers = Drivers(installed.registry)
         roster = self._roster(new)
         wanted = roster.devices()
@@ -358,7 +362,9 @@ class Gateway:
     def _writer_alive(self) -> bool:
         status = self._writer.status
         now = self._env.clock.boottime_us()
-        return not status.waiting_bytes or now - (status.last_commit_us or self._started_us) < STUCK_US
+        return (
+            not status.waiting_bytes or now - (status.last_commit_us or self._started_us) < STUCK_US
+        )
 
     def _channels_alive(self) -> bool:
         now = self._env.clock.boottime_us()

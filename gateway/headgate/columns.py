@@ -104,10 +104,15 @@ def raw_values(block: Block, table: PointTable) -> list[tuple[int, Value]]:
     where = present(block, len(table.points))
     if block.columns is None:
         return [(index, None) for index in where]
-    runs = [(kind, [i for i in where if first <= i < first + count]) for kind, first, count in table.runs()]
+    runs = [
+        (kind, [i for i in where if first <= i < first + count])
+        for kind, first, count in table.runs()
+    ]
     runs = [(kind, indices) for kind, indices in runs if indices]
     if len(runs) != len(block.columns):
-        raise ValueError(f"{len(block.columns)} columns for {len(runs)} runs of table {table.device!r}")
+        raise ValueError(
+            f"{len(block.columns)} columns for {len(runs)} runs of table {table.device!r}"
+        )
     out: list[tuple[int, Value]] = []
     for (kind, indices), column in zip(runs, block.columns, strict=True):
         values = unpack(kind, column)
@@ -134,7 +139,9 @@ def readings(block: Block, table: PointTable) -> Iterator[Reading]:
     qualities = _spread(block.quality, 1, len(pairs))
     statuses = _spread(block.status, 2, len(pairs))
     offsets = (0,) * len(pairs) if block.offsets_us is None else unpack("i64", block.offsets_us)
-    for (index, raw), quality, status, offset in zip(pairs, qualities, statuses, offsets, strict=True):
+    for (index, raw), quality, status, offset in zip(
+        pairs, qualities, statuses, offsets, strict=True
+    ):
         point = table.points[index]
         value = convert(point.conversion, raw) if quality < Quality.BAD else None
         if value is None and raw is not None and quality < Quality.BAD:

@@ -86,7 +86,7 @@ class Files(Protocol):
         ...
 
     def replace(self, path: Path, data: bytes, mode: int = 0o644) -> None:
-        """Write a whole file so that a power cut leaves the old or the new one (temp, fsync, rename, folder fsync)."""
+        """Write a whole file so that a power cut leaves the old one or the new one, never a mix."""
         ...
 
     def size(self, path: Path) -> int | None:
@@ -126,7 +126,7 @@ class Files(Protocol):
         ...
 
     def database(self, path: Path) -> sqlite3.Connection:
-        """An SQLite connection usable from any thread (one at a time); autocommit, no implicit transactions."""
+        """An SQLite connection for any thread, one at a time; no implicit transactions."""
         ...
 
 
@@ -134,22 +134,37 @@ class Net(Protocol):
     """Sockets, as asyncio transports."""
 
     async def connect(
-        self, factory: Callable[[], P], host: str, port: int, *, tls: ssl.SSLContext | None = None, server_name: str | None = None
+        self,
+        factory: Callable[[], P],
+        host: str,
+        port: int,
+        *,
+        tls: ssl.SSLContext | None = None,
+        server_name: str | None = None,
     ) -> tuple[asyncio.Transport, P]:
         """Open one TCP (or TLS) connection. Raises OSError."""
         ...
 
     async def listen(
-        self, factory: Callable[[], asyncio.BaseProtocol], host: str, port: int, *, tls: ssl.SSLContext | None = None
+        self,
+        factory: Callable[[], asyncio.BaseProtocol],
+        host: str,
+        port: int,
+        *,
+        tls: ssl.SSLContext | None = None,
     ) -> asyncio.AbstractServer:
         """Listen on TCP. Raises OSError."""
         ...
 
-    async def connect_unix(self, factory: Callable[[], P], path: Path) -> tuple[asyncio.Transport, P]:
+    async def connect_unix(
+        self, factory: Callable[[], P], path: Path
+    ) -> tuple[asyncio.Transport, P]:
         """Connect to a unix socket. Raises OSError."""
         ...
 
-    async def listen_unix(self, factory: Callable[[], asyncio.BaseProtocol], path: Path, mode: int = 0o660) -> asyncio.AbstractServer:
+    async def listen_unix(
+        self, factory: Callable[[], asyncio.BaseProtocol], path: Path, mode: int = 0o660
+    ) -> asyncio.AbstractServer:
         """Listen on a unix socket; a stale one is replaced. Raises OSError."""
         ...
 
@@ -161,7 +176,14 @@ class Net(Protocol):
 class Env:
     """What the core may touch. `single` gives an executor with one named thread (inline under test)."""
 
-    def __init__(self, clock: Clock, random: Random, files: Files, net: Net, single: Callable[[str], Executor]) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        random: Random,
+        files: Files,
+        net: Net,
+        single: Callable[[str], Executor],
+    ) -> None:
         self.clock = clock
         self.random = random
         self.files = files
@@ -230,7 +252,9 @@ class SystemRandom:
 
 class _SystemAppendFile:
     def __init__(self, path: Path) -> None:
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o640)
+        self._fd = os.open(
+            path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o640
+        )
 
     def write(self, data: bytes) -> None:
         view = memoryview(data)
@@ -323,21 +347,38 @@ class SystemNet:
     """Sockets of the running loop."""
 
     async def connect(
-        self, factory: Callable[[], P], host: str, port: int, *, tls: ssl.SSLContext | None = None, server_name: str | None = None
+        self,
+        factory: Callable[[], P],
+        host: str,
+        port: int,
+        *,
+        tls: ssl.SSLContext | None = None,
+        server_name: str | None = None,
     ) -> tuple[asyncio.Transport, P]:
         loop = asyncio.get_running_loop()
         name = (server_name or host) if tls else None
         return await loop.create_connection(factory, host, port, ssl=tls, server_hostname=name)
 
     async def listen(
-        self, factory: Callable[[], asyncio.BaseProtocol], host: str, port: int, *, tls: ssl.SSLContext | None = None
+        self,
+        factory: Callable[[], asyncio.BaseProtocol],
+        host: str,
+        port: int,
+        *,
+        tls: ssl.SSLContext | None = None,
     ) -> asyncio.AbstractServer:
-        return await asyncio.get_running_loop().create_server(factory, host, port, ssl=tls, reuse_address=True)
+        return await asyncio.get_running_loop().create_server(
+            factory, host, port, ssl=tls, reuse_address=True
+        )
 
-    async def connect_unix(self, factory: Callable[[], P], path: Path) -> tuple[asyncio.Transport, P]:
+    async def connect_unix(
+        self, factory: Callable[[], P], path: Path
+    ) -> tuple[asyncio.Transport, P]:
         return await asyncio.get_running_loop().create_unix_connection(factory, str(path))
 
-    async def listen_unix(self, factory: Callable[[], asyncio.BaseProtocol], path: Path, mode: int = 0o660) -> asyncio.AbstractServer:
+    async def listen_unix(
+        self, factory: Callable[[], asyncio.BaseProtocol], path: Path, mode: int = 0o660
+    ) -> asyncio.AbstractServer:
         with _umask(0o777 & ~mode):
             return await asyncio.get_running_loop().create_unix_server(factory, str(path))
 
@@ -360,5 +401,9 @@ def _umask(mask: int) -> Iterator[None]:
 def system_env() -> Env:
     """The real world."""
     return Env(
-        SystemClock(), SystemRandom(), SystemFiles(), SystemNet(), lambda name: ThreadPoolExecutor(1, thread_name_prefix=name)
+        SystemClock(),
+        SystemRandom(),
+        SystemFiles(),
+        SystemNet(),
+        lambda name: ThreadPoolExecutor(1, thread_name_prefix=name),
     )

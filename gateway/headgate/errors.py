@@ -105,7 +105,9 @@ class DeviceRefused(DeviceError):
 
     default_code = "HG-3102"
 
-    def __init__(self, text: str, *, detail: int = 0, code: str | None = None, **fields: object) -> None:
+    def __init__(
+        self, text: str, *, detail: int = 0, code: str | None = None, **fields: object
+    ) -> None:
         super().__init__(text, code=code, **fields)
         self.detail = detail
 

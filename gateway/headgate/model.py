@@ -9,7 +9,7 @@ wall time is a label added where a `ClockFix` is known.
 
 from __future__ import annotations
 
-from enum import Enum, IntEnum
+from enum import IntEnum, StrEnum
 from typing import Any, Literal
 
 import msgspec
@@ -52,14 +52,17 @@ def status_word(status: Status, detail: int = 0) -> int:
 
 # ---------------------------------------------------------------- points
 
-ColumnType = Literal["u16", "i16", "u32", "i32", "u64", "i64", "f32", "f64", "bool", "text", "bytes"]
+ColumnType = Literal[
+    "u16", "i16", "u32", "i32", "u64", "i64", "f32", "f64", "bool", "text", "bytes"
+]
 #: Bytes per value of the fixed-width column types; values are packed big-endian.
 WIDTH: dict[str, int] = {
     "u16": 2, "i16": 2, "u32": 4, "i32": 4, "u64": 8, "i64": 8, "f32": 4, "f64": 8, "bool": 1,
 }  # fmt: skip
 #: `struct` format letter of each fixed-width column type.
 FORMAT: dict[str, str] = {
-    "u16": "H", "i16": "h", "u32": "I", "i32": "i", "u64": "Q", "i64": "q", "f32": "f", "f64": "d", "bool": "?",
+    "u16": "H", "i16": "h", "u32": "I", "i32": "i", "u64": "Q", "i64": "q", "f32": "f", "f64": "d",
+    "bool": "?",
 }  # fmt: skip
 
 
@@ -94,7 +97,7 @@ class BitField(msgspec.Struct, frozen=True, array_like=True, tag="bits"):
 Conversion = Linear | Polynomial | Lookup | BitField
 
 
-class Access(str, Enum):
+class Access(StrEnum):
     """What may be done with a point."""
 
     READ = "r"
@@ -102,7 +105,7 @@ class Access(str, Enum):
     READ_WRITE = "rw"
 
 
-class DataClass(str, Enum):
+class DataClass(StrEnum):
     """What a point is for; decides what is given up first when there is no room."""
 
     ALARM = "alarm"
@@ -200,7 +203,7 @@ class Block(msgspec.Struct, frozen=True, array_like=True, tag=1):
     origin: Origin | None = None
 
 
-class GapReason(str, Enum):
+class GapReason(StrEnum):
     """Why an interval could not be measured or kept."""
 
     DEVICE_SILENT = "device-silent"

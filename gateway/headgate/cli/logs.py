@@ -55,7 +55,9 @@ class _Json(logging.Formatter):
 class _Text(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         fields = " ".join(f"{key}={value}" for key, value in _fields(record).items())
-        line = f"{_at(record)} {record.levelname.lower():<7} {record.getMessage()}  {fields}".rstrip()
+        line = (
+            f"{_at(record)} {record.levelname.lower():<7} {record.getMessage()}  {fields}".rstrip()
+        )
         return line + ("\n" + self.formatException(record.exc_info) if record.exc_info else "")
 
 

@@ -14,7 +14,9 @@ from headgate.messages import render_problem
 app = typer.Typer(rich_markup_mode=None)
 
 
-@app.command(help=both("Every plugin, what it brings, and what became of it.", "列出插件及其状态。"))
+@app.command(
+    help=both("Every plugin, what it brings, and what became of it.", "列出插件及其状态。")
+)
 def plugins(
     development: Annotated[
         bool, typer.Option(help=both("Load other makers' plugins too.", "同时载入第三方插件。"))

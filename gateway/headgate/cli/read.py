@@ -20,7 +20,9 @@ app = typer.Typer(rich_markup_mode=None)
 @app.command(help=both("Read one device now.", "立即读取一台设备。"))
 def read(
     device: Annotated[str, typer.Argument(help=both("Device id.", "设备编号。"))],
-    watch: Annotated[bool, typer.Option("--watch", help=both("Every second.", "每秒一次。"))] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help=both("Every second.", "每秒一次。"))
+    ] = False,
     form: Annotated[
         Literal["text", "json"], typer.Option("--format", help=both("Output form.", "输出格式。"))
     ] = "text",
@@ -48,9 +50,10 @@ def page(data: dict[str, Any]) -> str:
         if isinstance(shown, float):
             shown = f"{shown:.6g}"
         quality = Quality(r["quality"])
+        unit = "" if r["unit"] == "1" else r["unit"]
+        why = f" {cause_name(r['status'])}" if r["status"] else ""
         lines.append(
-            f"  {r['point']:<{width}}  {shown} {r['unit'] if r['unit'] != '1' else ''}  raw {r['raw']}  {quality.name.lower()}"
-            + (f" {cause_name(r['status'])}" if r["status"] else "")
+            f"  {r['point']:<{width}}  {shown} {unit}  raw {r['raw']}  {quality.name.lower()}{why}"
         )
         if r["status"] and r["status"] not in causes:
             causes.append(r["status"])
@@ -63,7 +66,11 @@ def page(data: dict[str, Any]) -> str:
 def cause_name(status: int) -> str:
     """The status word in words: reason, and the protocol's own code."""
     reason, detail = status >> 8, status & 0xFF
-    name = Status(reason).name.lower().replace("_", "-") if reason in Status._value2member_map_ else str(reason)
+    name = (
+        Status(reason).name.lower().replace("_", "-")
+        if reason in Status._value2member_map_
+        else str(reason)
+    )
     return f"{name}({detail})" if detail else name
 
 

@@ -15,7 +15,9 @@ from headgate.cli.terminal import both, site_path
 app = typer.Typer(rich_markup_mode=None)
 
 
-@app.command(help=both("Run the gateway until SIGTERM or Ctrl-C.", "运行网关，直到收到 SIGTERM 或 Ctrl-C。"))
+@app.command(
+    help=both("Run the gateway until SIGTERM or Ctrl-C.", "运行网关，直到收到 SIGTERM 或 Ctrl-C。")
+)
 def run(
     site: Annotated[Path | None, typer.Argument(help=both("Site.", "站点。"))] = None,
     profiles: Annotated[

@@ -46,7 +46,9 @@ def status(
     form: Annotated[
         Literal["text", "json"], typer.Option("--format", help=both("Output form.", "输出格式。"))
     ] = "text",
-    watch: Annotated[bool, typer.Option("--watch", help=both("Every second.", "每秒刷新。"))] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help=both("Every second.", "每秒刷新。"))
+    ] = False,
 ) -> None:
     """Print the status; with --watch again every second until interrupted."""
     socket = socket_of(site)
@@ -60,30 +62,36 @@ def status(
 
 def page(data: dict[str, Any]) -> str:
     """The status as text."""
+    clock, identity, spool, writer = (
+        data[part] for part in ("clock", "identity", "spool", "writer")
+    )
+    error = f" ±{clock['error_us'] / 1e6:.3f} s" if clock["error_us"] else ""
+    enrolled = word("enrolled" if identity["enrolled"] else "not-enrolled")
+    wrap = word("local-wrap" if identity["local_wrap"] else "no-local-wrap")
+    refusal = f" ({writer['last_error']})" if writer["last_error"] else ""
     lines = [
-        f"{word('gateway')}: {data['gateway']} {data['version']}  epoch {data['epoch']}  {_ago(data['uptime_s'])}",
-        f"{word('clock')}: {data['clock']['state']}"
-        + (f" ±{data['clock']['error_us'] / 1e6:.3f} s" if data["clock"]["error_us"] else ""),
-        f"{word('identity')}: {word('enrolled' if data['identity']['enrolled'] else 'not-enrolled')}; "
-        f"{word('local-wrap' if data['identity']['local_wrap'] else 'no-local-wrap')}; {data['identity']['sm2']}",
-        f"{word('spool')}: {_size(data['spool']['bytes'])} / {_size(data['spool']['quota'])}, "
-        f"{data['spool']['segments']} segments, {_size(data['spool']['free'])} free",
-        f"{word('writer')}: {data['writer']['commits']} commits, {data['writer']['failures']} failures"
-        + (f" ({data['writer']['last_error']})" if data["writer"]["last_error"] else ""),
+        f"{word('gateway')}: {data['gateway']} {data['version']}  {_ago(data['uptime_s'])}",
+        f"{word('clock')}: {clock['state']}{error}",
+        f"{word('identity')}: {enrolled}; {wrap}; {identity['sm2']}",
+        f"{word('spool')}: {_size(spool['bytes'])} / {_size(spool['quota'])}, "  # noqa: ISC004 - one line
+        f"{spool['segments']} segments, {_size(spool['free'])} free",
+        f"{word('writer')}: {writer['commits']} commits, {writer['failures']} failures{refusal}",
         f"{word('uplinks')}:",
     ]
     for uplink in data["uplinks"]:
         waiting = uplink["outbox"]
         lines.append(
             f"  {uplink['id']:<12} {uplink['state']:<12} {waiting['records']} records, "
-            f"{_size(waiting['bytes'])}" + (f"  {uplink['code']} {uplink['error']}" if uplink["error"] else "")
+            f"{_size(waiting['bytes'])}"
+            + (f"  {uplink['code']} {uplink['error']}" if uplink["error"] else "")
         )
     lines.append(f"{word('channels')}:")
     for channel in data["channels"]:
         counters = channel["counters"]
         lines.append(
             f"  {channel['channel']:<16} {channel['state']:<8} {channel['url']}  "
-            f"{counters['answers']}/{counters['requests']}" + (f"  {channel['reason']}" if channel["reason"] else "")
+            f"{counters['answers']}/{counters['requests']}"
+            + (f"  {channel['reason']}" if channel["reason"] else "")
         )
     lines.append(f"{word('devices')}:")
     lines += [

@@ -73,7 +73,8 @@ class Delivery:
             except HeadgateError as error:
                 running.error = error
                 log.warning(
-                    "uplink failed", extra={"uplink": uplink.context.id, "code": error.code, "reason": str(error)}
+                    "uplink failed",
+                    extra={"uplink": uplink.context.id, "code": error.code, "reason": str(error)},
                 )
                 if not error.retryable:
                     uplink.state = "failed"

@@ -63,10 +63,17 @@ def discover(distributions: Iterable[metadata.Distribution] | None = None) -> li
         name = metadata_name(distribution)
         manifest, problem = (None, None) if name == OURS else _manifest(distribution, name)
         for point in points:
-            # A path entry listed twice on sys.path shows its distributions twice; the first wins, as in import.
+            # A path listed twice on sys.path shows its distributions twice; the first wins, as in import.
             found.setdefault(
                 (name, point.name),
-                Found(point.name, point.value.partition(":")[0], name, distribution.version, manifest, problem),
+                Found(
+                    point.name,
+                    point.value.partition(":")[0],
+                    name,
+                    distribution.version,
+                    manifest,
+                    problem,
+                ),
             )
     return sorted(found.values(), key=lambda f: (not f.ours, f.distribution, f.name))
 
@@ -76,7 +83,9 @@ def metadata_name(distribution: metadata.Distribution) -> str:
     return str(distribution.metadata["Name"] or "?").lower().replace("_", "-")
 
 
-def _manifest(distribution: metadata.Distribution, name: str) -> tuple[Manifest | None, Problem | None]:
+def _manifest(
+    distribution: metadata.Distribution, name: str
+) -> tuple[Manifest | None, Problem | None]:
     files = [f for f in distribution.files or () if f.name == MANIFEST]
     if not files:
         return None, None
@@ -90,7 +99,9 @@ def _manifest(distribution: metadata.Distribution, name: str) -> tuple[Manifest 
     except (OSError, ValueError, msgspec.MsgspecError) as error:
         return None, Problem(where, "HG-2006", {"plugin": name, "reason": str(error)})
     if not api_matches(manifest.api):
-        return manifest, Problem(where, "HG-2007", {"plugin": name, "wanted": manifest.api, "have": API_VERSION})
+        return manifest, Problem(
+            where, "HG-2007", {"plugin": name, "wanted": manifest.api, "have": API_VERSION}
+        )
     return manifest, None
 
 

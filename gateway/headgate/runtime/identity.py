@@ -59,7 +59,9 @@ def load_identity(env: Env, site: Site, provider: CryptoProvider) -> Identity:
     if chain:
         if chain[0].spki != signing_key.public.spki:
             raise SecurityError(
-                "certificate and key do not belong together", code="HG-6100", file=str(spec.certificate)
+                "certificate and key do not belong together",
+                code="HG-6100",
+                file=str(spec.certificate),
             )
         if chain[0].subject_cn != site.gateway.id:
             raise SecurityError(
@@ -87,16 +89,25 @@ def load_identity(env: Env, site: Site, provider: CryptoProvider) -> Identity:
 
 
 def _check(
-    certificate: Certificate, anchors: Sequence[Certificate], usage: Usage, role: Role, provider: CryptoProvider
+    certificate: Certificate,
+    anchors: Sequence[Certificate],
+    usage: Usage,
+    role: Role,
+    provider: CryptoProvider,
 ) -> None:
     if not anchors:
-        raise SecurityError("platform certificates need the root they are checked against", code="HG-6104")
+        raise SecurityError(
+            "platform certificates need the root they are checked against", code="HG-6104"
+        )
     try:
-        # Without a trusted clock dates say nothing: the box may have booted in 1970. The platform checks ours.
+        # No dates: without a trusted clock they say nothing, and the box may have booted in 1970.
         verify_chain(certificate, (), anchors, usage=usage, at=None, provider=provider, role=role)
     except CertificateRefused as error:
         raise SecurityError(
-            f"platform certificate refused: {error}", code="HG-6105", role=role.value, reason=str(error)
+            f"platform certificate refused: {error}",
+            code="HG-6105",
+            role=role.value,
+            reason=str(error),
         ) from error
 
 

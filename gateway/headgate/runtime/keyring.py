@@ -103,7 +103,9 @@ class Keyring:
     def _unwrap(self, key_id: bytes) -> RecordKey:
         grant = self._state.grant(key_id)
         if grant is None or grant.wrap is None or self._identity.kek is None:
-            raise SecurityError("this box keeps no local wrap of that key", code="HG-6108", key=key_id.hex())
+            raise SecurityError(
+                "this box keeps no local wrap of that key", code="HG-6108", key=key_id.hex()
+            )
         core = parse_core(grant.core)
         return derive(
             self._provider, unwrap_local(self._provider, self._identity.kek, grant.wrap, core), core
@@ -127,7 +129,12 @@ class Keyring:
                 continue  # sealed under another identity: only this box can open it now
             secret = unwrap_local(self._provider, identity.kek, grant.wrap, core)
             message = sign_grant(
-                self._provider, core, identity.recipients, secret, identity.signing_key, identity.chain
+                self._provider,
+                core,
+                identity.recipients,
+                secret,
+                identity.signing_key,
+                identity.chain,
             )
             self._state.keep_grant(msgspec.structs.replace(grant, message=message))
             made += 1

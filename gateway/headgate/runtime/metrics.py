@@ -90,7 +90,9 @@ class _Request(asyncio.Protocol):
 
     def _answer(self, status: bytes, body: bytes) -> None:
         self._transport.write(
-            b"HTTP/1.1 " + status + b"\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n"
+            b"HTTP/1.1 "
+            + status
+            + b"\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n"
             b"Connection: close\r\nContent-Length: " + str(len(body)).encode() + b"\r\n\r\n" + body
         )
         self._transport.close()

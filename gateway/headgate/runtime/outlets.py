@@ -166,7 +166,5 @@ def _key_file(site: Site, reference: SecretRef | None) -> str | None:
     if reference is None:
         return None
     if reference.kind != "file":
-        raise SecurityError(
-            "a TLS key must be a file", code="HG-6110", reference=str(reference)
-        )
+        raise SecurityError("a TLS key must be a file", code="HG-6110", reference=str(reference))
     return str(site.path(reference.name))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Collection, Iterable, Sequence
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from headgate.sdk import Driver, Stage, Uplink, hooks
 EXTRAS = {"asyncua": "opcua", "bleak": "ble", "pymodbus": "sim"}
 
 
-class PluginState(str, Enum):
+class PluginState(StrEnum):
     """What became of a plugin."""
 
     LOADED = "loaded"
@@ -57,7 +57,10 @@ class Registry:
 
 
 def load(
-    *, development: bool = False, blocked: Collection[str] = (), found: Iterable[Found] | None = None
+    *,
+    development: bool = False,
+    blocked: Collection[str] = (),
+    found: Iterable[Found] | None = None,
 ) -> Registry:
     """Load every plugin that may be loaded. Never raises for a plugin's fault."""
     registry = Registry()
@@ -69,7 +72,9 @@ def load(
         elif plugin.problem is not None:
             registry.plugins.append(Loaded(plugin, PluginState.REFUSED, problems=(plugin.problem,)))
         elif not plugin.ours and not development:
-            problem = Problem(plugin.name, "HG-2001", {"plugin": plugin.name, "distribution": plugin.distribution})
+            problem = Problem(
+                plugin.name, "HG-2001", {"plugin": plugin.name, "distribution": plugin.distribution}
+            )
             registry.plugins.append(Loaded(plugin, PluginState.REFUSED, problems=(problem,)))
         else:
             registry.plugins.append(_load_one(manager, registry, plugin))
@@ -81,15 +86,23 @@ def _load_one(manager: pluggy.PluginManager, registry: Registry, plugin: Found) 
         module = importlib.import_module(plugin.module)
     except ModuleNotFoundError as error:
         return _failed(plugin, _missing(plugin, error))
-    except Exception as error:  # noqa: BLE001 - a stranger's module may raise anything; the others must go on
-        return _failed(plugin, Problem(plugin.name, "HG-2003", {"plugin": plugin.name, "reason": _reason(error)}))
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's module; the others must go on
+        return _failed(
+            plugin,
+            Problem(plugin.name, "HG-2003", {"plugin": plugin.name, "reason": _reason(error)}),
+        )
+    # Two distributions may give their plugins one name: that is no reason to lose either.
+    name = f"{plugin.distribution}:{plugin.name}"
     try:
-        manager.register(module, plugin.name)
+        manager.register(module, name)
         manager.check_pending()
-    except (pluggy.PluginValidationError, ValueError) as error:
-        if manager.has_plugin(plugin.name):
-            manager.unregister(name=plugin.name)
-        return _failed(plugin, Problem(plugin.name, "HG-2004", {"plugin": plugin.name, "reason": str(error)}))
+    except Exception as error:  # noqa: BLE001 - pluggy looks at every attribute, and one may raise
+        if manager.get_plugin(name) is module:
+            manager.unregister(name=name)
+        return _failed(
+            plugin,
+            Problem(plugin.name, "HG-2004", {"plugin": plugin.name, "reason": _reason(error)}),
+        )
     brings: list[str] = []
     problems: list[Problem] = []
     for hook, add in (
@@ -98,14 +111,21 @@ def _load_one(manager: pluggy.PluginManager, registry: Registry, plugin: Found) 
         ("headgate_uplinks", _adder("uplink", registry.uplinks, Uplink)),
         ("headgate_profiles", _folder_adder(registry.profile_folders)),
     ):
-        others = [p for n, p in manager.list_name_plugin() if n != plugin.name]
+        others = [p for n, p in manager.list_name_plugin() if n != name]
         try:
             for brought in manager.subset_hook_caller(hook, others)():
                 for one in brought:
                     add(plugin, one, brings, problems)
-        except Exception as error:  # noqa: BLE001 - as above: a hook of a stranger
-            problems.append(Problem(plugin.name, "HG-2003", {"plugin": plugin.name, "reason": _reason(error)}))
-    return Loaded(plugin, PluginState.FAILED if problems and not brings else PluginState.LOADED, tuple(brings), tuple(problems))
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - as above: a hook of a stranger
+            problems.append(
+                Problem(plugin.name, "HG-2003", {"plugin": plugin.name, "reason": _reason(error)})
+            )
+    return Loaded(
+        plugin,
+        PluginState.FAILED if problems and not brings else PluginState.LOADED,
+        tuple(brings),
+        tuple(problems),
+    )
 
 
 Add = Callable[[Found, Any, list[str], list[Problem]], None]
@@ -116,11 +136,24 @@ def _adder(kind: str, table: dict[str, Any], base: type) -> Add:
         name = getattr(one, "name", None)
         if not (isinstance(one, type) and issubclass(one, base) and isinstance(name, str)):
             problems.append(
-                Problem(plugin.name, "HG-2008", {"plugin": plugin.name, "kind": kind, "what": repr(one)[:80]})
+                Problem(
+                    plugin.name,
+                    "HG-2008",
+                    {"plugin": plugin.name, "kind": kind, "what": repr(one)[:80]},
+                )
             )
         elif name in table:
             problems.append(
-                Problem(plugin.name, "HG-2005", {"plugin": plugin.name, "kind": kind, "name": name, "other": table[name].__module__})
+                Problem(
+                    plugin.name,
+                    "HG-2005",
+                    {
+                        "plugin": plugin.name,
+                        "kind": kind,
+                        "name": name,
+                        "other": table[name].__module__,
+                    },
+                )
             )
         else:
             table[name] = one
@@ -144,8 +177,13 @@ def _failed(plugin: Found, problem: Problem) -> Loaded:
 def _missing(plugin: Found, error: ModuleNotFoundError) -> Problem:
     library = (error.name or "?").partition(".")[0]
     extra = EXTRAS.get(library) or (plugin.manifest.extra if plugin.manifest else None)
-    if extra:
-        return Problem(plugin.name, "HG-2002", {"plugin": plugin.name, "library": library, "extra": f"{plugin.distribution}[{extra}]"})
+    # An entry point that names a module of its own which is not there is no missing library.
+    if extra and library != plugin.module.partition(".")[0]:
+        return Problem(
+            plugin.name,
+            "HG-2002",
+            {"plugin": plugin.name, "library": library, "extra": f"{plugin.distribution}[{extra}]"},
+        )
     return Problem(plugin.name, "HG-2003", {"plugin": plugin.name, "reason": _reason(error)})
 
 

@@ -54,8 +54,12 @@ def metrics_of(status: Mapping[str, Any]) -> Iterator[Sample]:
     none: dict[str, str] = {}
     spool, writer = status["spool"], status["writer"]
     yield "up_seconds", "Time since start", "gauge", none, status["uptime_s"]
-    yield "clock_synced", "1 when the wall clock is trusted", "gauge", none, float(
-        status["clock"]["state"] == "synced"
+    yield (
+        "clock_synced",
+        "1 when the wall clock is trusted",
+        "gauge",
+        none,
+        float(status["clock"]["state"] == "synced"),
     )
     yield "spool_bytes", "Bytes of records in the spool", "gauge", none, spool["bytes"]
     yield "spool_quota_bytes", "Room the spool may take", "gauge", none, spool["quota"]
@@ -68,17 +72,35 @@ def metrics_of(status: Mapping[str, Any]) -> Iterator[Sample]:
     for uplink in status["uplinks"]:
         label = {"uplink": uplink["id"]}
         box = uplink["outbox"] or {}
-        yield "uplink_online", "1 when delivering", "gauge", label, float(uplink["state"] == "online")
+        yield (
+            "uplink_online",
+            "1 when delivering",
+            "gauge",
+            label,
+            float(uplink["state"] == "online"),
+        )
         yield "uplink_waiting_records", "Records not settled", "gauge", label, box.get("records", 0)
         yield "uplink_waiting_bytes", "Bytes not settled", "gauge", label, box.get("bytes", 0)
     for channel in status["channels"]:
         label = {"channel": channel["channel"]}
-        yield "channel_up", "1 when the line is open", "gauge", label, float(channel["state"] == "up")
+        yield (
+            "channel_up",
+            "1 when the line is open",
+            "gauge",
+            label,
+            float(channel["state"] == "up"),
+        )
         for name in ("requests", "answers", "timeouts", "stale", "connects"):
             yield f"channel_{name}", f"Channel {name}", "counter", label, channel["counters"][name]
     for device in status["devices"]:
         label = {"device": device["device"], "channel": device["channel"]}
-        yield "device_up", "1 when the last look was good", "gauge", label, float(device["state"] == "ok")
+        yield (
+            "device_up",
+            "1 when the last look was good",
+            "gauge",
+            label,
+            float(device["state"] == "ok"),
+        )
         for name in ("looks", "good", "failed", "overruns", "skipped"):
             yield f"device_{name}", f"Device {name}", "counter", label, device[name]
         if device["latency_us"] is not None:

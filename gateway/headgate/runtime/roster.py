@@ -82,8 +82,14 @@ def call_up(
             continue
         driver = drivers.of_scheme(entry.url.scheme)
         if driver is None:
-            fields = {"scheme": entry.url.scheme, "channel": entry.id, "known": ", ".join(drivers.schemes())}
-            problems.append(Problem(f"channel {entry.id}", "HG-9121", {k: str(v) for k, v in fields.items()}))
+            fields = {
+                "scheme": entry.url.scheme,
+                "channel": entry.id,
+                "known": ", ".join(drivers.schemes()),
+            }
+            problems.append(
+                Problem(f"channel {entry.id}", "HG-9121", {k: str(v) for k, v in fields.items()})
+            )
             continue
         speakers[entry.id] = driver
         channels[entry.id] = settings_of(entry)

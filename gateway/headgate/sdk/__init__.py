@@ -49,9 +49,24 @@ from headgate.model import (
     Value,
     status_word,
 )
-from headgate.sdk.channel import Channel, Delimited, FixedSize, Frame, Framing, LineSettings, Listener
+from headgate.sdk.channel import (
+    Channel,
+    Delimited,
+    FixedSize,
+    Frame,
+    Framing,
+    LineSettings,
+    Listener,
+)
 from headgate.sdk.device import Device, DevicePoint
-from headgate.sdk.driver import Delivery, Driver, ListeningDriver, OnStartFailure, PollingDriver, StreamingDriver
+from headgate.sdk.driver import (
+    Delivery,
+    Driver,
+    ListeningDriver,
+    OnStartFailure,
+    PollingDriver,
+    StreamingDriver,
+)
 from headgate.sdk.hooks import hookimpl
 from headgate.sdk.stage import Stage, Step
 from headgate.sdk.uplink import Acknowledged, Outbox, StoredRecord, Uplink, UplinkContext
@@ -61,6 +76,8 @@ API_VERSION = "1.0"
 
 __all__ = [
     "API_VERSION",
+    "FORMAT",
+    "WIDTH",
     "Access",
     "Acknowledged",
     "Alarm",
@@ -83,7 +100,6 @@ __all__ = [
     "Driver",
     "EnvelopeRejected",
     "Event",
-    "FORMAT",
     "FixedSize",
     "Frame",
     "Framing",
@@ -121,7 +137,6 @@ __all__ = [
     "UplinkError",
     "UplinkUnavailable",
     "Value",
-    "WIDTH",
     "convert",
     "hookimpl",
     "pack",

@@ -52,7 +52,10 @@ class Device(msgspec.Struct, frozen=True):
 
         For drivers that bring a few values; the fast ones build columns themselves.
         """
-        statuses = [status_word(Status.NOT_READ) if raw.get(p.point.name) is None else 0 for p in self.points]
+        statuses = [
+            status_word(Status.NOT_READ) if raw.get(p.point.name) is None else 0
+            for p in self.points
+        ]
         filled: list[Column] = []
         for kind, first, count in self.table.runs():
             blank: Value = "" if kind == "text" else b"" if kind == "bytes" else 0
@@ -77,5 +80,3 @@ class Device(msgspec.Struct, frozen=True):
             quality=bytes([Quality.BAD]),
             status=status_word(status, detail).to_bytes(2, "big"),
         )
-
-

@@ -44,7 +44,7 @@ class Outbox(ABC):
         """The next records to send, at least one; waits while there is none."""
 
     def sent(self, records: Sequence[StoredRecord]) -> None:  # noqa: B027 - an uplink need not say it
-        """The link has taken these (a PUBACK came); only a receipt settles them. Lets history go on sooner."""
+        """The link has taken these (a PUBACK came); only a receipt settles them."""
 
     @abstractmethod
     def settle(self, records: Sequence[StoredRecord]) -> None:
@@ -123,5 +123,5 @@ class Uplink(ABC):
         """Deliver until cancelled."""
 
     async def probe(self) -> Sequence[tuple[str, bool, str]]:
-        """(step, passed, detail) of each step from name resolution to receipt, stopping at the first failure."""
+        """(step, passed, detail) from name resolution to receipt, ending at the first failure."""
         return ()
