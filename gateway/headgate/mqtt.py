@@ -99,7 +99,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return f"<{'mqtts' if self.tls else 'mqtt'}://{user}{self.host}:{self.port}>"
 
     @classmethod
-    def from_url(cls, url: str, *, where: str = "broker", password: str | None = None) -> Settings:
+    def from_url(
+        cls,
+        url: str,
+        *,
+        where: str = "broker",
+        password: str | None = None,
+        identifier: str | None = None,
+        session_s: int = 0,
+    ) -> Settings:
         """Settings from `mqtt[s]://[user[:password]@]host[:port][?version=3.1.1]`.
 
         A password in a URL shows in process lists; `password` is for one that came another way.
@@ -130,6 +138,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             username=unquote(parts.username) if parts.username else None,
             password=password or (unquote(parts.password) if parts.password else None),
             version="5" if version == "5" else "3.1.1",
+            identifier=identifier,
+            session_s=session_s,
         )
 
 

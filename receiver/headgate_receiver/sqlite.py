@@ -14,14 +14,13 @@ from headgate.envelope.payload import decode_table
 from headgate.envelope.ranges import RangeSet
 from headgate.envelope.record import RecordKey
 from headgate.envelope.wire import MAX_INT
-from headgate.model import Alarm, ClockFix, EpochLink, Event, Gap, Item, Plan, Value
+from headgate.model import Alarm, ClockFix, EpochLink, Event, Gap, Item, Plan, PointTable, Value
 from headgate_receiver.clock import add_fix
 from headgate_receiver.store import (
     Batch,
     Fork,
     Held,
     Look,
-    NewTable,
     OpenRecord,
     StoredGrant,
     StoreError,
@@ -39,6 +38,8 @@ def schema() -> str:
 
 class SqliteSink:
     """A `Sink` in one file. One receiver writes it; any number of programs may read it meanwhile."""
+
+    keeps_readings = True
 
     def __init__(self, path: Path, files: Files) -> None:
         self._path = path
@@ -120,6 +121,10 @@ class SqliteSink:
         """The announced form of a table."""
         body: bytes | None = self._one("SELECT body FROM tables WHERE digest = ?", digest)
         return body
+
+    def read_table(self, digest: bytes) -> PointTable:
+        """A table that is known to be kept."""
+        return decode_table(self.table(digest) or b"")
 
     def stored(self, gateway: str, epoch: bytes) -> RangeSet:
         """Which n of an epoch are committed."""
@@ -284,7 +289,7 @@ class SqliteSink:
             "INSERT INTO unknown_items VALUES (?, ?, ?, ?)",
             ((record.gateway, each.type, each.data, number) for each in record.unknown),
         )
-        for look in record.looks:
+        for look in record.looks if self.keeps_readings else ():
             base = self._point_base(record.gateway, look.table)
             yield from _rows(look, base, boot, number)
 
@@ -356,9 +361,7 @@ class SqliteSink:
 
     def _describe(self, gateway: str, digest: bytes) -> int:
         new = self._tables.get(digest)
-        if new is None:
-            new = NewTable(digest, b"", decode_table(self.table(digest) or b""))
-        table = new.table
+        table = self.read_table(digest) if new is None else new.table
         base = int(self._one("SELECT coalesce(max(id), 0) + 1 FROM points"))
         self._db.executemany(
             "INSERT INTO points VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",

@@ -1,0 +1,130 @@
+"""`headgate receive`: the receiver as a program."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from headgate.env import Env, system_env
+from headgate.errors import ConfigError, HeadgateError, Problem
+from headgate.messages import language, render_error
+
+if TYPE_CHECKING:
+    from headgate_receiver.jsonl import JsonLinesSink
+    from headgate_receiver.sqlite import SqliteSink
+
+app = typer.Typer(
+    rich_markup_mode=None,
+    add_completion=False,
+    help="Open, check, store and acknowledge what gateways send. 接收、校验、入库并回执。",
+)
+
+
+@app.callback(invoke_without_command=True)
+def receive(
+    broker: Annotated[
+        str, typer.Option(metavar="URL", help="mqtt://user@host:1883 或 mqtts://host:8883")
+    ],
+    keys: Annotated[
+        Path,
+        typer.Option(
+            metavar="DIR", help="Platform keys, as `certs dev` lays them out. 平台密钥目录。"
+        ),
+    ],
+    store: Annotated[str, typer.Option(metavar="STORE", help="sqlite:FILE 或 jsonl:FILE")],
+    broker_ca: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Authority of the broker's TLS. 服务器 CA。")
+    ] = None,
+    identifier: Annotated[
+        str, typer.Option(help="MQTT client id, one per receiver. 客户端标识。")
+    ] = "headgate-receiver",
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more. 更多日志。")] = False,
+) -> None:
+    """接收网关数据。 Receive until interrupted.
+
+    A broker password is taken from HEADGATE_BROKER_PASSWORD.
+    """
+    env = system_env()
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+    )
+    logging.getLogger("mqtt").setLevel(logging.WARNING)
+    try:
+        asyncio.run(_run(env, broker, keys, store, broker_ca, identifier))
+    except HeadgateError as error:
+        typer.echo(render_error(error, language(env.variable)), err=True)
+        raise typer.Exit(2) from None
+
+
+async def _run(
+    env: Env, broker: str, keys: Path, store: str, broker_ca: Path | None, identifier: str
+) -> None:
+    from headgate.crypto.provider import LIBCRYPTO_VARIABLE, default_provider
+    from headgate.mqtt import Settings, tls_context
+    from headgate_receiver.core import Core
+    from headgate_receiver.keys import load_keys
+    from headgate_receiver.service import Receiver
+
+    settings = Settings.from_url(
+        broker,
+        where="--broker",
+        password=env.variable("HEADGATE_BROKER_PASSWORD"),
+        # The broker keeps what comes while the receiver restarts.
+        identifier=identifier,
+        session_s=3600,
+    )
+    provider = default_provider(env.variable(LIBCRYPTO_VARIABLE))
+    platform, anchors = load_keys(keys, provider, env.files)
+    tls = None
+    if settings.tls and broker_ca is not None:
+        try:
+            tls = tls_context(env.files.read(broker_ca).decode("ascii"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(
+                [Problem(str(broker_ca), "HG-5031", {"reason": str(error)})]
+            ) from None
+    sink = open_store(store, env)
+    try:
+        core = Core(
+            provider,
+            sink,
+            platform,
+            anchors,
+            lambda: datetime.fromtimestamp(env.clock.wall_us() / 1_000_000, UTC),
+        )
+        receiver = Receiver(env, core, sink, platform, settings, tls=tls)
+        task = asyncio.ensure_future(receiver.run())
+        loop = asyncio.get_running_loop()
+        for wish in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(wish, task.cancel)
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+    finally:
+        sink.close()
+
+
+def open_store(store: str, env: Env) -> SqliteSink | JsonLinesSink:
+    """The sink that `sqlite:FILE` or `jsonl:FILE` names.
+
+    Raises:
+        ConfigError: another kind of store.
+        StoreError: the file cannot be used.
+    """
+    kind, colon, file = store.partition(":")
+    if colon and file and kind == "sqlite":
+        from headgate_receiver.sqlite import SqliteSink
+
+        return SqliteSink(Path(file), env.files)
+    if colon and file and kind == "jsonl":
+        from headgate_receiver.jsonl import JsonLinesSink
+
+        return JsonLinesSink(Path(file), env.files)
+    raise ConfigError([Problem("--store", "HG-7005", {"text": store})])
