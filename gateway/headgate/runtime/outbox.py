@@ -68,7 +68,7 @@ class Pace(msgspec.Struct, frozen=True):
 
 
 class OutboxStatus(msgspec.Struct, frozen=True):
-    """One uplink's backlog. `oldest_s` is the age of the oldest record, None for none or an earlier start's."""
+    """One uplink's backlog. `oldest_s`: age of the oldest record, None if there is none or it is older than this start."""
 
     uplink: str
     alarm: Depth
