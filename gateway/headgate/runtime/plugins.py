@@ -188,7 +188,7 @@ def _missing(plugin: Found, error: ModuleNotFoundError) -> Problem:
 
 
 def _reason(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def problems(registry: Registry) -> Sequence[Problem]:
