@@ -72,6 +72,12 @@ class MemoryOutbox(Outbox):
             self._changed.clear()
             await self._changed.wait()
 
+    async def until_refused(self, *ns: int) -> None:
+        """Wait until these have been refused for good."""
+        while not self.refused.keys() >= set(ns):
+            self._changed.clear()
+            await self._changed.wait()
+
     async def until_given_back(self, n: int) -> None:
         """Wait until this one was given back at least once."""
         while n not in self.given_back:
@@ -112,6 +118,7 @@ class MemoryOutbox(Outbox):
     def refuse(self, record: StoredRecord, reason: str) -> None:
         self.in_flight.pop((record.epoch, record.n), None)
         self.refused[record.n] = reason
+        self._changed.set()
 
     def receipt(self, message: bytes) -> Acknowledged:
         body, signature = msgspec.msgpack.decode(message[4:])
