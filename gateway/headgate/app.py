@@ -285,6 +285,7 @@ class Gateway:
         self.site = new
         self._drivers = Drivers(installed.registry)
         roster = self._roster(new)
+        await self._writer.aside(self._state.flush)  # new numbers stand before a record uses one
         wanted = roster.devices()
         for name in [n for n in self._devices if n not in wanted]:
             await self._poller.remove(name)

@@ -105,6 +105,7 @@ class State:
         self._epochs: dict[bytes, Epoch] = {}
         self._settled: dict[str, dict[bytes, RangeSet]] = {}
         self._devices: dict[str, int] = {}
+        self._devices_new = False  # since their second home was written
         self._lowest = 1
         self._tables: dict[bytes, bytes] = {}  # digest -> epoch that announced it last
         self._fresh: dict[bytes, bytes] = {}  # table bytes not flushed yet
@@ -137,6 +138,7 @@ class State:
                 log.error("state.db cannot be written", extra={"error": str(worse)})
                 self._disconnect()
         self._load_devices()
+        self.number_above(max(self._devices.values(), default=0))
 
     def close(self) -> None:
         """Flush and close."""
@@ -221,6 +223,8 @@ class State:
 
     def flush(self) -> bool:
         """Make what was noted durable in one transaction. False when the disk refuses; nothing is lost."""
+        if self._devices_new:
+            self._save_devices()
         if not self._dirty:
             return True
         taken: dict[tuple[object, ...], tuple[str, tuple[object, ...]]] = {}
@@ -376,12 +380,13 @@ class State:
         """The number of a device, for ever, never given to another. Flush before a record uses a new one."""
         number = self._devices.get(device)
         if number is None:
-            number = max([self._lowest - 1, *self._devices.values()]) + 1
+            number = self._lowest
+            self._lowest += 1
             self._devices[device] = number
             self._note(
                 ("device", device), "INSERT OR REPLACE INTO devices VALUES (?, ?)", device, number
             )
-            self._save_devices()
+            self._devices_new = True
         return number
 
     def devices(self) -> Mapping[str, int]:
@@ -398,12 +403,14 @@ class State:
 
     def _save_devices(self) -> None:
         # A number means a device for ever, so it has a second home beside a database that may be lost.
+        self._devices_new = False
         body = _pack(self._devices)
         try:
             self._env.files.replace(
                 self._devices_path, zlib.crc32(body).to_bytes(4, "big") + body, 0o640
             )
         except OSError as error:
+            self._devices_new = True
             log.warning("device numbers not written", extra={"error": str(error)})
 
     def _load_devices(self) -> None:
