@@ -71,10 +71,10 @@ def _days(verdict: Verdict, lang: Language) -> Iterator[str]:
         return
     wide = max(len(day.device) for day in verdict.days)
     # A Chinese character is two columns wide.
-    heads = (f"{'':{max(0, 11 - _width(head))}}{head}" for head in _HEADS[lang])
+    heads = (f"{'':{max(0, 13 - _width(head))}}{head}" for head in _HEADS[lang])
     yield f"{'':10}  {'':{wide}}{''.join(heads)}"
     for day in verdict.days:
-        numbers = "".join(f"{getattr(day, column):11}" for column in _COLUMNS)
+        numbers = "".join(f"{getattr(day, column):13}" for column in _COLUMNS)
         yield f"{day.day:10}  {day.device:{wide}}{numbers}"
 
 

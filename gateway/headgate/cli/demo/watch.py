@@ -1,0 +1,148 @@
+"""What the page shows, gathered from the three places where it can be seen: device, gateway, store."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+from headgate.cli.demo.road import Road
+
+#: What of a gauge is shown: the first of these that it has.
+SHOWN = ("water_level", "rain_total")
+
+
+class Gauge(NamedTuple):
+    """One row: the newest value in each place, None where there is none yet."""
+
+    device: str
+    name: str
+    unit: str = ""
+    at_device: float | None = None
+    at_gateway: float | None = None
+    stored: float | None = None
+    #: From the look until the platform had it.
+    delay_s: float | None = None
+
+
+class Figures(NamedTuple):
+    """Everything the page shows."""
+
+    gauges: tuple[Gauge, ...]
+    looks: int = 0
+    stored: int = 0
+    waiting: int = 0
+    waiting_bytes: int = 0
+    sealed: int = 0
+    sealed_bytes: int = 0
+    broker: bool = False
+    linked: bool = False
+    delay_s: float | None = None
+
+
+class Watch:
+    """Looks at all three places; keeps where it stopped reading the truth."""
+
+    def __init__(self, road: Road) -> None:
+        self._road = road
+        self._truth = _Tail(road.truth)
+        self._rows = {each["id"]: Gauge(each["id"], each["name"]) for each in road.devices}
+
+    async def look(self) -> Figures:
+        """The figures of this moment."""
+        status, latest = await self._road.ask("status"), await self._road.ask("latest")
+        stored, delays = await asyncio.to_thread(self._from_files)
+        for each in latest or ():
+            self._note(each)
+        rows = tuple(self._rows.values())
+        figures = Figures(
+            rows, self._truth.looks, stored, broker=self._road.broker.child.running,
+            delay_s=max(delays, default=None),
+        )  # fmt: skip
+        if status is None:
+            return figures
+        (uplink,) = status["uplinks"]
+        return figures._replace(
+            waiting=uplink["outbox"]["records"] + uplink["outbox"]["in_flight"],
+            waiting_bytes=uplink["outbox"]["bytes"],
+            sealed=status["writer"]["commits"],
+            sealed_bytes=status["spool"]["payload"],
+            linked=uplink["state"] == "online",
+        )
+
+    def _note(self, latest: dict[str, Any]) -> None:
+        device = latest["device"]
+        values = {each["point"]: each for each in latest["readings"]}
+        shown = next((values[point] for point in SHOWN if point in values), None)
+        if shown is not None and device in self._rows:
+            self._rows[device] = self._rows[device]._replace(
+                at_gateway=shown["value"], unit=shown["unit"]
+            )
+
+    def _from_files(self) -> tuple[int, list[float]]:
+        for device, value in self._truth.read().items():
+            if device in self._rows:
+                self._rows[device] = self._rows[device]._replace(at_device=value)
+        delays = []
+        stored = 0
+        with suppress(sqlite3.Error):
+            address = f"file:{quote(str(self._road.store))}?mode=ro"
+            with closing(sqlite3.connect(address, uri=True)) as database:
+                for device, value, delay_s in database.execute(_NEWEST):
+                    delays += [] if delay_s is None else [delay_s]
+                    if device in self._rows:
+                        self._rows[device] = self._rows[device]._replace(
+                            stored=value, delay_s=delay_s
+                        )
+                ((stored,),) = database.execute(_COUNT)
+        return stored, delays
+
+
+# The tables are the receiver's, documented in docs/reference/store.md.
+_NEWEST = """
+SELECT p.device, r.value, (c.received_us - f.wall_us - r.at_us + f.at_us) / 1e6
+FROM (SELECT max(rowid) AS newest FROM reading WHERE point IN (
+    SELECT id FROM points WHERE point IN ('water_level', 'rain_total')) GROUP BY point) AS n
+JOIN reading AS r ON r.rowid = n.newest
+JOIN points AS p ON p.id = r.point
+JOIN records AS c ON c.id = r.record
+LEFT JOIN clock_fixes AS f
+    ON f.boot = r.boot AND f.chosen = 1 AND r.at_us BETWEEN f.from_us AND f.to_us
+"""
+_COUNT = """
+SELECT count(*) FROM reading WHERE quality < 2 AND point IN (
+    SELECT id FROM points WHERE point = 'sample')
+"""
+
+
+class _Tail:
+    """The truth file, read as it grows."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._at = 0
+        self.looks = 0
+        self._newest: dict[str, float | None] = {}
+
+    def read(self) -> dict[str, float | None]:
+        """The newest value of each device."""
+        with suppress(OSError), self._path.open("rb") as file:
+            file.seek(self._at)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                self._at += len(line)
+                self._take(json.loads(line))
+        return self._newest
+
+    def _take(self, line: dict[str, Any]) -> None:
+        values = line.get("values")
+        if values:
+            self.looks += 1
+            self._newest[line["device"]] = next(
+                (values[point] for point in SHOWN if point in values), None
+            )
