@@ -57,7 +57,8 @@ class Pace(msgspec.Struct, frozen=True):
 
     Live data older than `history_after_s` is history. History takes at most half of the free window, and
     `history_bytes_s` on average where that is set. At most `ahead` records wait for their receipt; one that
-    got none within `receipt_s` is offered again, twice as late each time until any receipt comes.
+    got none within `receipt_s` is offered again, twice as late each time until any receipt comes;
+    `hurry_s` after a receipt for something sent later.
     """
 
     history_after_s: float = 60.0
@@ -65,6 +66,7 @@ class Pace(msgspec.Struct, frozen=True):
     ahead: int = 512
     receipt_s: float = 60.0
     receipt_longest_s: float = 3600.0
+    hurry_s: float = 2.0
 
 
 class OutboxStatus(msgspec.Struct, frozen=True):
@@ -94,6 +96,9 @@ class _Flight(msgspec.Struct):
     position: Position
     turn: Turn
     due_us: int
+    #: The how-manieth record sent: what was sent before a settled one should be settled too.
+    order: int
+    hurried: bool = False
 
 
 class SpoolOutbox(Outbox):
@@ -127,6 +132,7 @@ class SpoolOutbox(Outbox):
         self.cursor.load(spool.segments())
         self._flights: dict[tuple[bytes, int], _Flight] = {}
         self._receipt_s = self._pace.receipt_s
+        self._order = 0
         self._window = 1
         self._history_on_link: set[tuple[bytes, int]] = set()
         self._credit = 0.0
@@ -191,7 +197,8 @@ class SpoolOutbox(Outbox):
                 rows.readings[row],
             )
             due = self._env.clock.boottime_us() + int(self._receipt_s * 1e6)
-            self._flights[record.epoch, record.n] = _Flight(position, turn, due)
+            self._order += 1
+            self._flights[record.epoch, record.n] = _Flight(position, turn, due, self._order)
             return record
         return None
 
@@ -221,7 +228,7 @@ class SpoolOutbox(Outbox):
             flight = self._flights[name]
             self._landed(*name)
             self.cursor.give_back(flight.position, self._turn_again(flight.turn))
-            late = True
+            late = late or not flight.hurried
         if late:
             self._receipt_s = min(self._receipt_s * 2, self._pace.receipt_longest_s)
 
@@ -327,6 +334,7 @@ class SpoolOutbox(Outbox):
         receipt = self._verify_receipt(message)
         epoch = receipt.epoch
         freed: list[Position] = []
+        newest = 0
         if self._knows(epoch):
             freed += self.cursor.settle(epoch, 0, receipt.floor - 1)
             for first, last in receipt.stored:
@@ -334,7 +342,9 @@ class SpoolOutbox(Outbox):
         for position in freed:
             rows = self._spool.rows(position.log, position.segment)
             if rows is not None:
-                self._landed(epoch, rows.ns[position.row])
+                landed = self._landed(epoch, rows.ns[position.row])
+                newest = max(newest, landed.order if landed else 0)
+        self._hurry(newest)
         grants: list[bytes] = []
         refused: list[tuple[bytes, int, str]] = []
         for verdict in receipt.verdicts:
@@ -358,6 +368,18 @@ class SpoolOutbox(Outbox):
         self._receipt_s = self._pace.receipt_s
         self._wake()
         return Acknowledged(len(freed), tuple(dict.fromkeys(grants)), tuple(again), tuple(refused))
+
+    def _hurry(self, order: int) -> None:
+        """What was sent before a record that is settled has been forgotten on the way, most likely.
+
+        It is offered again after a short wait, once: a broker that lost its queue costs seconds then,
+        not the whole patience for a receipt.
+        """
+        due_us = self._env.clock.boottime_us() + int(self._pace.hurry_s * 1e6)
+        for flight in self._flights.values():
+            if flight.order < order and not flight.hurried:
+                flight.hurried = True
+                flight.due_us = min(flight.due_us, due_us)
 
     def _knows(self, epoch: bytes) -> bool:
         # A receipt for an epoch we never had (a clone's) must not leave a set behind for ever.

@@ -201,14 +201,14 @@ class Session:
         self._granted.add(key_id)
 
     def _on_published(self, record: StoredRecord, code: int) -> None:
-        if self._terms.by_platform:
-            self._window.published(record, _now())
-            self._outbox.sent([record])
-        elif code == NO_SUBSCRIBER and not self._terms.unheard:
+        if code == NO_SUBSCRIBER and (self._terms.by_platform or not self._terms.unheard):
             self._park(record)
             topic = self._terms.topic("up/record")
             self._on_refusal(UplinkError(f"nobody listens on {topic}", code="HG-5023", topic=topic))
             return
+        if self._terms.by_platform:
+            self._window.published(record, _now())
+            self._outbox.sent([record])
         elif self._window.drop((record.epoch, record.n)) is not None:
             self._outbox.settle([record])
         if self._refused is not None:
