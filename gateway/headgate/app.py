@@ -231,6 +231,7 @@ class Gateway:
             self._drivers,
             self._state.device_number,
             self._provider.sm3,
+            self.installed.alike,
         )
         for problem in roster.problems:
             log.error(

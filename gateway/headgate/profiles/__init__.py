@@ -9,7 +9,7 @@ docs/reference/profile.md is the manual of the format.
 """
 
 from headgate.profiles.cases import Case, compare
-from headgate.profiles.compile import Match, check_params, match, resolve
+from headgate.profiles.compile import Alike, Match, check_params, match, resolve
 from headgate.profiles.decode import decode
 from headgate.profiles.judge import judge
 from headgate.profiles.loader import SYSTEM, Library, load, load_cases, packaged_folder, search_path
@@ -17,6 +17,7 @@ from headgate.profiles.schema import Param, PointSpec, Profile, Variant
 
 __all__ = [
     "SYSTEM",
+    "Alike",
     "Case",
     "Library",
     "Match",

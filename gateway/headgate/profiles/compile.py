@@ -30,6 +30,13 @@ class Match(NamedTuple):
     notice: Problem | None
 
 
+#: Points worked out before, by variant and the numbers of the device. A fleet of devices that are alike
+#: then shares them: that is what most of its memory and its start would be spent on.
+Alike = dict[
+    tuple[int, tuple[tuple[str, int | float], ...]], tuple[Variant, tuple[DevicePoint, ...]]
+]
+
+
 def match(profile: Profile, firmware: str | None, where: str = "") -> Match:
     """The variant for a unit that says `firmware`; `where` names the unit in the notice."""
     variant, code = choose(profile.firmware_scheme, profile.variants, firmware)
@@ -57,13 +64,15 @@ def resolve(
     interval_us: int | None = None,
     timeout_s: float = 1.0,
     retries: int = 1,
+    alike: Alike | None = None,
 ) -> Device:
     """One device with its profile worked in: everything a driver and the announced table need.
 
     Points of one column type are put side by side (in the profile's order otherwise), so that a
     block has as few columns as there are types. `params` is what the site file tells of this unit,
     `firmware` what the unit says of itself; the rest is carried over into `Device`. `sm3` names the
-    table: it is given the table's msgpack bytes.
+    table: it is given the table's msgpack bytes. `alike`, when given, is shared by the devices of one
+    library and filled as they come.
 
     Raises:
         ProfileError: parameters missing, unknown or out of range, or a conversion that has no finite
@@ -73,22 +82,7 @@ def resolve(
     variant = match(profile, firmware, where).variant
     full = _params(profile, params or {}, where)
     numbers = {key: value for key, value in full.items() if isinstance(value, (int, float))}
-    problems: list[Problem] = []
-    points: list[DevicePoint] = []
-    for spec in variant.points:
-        try:
-            points.append(_point(spec, numbers))
-        except _NumberError as error:
-            fields: dict[str, str | int | float] = {
-                "point": spec.name,
-                "key": error.key,
-                "detail": error.detail,
-            }
-            problems.append(Problem(f"{where}: {profile.id}", "HG-8033", fields))
-    if problems:
-        raise ProfileError(problems)
-    types = list(dict.fromkeys(p.point.type for p in points))
-    points.sort(key=lambda p: types.index(p.point.type))
+    points = _points(variant, numbers, f"{where}: {profile.id}", {} if alike is None else alike)
     announced = {
         p.label: str(full[key]) for key, p in profile.params.items() if p.label and key in full
     }
@@ -110,7 +104,7 @@ def resolve(
         number=number,
         channel=channel,
         address=address,
-        points=tuple(points),
+        points=points,
         table=table,
         table_hash=sm3(msgspec.msgpack.encode(table, order="deterministic")),
         name=name,
@@ -187,6 +181,32 @@ class _Numbers:
             return float(self.exact(key, number))
         except OverflowError as error:
             raise _NumberError(key, "too large") from error
+
+
+def _points(
+    variant: Variant, numbers: Mapping[str, int | float], where: str, alike: Alike
+) -> tuple[DevicePoint, ...]:
+    """The points of a variant with one device's numbers, those of one column type side by side."""
+    # The variant stands beside its points, so that no other can have its id while they are kept.
+    key = (id(variant), tuple(sorted(numbers.items())))
+    if key in alike:
+        return alike[key][1]
+    problems: list[Problem] = []
+    points: list[DevicePoint] = []
+    for spec in variant.points:
+        try:
+            points.append(_point(spec, numbers))
+        except _NumberError as error:
+            fields: dict[str, str | int | float] = {
+                "point": spec.name, "key": error.key, "detail": error.detail,
+            }  # fmt: skip
+            problems.append(Problem(where, "HG-8033", fields))
+    if problems:
+        raise ProfileError(problems)
+    types = list(dict.fromkeys(p.point.type for p in points))
+    points.sort(key=lambda p: types.index(p.point.type))
+    alike[key] = variant, tuple(points)
+    return alike[key][1]
 
 
 def _point(spec: PointSpec, params: Mapping[str, int | float]) -> DevicePoint:

@@ -28,6 +28,8 @@ class Installed:
         self.registry = registry
         self.library = library
         self.resolved: dict[str, Device] = {}
+        #: Shared by every device that this library describes.
+        self.alike: profiles.Alike = {}
 
     def known(self) -> Known:
         """For `headgate.config.load`: what the site file may name."""
@@ -63,6 +65,7 @@ class Installed:
                 firmware=device.firmware,
                 params=device.params,
                 interval_us=device.interval.us,
+                alike=self.alike,
             )
         except ProfileError as error:
             return [msgspec.structs.replace(p, where=where) for p in error.problems]

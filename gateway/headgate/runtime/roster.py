@@ -16,7 +16,7 @@ from headgate.config import Site
 from headgate.config.site import Channel as ChannelEntry
 from headgate.config.site import Device as DeviceEntry
 from headgate.errors import ConfigError, HeadgateError, Problem
-from headgate.profiles import Library, resolve
+from headgate.profiles import Alike, Library, resolve
 from headgate.runtime.plugins import Registry
 from headgate.sdk import Device, Driver, PollingDriver
 
@@ -71,7 +71,12 @@ class Drivers:
 
 
 def call_up(
-    site: Site, library: Library, drivers: Drivers, number: Number, sm3: Callable[[bytes], bytes]
+    site: Site,
+    library: Library,
+    drivers: Drivers,
+    number: Number,
+    sm3: Callable[[bytes], bytes],
+    alike: Alike,
 ) -> Roster:
     """Every enabled device of the site, resolved. Never raises for one device's fault."""
     problems: list[Problem] = []
@@ -99,7 +104,7 @@ def call_up(
             continue
         try:
             postings[unit.channel].append(
-                _posting(site, unit, library, drivers, speakers[unit.channel], number, sm3)
+                _posting(site, unit, library, drivers, speakers[unit.channel], number, sm3, alike)
             )
         except ConfigError as error:
             problems.extend(error.problems)
@@ -117,6 +122,7 @@ def _posting(
     speaker: str,
     number: Number,
     sm3: Callable[[bytes], bytes],
+    alike: Alike,
 ) -> Posting:
     profile = library.find(entry.profile, f"device {entry.id}")
     if profile.driver != speaker:
@@ -138,6 +144,7 @@ def _posting(
         interval_us=entry.interval.us,
         timeout_s=site.timeout(entry).s,
         retries=site.retries(entry),
+        alike=alike,
     )
     driver = drivers.named(speaker)
     plan = driver.plan(device) if isinstance(driver, PollingDriver) else None
