@@ -144,14 +144,14 @@ async def test_alarms_that_come_together_share_a_commit() -> None:
 @under_virtual_time
 async def test_an_alarm_during_a_commit_does_not_wait_for_the_next_tick() -> None:
     press, disk = ScriptedPress(), HeldExecutor()
-    w = writer(press, disk, max_loss_s=60.0, record_bytes=1)
+    w = writer(press, disk, max_loss_s=60.0)
     w.put(block(1))
+    waiting = asyncio.ensure_future(w.durable())
     await disk.asked.wait()
-    w.put_item(Event("x", 1))
-    w._queue.record_bytes = 10**6  # what comes now fills no record
     w.put_item(alarm(2))
     w.put(block(3))
     disk.let_go()
+    await waiting
     before = now()
     await disk.asked.wait()
     assert now() - before <= URGENT_S * 1.5
