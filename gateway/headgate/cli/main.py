@@ -100,9 +100,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     only with HEADGATE_TRACEBACK=1.
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
-    command = command_of(app)
     try:
-        command.main(args=_globals_first(given), prog_name="headgate")
+        if given[:1] == ["run"] and _ran_plainly(given[1:]):
+            sys.exit(0)
+        command_of(app).main(args=_globals_first(given), prog_name="headgate")
+    except KeyboardInterrupt:
+        sys.exit(130)
     except HeadgateError as error:
         _trace(error)
         sys.exit(failed(error))
@@ -110,6 +113,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _trace(error)
         sys.exit(failed(HeadgateError(str(error), code="HG-9006", kind=type(error).__name__)))
     sys.exit(FAILED)  # a command always leaves by itself
+
+
+def _ran_plainly(words: Sequence[str]) -> bool:
+    """Whether `run` was asked for plainly, and has run."""
+    from headgate.cli.run import plainly, run
+
+    asked = plainly(words)
+    if asked is not None:
+        run(*asked)
+    return asked is not None
 
 
 def _remember(variable: str, value: str | None) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -56,6 +57,26 @@ def run(
 
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(main())
+
+
+def plainly(words: Sequence[str]) -> tuple[Path | None, list[Path]] | None:
+    """What `[SITE] [--profiles DIR]...` asks for; None when it is anything but that.
+
+    The library that parses command lines brings another for types: 8 MB and a tenth of a second, in
+    a process that runs for years on a small box. So the way a service unit calls us goes without it.
+    """
+    sites: list[Path] = []
+    profiles: list[Path] = []
+    rest = iter(words)
+    for word in rest:
+        folder = next(rest, None) if word == "--profiles" else None
+        if folder is not None:
+            profiles.append(Path(folder))
+        elif word.startswith("-") or sites:
+            return None
+        else:
+            sites.append(Path(word))
+    return (sites[0] if sites else None), profiles
 
 
 def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:

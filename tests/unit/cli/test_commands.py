@@ -11,6 +11,7 @@ import pytest
 
 from headgate.cli import commands, main
 from headgate.cli.commands import COMMANDS, Command
+from headgate.cli.run import plainly
 from headgate.messages import entries
 
 
@@ -232,3 +233,27 @@ def test_a_traceback_is_shown_to_who_asks_for_it(headgate, monkeypatch: pytest.M
     monkeypatch.setattr(commands, "load", broken)
     with pytest.raises(RuntimeError, match="moon"):
         main(["check"])
+
+
+def test_a_gateway_run_as_a_service_does_without_the_command_line_library(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from headgate.cli import main\n"
+        f"try: main(['run', {str(tmp_path / 'none')!r}])\n"
+        "except SystemExit as left: print(left.code, 'pydantic' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1", "False"], done.stderr
+    assert "HG-" in done.stderr
+
+
+@pytest.mark.parametrize("words", [["--help"], ["a", "b"], ["--profiles"], ["--profiles=x"], ["-x"]])
+def test_run_leaves_what_is_not_plain_to_the_command_line_library(words: list[str]) -> None:
+    assert plainly(words) is None
+
+
+def test_run_takes_plain_arguments_in_any_order() -> None:
+    assert plainly([]) == (None, [])
+    assert plainly(["--profiles", "p", "site", "--profiles", "q"]) == (
+        Path("site"), [Path("p"), Path("q")],
+    )  # fmt: skip
