@@ -21,8 +21,8 @@ _NOTHING, _IN_TIME, _LATE, _BAD_IN_TIME, _BAD_LATE, _GAP = range(6)
 IN_HAND_US = 5_000_000
 #: While a gateway still runs, what was due this shortly before its newest word may be on its way.
 UNDER_WAY_US = 10_000_000
-#: Nothing is looked at before it is due; what claims to be, by more than rounding, fits no plan.
-EARLY_US = 1_000
+#: A timer may fire this much early; what claims to be earlier fits no plan.
+EARLY_US = 20_000
 _OFF = "gateway-off"
 _OVERRUN = "overrun"
 UNKNOWN_DAY = "?"
@@ -194,7 +194,7 @@ class Account:
         """The newest series that had begun then and holds the slot."""
         for series in reversed(self._series.get((run, device), [])):
             if (
-                series.start_us <= at_us
+                series.start_us <= at_us + EARLY_US
                 and series.holds(slot)
                 and series.due_us(slot) <= at_us + EARLY_US
             ):

@@ -200,6 +200,17 @@ def test_a_gap_over_slots_that_did_arrive_is_counted_twice(bench: Bench) -> None
     assert wrong(bench(lines, shelf)) == {"counted_twice": 2}
 
 
+def test_a_timer_may_fire_a_little_before_a_look_is_due(bench: Bench) -> None:
+    lines = truth_lines(5)
+    shelf = Shelf(lines)
+    shelf.all_looks = [
+        look._replace(at_us=(10 + slot) * 1_000_000 - 900)
+        for slot, look in enumerate(shelf.all_looks)
+    ]
+    verdict = bench(lines, shelf)
+    assert verdict.good and verdict.counts["unplanned"] == 0
+
+
 def test_a_killed_gateway_is_off_until_it_is_started_again(bench: Bench) -> None:
     """Killed at 14.5 s, before the look of slot 4 was safe; again there at 20.2 s."""
     lines = truth_lines(16)
