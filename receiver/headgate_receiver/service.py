@@ -101,7 +101,7 @@ class Receiver:
             sender = parts[2]
             if parts[4] == "grant":
                 await core.grant(message.payload, sender)
-            else:
+            elif parts[4] == "record":
                 core.record(message.payload, sender)
         batch, answers = core.end()
         if not batch.empty:

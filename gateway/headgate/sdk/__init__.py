@@ -58,6 +58,7 @@ from headgate.sdk.channel import (
     Framing,
     LineSettings,
     Listener,
+    line_of,
 )
 from headgate.sdk.device import Device, DevicePoint
 from headgate.sdk.driver import (
@@ -70,7 +71,7 @@ from headgate.sdk.driver import (
 )
 from headgate.sdk.hooks import hookimpl
 from headgate.sdk.stage import Stage, Step
-from headgate.sdk.uplink import Acknowledged, Outbox, StoredRecord, Uplink, UplinkContext
+from headgate.sdk.uplink import Acknowledged, Outbox, ProbeStep, StoredRecord, Uplink, UplinkContext
 
 #: What a plugin's manifest compares its `api` range with.
 API_VERSION = "1.0"
@@ -110,8 +111,8 @@ __all__ = [
     "Identity",
     "Item",
     "Lane",
-    "Linear",
     "LineSettings",
+    "Linear",
     "Listener",
     "ListeningDriver",
     "OnStartFailure",
@@ -122,6 +123,7 @@ __all__ = [
     "Point",
     "PointTable",
     "PollingDriver",
+    "ProbeStep",
     "Problem",
     "ProfileError",
     "ProtocolError",
@@ -141,6 +143,7 @@ __all__ = [
     "Value",
     "convert",
     "hookimpl",
+    "line_of",
     "pack",
     "present",
     "raw_values",

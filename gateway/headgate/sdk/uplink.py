@@ -95,6 +95,21 @@ class Outbox(ABC):
         """Wall time of a boottime, by the best clock fix known; None while there is none."""
 
 
+class ProbeStep(msgspec.Struct, frozen=True):
+    """One step of the way to a platform.
+
+    `name` is one of name, tcp, tls, certificate, login, subscribe, publish, receiver, or the uplink's
+    own. `detail` is what was found ("10.0.3.1"); a step that failed names its sentence by `code` and
+    `fields`.
+    """
+
+    name: str
+    passed: bool
+    detail: str = ""
+    code: str = ""
+    fields: dict[str, str | int | float | None] = {}
+
+
 class UplinkContext(msgspec.Struct, frozen=True):
     """What the core tells an uplink about itself."""
 
@@ -122,6 +137,6 @@ class Uplink(ABC):
     async def run(self, outbox: Outbox) -> None:
         """Deliver until cancelled."""
 
-    async def probe(self) -> Sequence[tuple[str, bool, str]]:
-        """(step, passed, detail) from name resolution to receipt, ending at the first failure."""
+    async def probe(self) -> Sequence[ProbeStep]:
+        """Each step of the way, from name resolution on, to the first that fails."""
         return ()

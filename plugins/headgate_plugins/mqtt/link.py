@@ -24,10 +24,11 @@ STRETCH = 5.0
 
 
 class LinkOptions(msgspec.Struct, frozen=True):
-    """How to reach one broker. `tls` is None for `mqtt://`."""
+    """How to reach one broker. `tls` is None for `mqtt://`; `server_name` its certificate must bear."""
 
     settings: Settings
     tls: ssl.SSLContext | None
+    server_name: str
     in_flight: int
     reconnect_min_s: float
     reconnect_max_s: float
@@ -73,7 +74,8 @@ def read_link(context: UplinkContext, options: Options, identifier: str) -> Link
     )
     if tls is not None and server_name:
         tls = _named(tls, server_name)
-    return LinkOptions(settings, tls, in_flight, min(low, high), high)
+    name = server_name or settings.host
+    return LinkOptions(settings, tls, name, in_flight, min(low, high), high)
 
 
 def _path(options: Options, key: str) -> Path | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
 from typing import ClassVar
 
 from headgate.mqtt import Link, Will
@@ -11,6 +12,7 @@ from headgate.sdk import (
     ConfigError,
     HeadgateError,
     Outbox,
+    ProbeStep,
     Problem,
     SecurityError,
     Uplink,
@@ -18,6 +20,7 @@ from headgate.sdk import (
 )
 from headgate.sdk.options import Options
 from headgate_plugins.mqtt.link import COMMON, LinkOptions, read_link
+from headgate_plugins.mqtt.probe import Way, walk
 from headgate_plugins.mqtt.session import Session, Terms
 from headgate_plugins.mqtt.stay import stay_connected
 
@@ -49,6 +52,12 @@ class MqttUplink(Uplink):
             await Session(self.terms, link, outbox, self._say, self._doubt).run()
 
         await stay_connected(self.context.id, self.link, will, self._say, serve)
+
+    async def probe(self) -> Sequence[ProbeStep]:
+        """The way to the platform, step by step, under a client identifier of its own."""
+        terms = self.terms
+        way = Way(self.link, terms.topic("down/receipt"), terms.topic("up/test"))
+        return [step async for step in walk(way)]
 
     def _say(self, state: str, error: HeadgateError | None) -> None:
         if state != self.state:

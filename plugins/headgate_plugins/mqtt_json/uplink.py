@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal
 
 import msgspec
 
 from headgate.mqtt import Link
-from headgate.sdk import HeadgateError, Outbox, Uplink, UplinkContext
+from headgate.sdk import HeadgateError, Outbox, ProbeStep, Uplink, UplinkContext
 from headgate.sdk.options import Options
 from headgate_plugins.mqtt.link import COMMON, LinkOptions, read_link
+from headgate_plugins.mqtt.probe import Way, walk
 from headgate_plugins.mqtt.stay import stay_connected
 from headgate_plugins.mqtt_json.render import ABOUT, PER_BLOCK, PER_POINT, Shape
 from headgate_plugins.mqtt_json.session import JsonSession, Manners
@@ -54,6 +55,10 @@ class MqttJsonUplink(Uplink):
             await JsonSession(self.shape, self.manners, link, outbox, self._say).run()
 
         await stay_connected(self.context.id, self.link, None, self._say, serve)
+
+    async def probe(self) -> Sequence[ProbeStep]:
+        """The way to the broker, up to the login: a foreign platform is not sent test messages."""
+        return [step async for step in walk(Way(self.link, None, None))]
 
     def _say(self, state: str, error: HeadgateError | None) -> None:
         if state != self.state:
