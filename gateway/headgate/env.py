@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Literal, Protocol, TypeVar
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
+D = TypeVar("D", bound=asyncio.DatagramProtocol)
 ClockState = Literal["synced", "holdover", "unsynced"]
 
 
@@ -166,6 +167,12 @@ class Net(Protocol):
         self, factory: Callable[[], asyncio.BaseProtocol], path: Path, mode: int = 0o660
     ) -> asyncio.AbstractServer:
         """Listen on a unix socket; a stale one is replaced. Raises OSError."""
+        ...
+
+    async def datagrams(
+        self, factory: Callable[[], D], host: str, port: int
+    ) -> tuple[asyncio.DatagramTransport, D]:
+        """A UDP socket that speaks with one peer only. Raises OSError."""
         ...
 
     def datagram_unix(self, address: str, data: bytes) -> None:
@@ -381,6 +388,13 @@ class SystemNet:
     ) -> asyncio.AbstractServer:
         with _umask(0o777 & ~mode):
             return await asyncio.get_running_loop().create_unix_server(factory, str(path))
+
+    async def datagrams(
+        self, factory: Callable[[], D], host: str, port: int
+    ) -> tuple[asyncio.DatagramTransport, D]:
+        return await asyncio.get_running_loop().create_datagram_endpoint(
+            factory, remote_addr=(host, port)
+        )
 
     def datagram_unix(self, address: str, data: bytes) -> None:
         name = "\0" + address[1:] if address.startswith("@") else address

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+from collections.abc import Callable
+from urllib.parse import SplitResult, unquote, urlsplit
+
+import msgspec
 
 from headgate.channels.base import (
     ChannelCounters,
@@ -11,46 +14,122 @@ from headgate.channels.base import (
     Direction,
     ManagedChannel,
     Tap,
+    TlsFiles,
 )
-from headgate.channels.tcp import TcpChannel
+from headgate.channels.bus import BusChannel
+from headgate.channels.dialin import DialInChannel, packets_of
+from headgate.channels.serial import SerialChannel
+from headgate.channels.tcp import TcpChannel, TlsChannel
+from headgate.channels.udp import UdpChannel
 from headgate.env import Env
 from headgate.errors import ConfigError, Problem
-
-#: URL schemes that are one outgoing TCP connection, and the port each means when none is given.
-TCP_SCHEMES = {"modbus+tcp": 502}
+from headgate.sdk import line_of
 
 __all__ = [
-    "TCP_SCHEMES",
+    "SCHEMES",
+    "BusChannel",
     "ChannelCounters",
     "ChannelSettings",
     "ChannelState",
+    "DialInChannel",
     "Direction",
     "ManagedChannel",
+    "SerialChannel",
     "Tap",
     "TcpChannel",
+    "TlsFiles",
+    "UdpChannel",
+    "check_url",
     "open_channel",
 ]
+
+_Open = Callable[[Env, ChannelSettings, SplitResult, int], ManagedChannel]
+
+
+def _tcp(env: Env, settings: ChannelSettings, url: SplitResult, port: int) -> ManagedChannel:
+    return TcpChannel(env, settings, _host(url), url.port or port)
+
+
+def _tls(env: Env, settings: ChannelSettings, url: SplitResult, port: int) -> ManagedChannel:
+    if settings.tls is None and settings.tls_files is None:
+        settings = msgspec.structs.replace(settings, tls_files=TlsFiles())
+    return TlsChannel(env, settings, _host(url), url.port or port)
+
+
+def _udp(env: Env, settings: ChannelSettings, url: SplitResult, port: int) -> ManagedChannel:
+    return UdpChannel(env, settings, _host(url), url.port or port)
+
+
+def _bus(env: Env, settings: ChannelSettings, url: SplitResult, port: int) -> ManagedChannel:
+    return BusChannel(env, settings, _host(url), url.port or port, line_of(settings.url))
+
+
+def _serial(env: Env, settings: ChannelSettings, url: SplitResult, port: int) -> ManagedChannel:
+    return SerialChannel(env, settings, _path(url), line_of(settings.url))
+
+
+def _dial_in(env: Env, settings: ChannelSettings, url: SplitResult, port: int) -> ManagedChannel:
+    return DialInChannel(env, settings, _host(url), url.port or port, line_of(settings.url))
+
+
+#: What each URL scheme opens, and the port it means when none is given.
+SCHEMES: dict[str, tuple[_Open, int]] = {
+    "modbus+tcp": (_tcp, 502),
+    "modbus+tls": (_tls, 802),
+    "modbus+udp": (_udp, 502),
+    "modbus+rtu+tcp": (_bus, 502),
+    "modbus+ascii+tcp": (_bus, 502),
+    "modbus+rtu": (_serial, 0),
+    "modbus+ascii": (_serial, 0),
+    "modbus+dtu+listen": (_dial_in, 0),
+}
 
 
 def open_channel(env: Env, settings: ChannelSettings) -> ManagedChannel:
     """The channel that a URL names, not yet opened: call `open()` in a running loop.
 
     Raises:
-        ConfigError: a scheme nobody knows, no host, or a port that is none.
+        ConfigError: a scheme nobody knows, no host or path, a port or an option that is none.
     """
-    where = f"channel {settings.id}"
+    if problems := check_url(settings.id, settings.url):
+        raise ConfigError(problems)
+    parts = urlsplit(settings.url)
+    opener, port = SCHEMES[parts.scheme]
+    return opener(env, settings, parts, port)
+
+
+def check_url(channel_id: str, url: str) -> tuple[Problem, ...]:
+    """What is wrong with the URL of a channel, where its scheme is one of ours. Touches nothing."""
+    where = f"channel {channel_id}"
     try:
-        parts = urlsplit(settings.url)
-        host, port = parts.hostname, parts.port
+        parts = urlsplit(url)
+        if parts.scheme not in SCHEMES:
+            known = ", ".join(sorted(SCHEMES))
+            return (Problem(where, "HG-3010", {"scheme": parts.scheme, "known": known}),)
+        opener, _ = SCHEMES[parts.scheme]
+        line_of(url)
+        if opener is _serial:
+            _path(parts)
+        else:
+            _host(parts)
+        port = parts.port  # raises ValueError itself when it is none
+        if opener is _dial_in:
+            if port is None:
+                raise ValueError("no port")
+            packets_of(url)
     except ValueError as error:
-        fields: dict[str, str | int | float] = {"url": settings.url, "reason": str(error)}
-        raise ConfigError([Problem(where, "HG-3011", fields)]) from error
-    default_port = TCP_SCHEMES.get(parts.scheme)
-    if default_port is None:
-        known = ", ".join(sorted(TCP_SCHEMES))
-        problem = Problem(where, "HG-3010", {"scheme": parts.scheme, "known": known})
-        raise ConfigError([problem])
-    if not host:
-        problem = Problem(where, "HG-3011", {"url": settings.url, "reason": "no host"})
-        raise ConfigError([problem])
-    return TcpChannel(env, settings, host, port or default_port)
+        return (Problem(where, "HG-3011", {"url": url, "reason": str(error)}),)
+    return ()
+
+
+def _path(url: SplitResult) -> str:
+    path = unquote(url.path)
+    if url.netloc or path in ("", "/"):
+        raise ValueError("no path; three slashes: scheme:///dev/serial/by-id/...")
+    return path
+
+
+def _host(url: SplitResult) -> str:
+    if not url.hostname:
+        raise ValueError("no host")
+    return url.hostname

@@ -31,6 +31,22 @@ class ChannelState(StrEnum):
     CLOSED = "closed"
 
 
+class TlsFiles(msgspec.Struct, frozen=True):
+    """Where the certificates of a line lie (PEM): the root, and our own pair where one is asked for."""
+
+    ca: str | None = None
+    certificate: str | None = None
+    key: str | None = None
+
+    def context(self) -> ssl.SSLContext:
+        """TLS 1.2 or newer, the far side always checked. Raises OSError (ssl.SSLError among them)."""
+        made = ssl.create_default_context(cafile=self.ca)
+        made.minimum_version = ssl.TLSVersion.TLSv1_2
+        if self.certificate is not None:
+            made.load_cert_chain(self.certificate, self.key)
+        return made
+
+
 class ChannelSettings(msgspec.Struct, frozen=True):
     """One channel as the site file describes it. Times in seconds.
 
@@ -38,7 +54,8 @@ class ChannelSettings(msgspec.Struct, frozen=True):
     late bytes have come. Reconnecting waits `retry_first_s`, doubling up to `retry_cap_s`, each wait
     drawn from half to one and a half of that. After `silent_limit` timeouts in a row without one
     received byte the line is opened anew; `unacknowledged_s` is how long the peer's kernel may leave
-    our bytes unacknowledged (TCP_USER_TIMEOUT).
+    our bytes unacknowledged (TCP_USER_TIMEOUT). `gap_s` is the least silence between two requests on
+    a bus. `tls_files` are read at the first attempt to connect, where `tls` is not given.
     """
 
     id: str
@@ -54,6 +71,8 @@ class ChannelSettings(msgspec.Struct, frozen=True):
     unacknowledged_s: float = 15.0
     tls: ssl.SSLContext | None = None
     server_name: str | None = None
+    tls_files: TlsFiles | None = None
+    gap_s: float = 0.0
 
 
 class ChannelCounters(msgspec.Struct):

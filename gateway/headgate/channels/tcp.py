@@ -34,6 +34,9 @@ TALK_LIMIT = 1024
 class TcpChannel(ManagedChannel):
     """A TCP connection that keeps itself open from `open` until `close`."""
 
+    #: Whether the line is TLS, by certificates in files.
+    _secure = False
+
     def __init__(self, env: Env, settings: ChannelSettings, host: str, port: int) -> None:
         super().__init__()
         self.id = settings.id
@@ -44,6 +47,7 @@ class TcpChannel(ManagedChannel):
         self._host = host
         self._port = port
         self._now_us = env.clock.boottime_us
+        self._tls = settings.tls
         self._line: _Line | None = None
         self._last: _Line | None = None  # also when it is being dropped
         self._task: asyncio.Task[None] | None = None
@@ -171,13 +175,7 @@ class TcpChannel(ManagedChannel):
         while True:
             try:
                 async with asyncio.timeout(settings.connect_timeout_s):
-                    _, line = await self._env.net.connect(
-                        lambda: _Line(self),
-                        self._host,
-                        self._port,
-                        tls=settings.tls,
-                        server_name=settings.server_name,
-                    )
+                    line = await self._dial()
             except (OSError, TimeoutError) as error:
                 self.counters.connect_failures += 1
                 reason = str(error) or f"no connection within {settings.connect_timeout_s:g} s"
@@ -191,6 +189,21 @@ class TcpChannel(ManagedChannel):
                     wait = settings.retry_first_s
             await asyncio.sleep(wait * self._env.random.uniform(0.5, 1.5))
             wait = min(wait * 2, settings.retry_cap_s)
+
+    async def _dial(self) -> _Line:
+        """One attempt to open the line. Raises OSError. Other kinds of lines differ in this alone."""
+        tls = self._tls
+        if tls is None and self._secure and (files := self._settings.tls_files) is not None:
+            # Only now: a certificate that is missing keeps this one line down, not the gateway.
+            tls = self._tls = files.context()
+        _, line = await self._env.net.connect(
+            lambda: _Line(self),
+            self._host,
+            self._port,
+            tls=tls,
+            server_name=self._settings.server_name,
+        )
+        return line
 
     def _made(self, line: _Line) -> None:
         if self._task is None:
@@ -328,6 +341,12 @@ class TcpChannel(ManagedChannel):
                 raise self._closed()
             else:
                 await asyncio.sleep(min(self._quiet_at, self._doubt_until) - now)
+
+
+class TlsChannel(TcpChannel):
+    """The same over TLS. Source: MODBUS/TCP Security V2.1 (port 802, both sides show certificates)."""
+
+    _secure = True
 
 
 class _Line(asyncio.Protocol):

@@ -26,12 +26,14 @@ class Known(msgspec.Struct, frozen=True):
 
     `uplinks` and `stages` give each type's option keys; None there: the type checks them itself.
     `device` says what is wrong between one device and its profile; it is given where the device stands.
+    `channel` says what is wrong with one channel's URL, and is given the same.
     """
 
     schemes: Collection[str] | None = None
     uplinks: Mapping[str, Collection[str] | None] | None = None
     stages: Mapping[str, Collection[str] | None] | None = None
     device: Callable[[Device, str], Sequence[Problem]] | None = None
+    channel: Callable[[Channel, str], Sequence[Problem]] | None = None
 
 
 def check(site: Site, places: Places, known: Known, complete: bool) -> Sequence[Problem]:
@@ -135,6 +137,8 @@ class _Check:
                 "allowed": _listed(schemes),
             }
             yield self.problem("channel", index, ("url",), "HG-1208", **fields)
+        elif self.known.channel is not None:
+            yield from self.known.channel(channel, self.where("channel", index, ("url",)))
         yield from self.pair(
             "channel",
             index,
@@ -165,7 +169,9 @@ class _Check:
     def urls(self) -> Iterator[Problem]:
         first: dict[str, Channel] = {}
         for index, channel in enumerate(self.site.channel):
-            url = msgspec.structs.replace(channel.url, query={})
+            # Those who dial in share a port, and are told apart by what they say.
+            said = {k: v for k, v in channel.url.query.items() if k == "registration"}
+            url = msgspec.structs.replace(channel.url, query=said)
             other = first.setdefault(str(url), channel)
             if other is not channel:
                 yield self.problem(

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from headgate import config, profiles
+from headgate.channels import SCHEMES, check_url
 from headgate.config import Known, Plugins, Site
 from headgate.env import Env
 from headgate.errors import ConfigError, Problem, ProfileError, SecurityError
@@ -40,6 +41,7 @@ class Installed:
             uplinks=_options(self.registry.uplinks),
             stages=_options(self.registry.stages),
             device=self.examine,
+            channel=_examine_channel,
         )
 
     def examine(self, device: config.Device, where: str) -> Sequence[Problem]:
@@ -116,6 +118,13 @@ class Installed:
                 continue
             problems += _built(partial(platform, context))
         return problems
+
+
+def _examine_channel(channel: config.Channel, where: str) -> Sequence[Problem]:
+    if channel.url.scheme not in SCHEMES:  # its driver owns its connection
+        return ()
+    found = check_url(channel.id, str(channel.url))
+    return [msgspec.structs.replace(problem, where=where) for problem in found]
 
 
 def _built(build: Callable[[], object]) -> Sequence[Problem]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from headgate.channels import ChannelSettings
+from headgate.channels import SCHEMES, ChannelSettings, TlsFiles, check_url
 from headgate.config import Site
 from headgate.config.site import Channel as ChannelEntry
 from headgate.config.site import Device as DeviceEntry
@@ -39,6 +39,8 @@ class Roster(msgspec.Struct, frozen=True):
     """
 
     channels: dict[str, ChannelSettings]
+    #: Who speaks over each channel.
+    drivers: dict[str, Driver]
     postings: dict[str, list[Posting]]
     problems: tuple[Problem, ...]
 
@@ -96,8 +98,12 @@ def call_up(
                 Problem(f"channel {entry.id}", "HG-9121", {k: str(v) for k, v in fields.items()})
             )
             continue
+        wrong = check_url(entry.id, str(entry.url)) if entry.url.scheme in SCHEMES else ()
+        if wrong:
+            problems.extend(wrong)
+            continue
         speakers[entry.id] = driver
-        channels[entry.id] = settings_of(entry)
+        channels[entry.id] = settings_of(entry, site)
     postings: dict[str, list[Posting]] = {channel: [] for channel in channels}
     for unit in site.device:
         if not unit.enabled or unit.channel not in channels:
@@ -111,7 +117,8 @@ def call_up(
         except HeadgateError as error:
             fields = {key: str(value) for key, value in error.fields.items()}
             problems.append(Problem(f"device {unit.id}", error.code, dict(fields)))
-    return Roster(channels, postings, tuple(problems))
+    spoken = {channel: drivers.named(name) for channel, name in speakers.items()}
+    return Roster(channels, spoken, postings, tuple(problems))
 
 
 def _posting(
@@ -151,8 +158,15 @@ def _posting(
     return Posting(device, driver, plan)
 
 
-def settings_of(entry: ChannelEntry) -> ChannelSettings:
-    """A channel entry as the channels room takes it."""
+def settings_of(entry: ChannelEntry, site: Site | None = None) -> ChannelSettings:
+    """A channel entry as the channels room takes it; the site says where relative paths begin."""
+
+    def file(written: str | None) -> str | None:
+        if written is None or site is None:
+            return written
+        return str(site.path(written))
+
+    key = entry.client_key.name if entry.client_key is not None else None
     return ChannelSettings(
         id=entry.id,
         url=str(entry.url),
@@ -161,6 +175,9 @@ def settings_of(entry: ChannelEntry) -> ChannelSettings:
         connect_timeout_s=entry.connect_timeout.s,
         retry_first_s=entry.reconnect_min.s,
         retry_cap_s=entry.reconnect_max.s,
+        server_name=entry.server_name,
+        tls_files=TlsFiles(file(entry.ca), file(entry.client_certificate), file(key)),
+        gap_s=entry.gap.s,
     )
 
 

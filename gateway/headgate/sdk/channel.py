@@ -6,9 +6,12 @@ brings a `Framing`, which cuts the stream into frames, and asks: `await channel.
 
 from __future__ import annotations
 
+import math
+import re
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Hashable
 from typing import NamedTuple, Protocol
+from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
@@ -69,12 +72,93 @@ class Delimited:
 
 
 class LineSettings(msgspec.Struct, frozen=True):
-    """Serial settings for one transaction: a meter at 2400 8E1 beside a unit at 9600 8N1."""
+    """Serial settings for one transaction: a meter at 2400 8E1 beside a unit at 9600 8N1.
+
+    `gap_s` is the least silence before the request (0: what the baud rate asks for), `echo` says that
+    every byte sent comes back before the answer does, as on some two-wire adapters.
+    """
 
     baud: int = 9600
     data_bits: int = 8
     parity: str = "N"
     stop_bits: float = 1.0
+    gap_s: float = 0.0
+    echo: bool = False
+
+    def with_text(self, text: str) -> LineSettings:
+        """These settings changed by what a technician writes: "2400 8E1", "2400" or "8E1".
+
+        Raises:
+            ValueError: something else.
+        """
+        match = _LINE.fullmatch(text.strip().upper())
+        if match is None or not (match[1] or match[2]):
+            raise ValueError(text)
+        baud = int(match[1]) if match[1] else self.baud
+        if not LOWEST_BAUD <= baud <= HIGHEST_BAUD:
+            raise ValueError(text)
+        if not match[2]:
+            return msgspec.structs.replace(self, baud=baud)
+        return msgspec.structs.replace(
+            self,
+            baud=baud,
+            data_bits=int(match[2]),
+            parity=match[3],
+            stop_bits=float(match[4]),
+        )
+
+    def seconds(self, size: int) -> float:
+        """How long `size` bytes take on the wire."""
+        parity = 0 if self.parity == "N" else 1
+        return size * (1 + self.data_bits + parity + self.stop_bits) / self.baud
+
+    def silence(self) -> float:
+        """The least silence between two frames: 3.5 characters, 1.75 ms above 19200 baud.
+
+        Source: MODBUS over Serial Line V1.02, section 2.5.1.1.
+        """
+        least = 0.00175 if self.baud > 19200 else 3.5 * 11 / self.baud
+        return max(self.gap_s, least)
+
+    def __str__(self) -> str:
+        return f"{self.baud} {self.data_bits}{self.parity}{self.stop_bits:g}"
+
+
+LOWEST_BAUD, HIGHEST_BAUD = 50, 4_000_000
+_LINE = re.compile(r"(?:(\d{2,7}))?\s*(?:([78])([NEO])(1|1\.5|2))?")
+
+
+def line_of(url: str) -> LineSettings:
+    """The line settings that a channel's URL carries: `?baud=9600&parity=E&stop=1&echo=1&gap_ms=5`.
+
+    Raises:
+        ValueError: with what is wrong, in English.
+    """
+    query = dict(parse_qsl(urlsplit(url).query))
+
+    def number(key: str, usual: float, low: float, high: float) -> float:
+        try:
+            value = float(query.get(key, usual))
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high:
+            raise ValueError(f"{key}={query[key]}: {low:g} to {high:g}")
+        return value
+
+    parity = query.get("parity", "N").upper()[:1]
+    if parity not in ("N", "E", "O"):
+        raise ValueError(f"parity={query['parity']}: N, E or O")
+    stop = number("stop", 1, 1, 2)
+    if stop not in (1, 1.5, 2):
+        raise ValueError(f"stop={query['stop']}: 1, 1.5 or 2")
+    return LineSettings(
+        baud=int(number("baud", 9600, LOWEST_BAUD, HIGHEST_BAUD)),
+        data_bits=int(number("bits", 8, 7, 8)),
+        parity=parity,
+        stop_bits=stop,
+        gap_s=number("gap_ms", 0, 0, 10_000) / 1000,
+        echo=query.get("echo", "0").lower() in ("1", "true", "yes", "on"),
+    )
 
 
 class Channel(ABC):

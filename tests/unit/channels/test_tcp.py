@@ -287,7 +287,7 @@ async def test_nobody_listens_and_the_reason_is_told() -> None:
 @pytest.mark.parametrize(
     ("url", "code"),
     [
-        ("modbus+udp://10.0.0.1", "HG-3010"),
+        ("modbus+pigeon://10.0.0.1", "HG-3010"),
         ("modbus+tcp://", "HG-3011"),
         ("modbus+tcp://10.0.0.1:99999", "HG-3011"),
         ("modbus+tcp://[::1", "HG-3011"),
