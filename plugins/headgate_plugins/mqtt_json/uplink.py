@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 TOPIC = "city/{gateway}/{device}"
 _BLOCK = ("gateway", "device", "name", "time", "time_state", "slot", "values", "quality")
 _POINT = ("gateway", "device", "name", "point", "time", "time_state", "value", "unit", "quality")
+_NOT_IN_A_TOPIC = str.maketrans("+#\0", "___")
 _GAP_FIELDS = ("gateway", "device", "reason")
 _ALARM_FIELDS = ("gateway", "device", "point", "code")
 
@@ -117,10 +118,15 @@ def _text(
     try:
         if "+" in text or "#" in text:
             raise TemplateError("a topic to publish on has no + and no #")
-        return compile_text(text, known)
+        return _publishable(compile_text(text, known))
     except TemplateError as error:
         options.problem(key, "HG-5040", reason=str(error), allowed=", ".join(known))
         return lambda fields: ""
+
+
+def _publishable(topic: Callable[[Fields], str]) -> Callable[[Fields], str]:
+    """Whatever a name or label holds, what comes out is a topic one may publish on."""
+    return lambda fields: topic(fields).translate(_NOT_IN_A_TOPIC) or "_"
 
 
 def _payload(options: Options, per: Literal["block", "point"]) -> Fill:

@@ -6,6 +6,7 @@ import json
 import math
 from typing import Any
 
+import msgspec
 import pytest
 
 from headgate.columns import pack
@@ -155,6 +156,19 @@ def test_per_point_there_is_a_message_for_each() -> None:
         "gate-7/gauge-003/battery",
     ]
     assert made[0][1] == {"v": 13.734, "u": "m", "t": "水位", "raw": 1234, "q": "good"}
+
+
+def test_no_label_breaks_a_topic() -> None:
+    labels = {"place": "a+b#c\0d"}
+    table = msgspec.structs.replace(TABLE, labels=labels)
+    for topic, expected in (("x/{label.place}", "x/a_b_c_d"), ("{label.none}", "_")):
+        _, shape, _ = read_options(
+            UplinkContext("json", "gate-7", {"url": "mqtt://127.0.0.1", "topic": topic})
+        )
+        ((made, _),) = Renderer(shape, {DIGEST: table}.get).messages(
+            [block()], lambda at: at, lambda reason: None
+        )
+        assert made == expected
 
 
 def test_a_batch_joins_messages_of_one_topic() -> None:
