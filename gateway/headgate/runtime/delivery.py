@@ -102,8 +102,10 @@ class Delivery:
         """Every uplink at a glance."""
         return [
             UplinkStatus(
-                i, r.uplink.name, r.uplink.state, r.starts, str(r.error) if r.error else None,
-                r.error.code if r.error else None,
+                i, r.uplink.name, r.uplink.state, r.starts, str(error) if error else None,
+                error.code if error else None,
             )
             for i, r in self._running.items()
+            # What stands in its way now says more than why it last ended.
+            for error in (r.uplink.error or r.error,)
         ]  # fmt: skip
