@@ -10,7 +10,7 @@ import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -37,6 +37,13 @@ def demo(
     plain: Annotated[
         bool, typer.Option("--plain", help=both("A line a second.", "每秒一行文本。"))
     ] = False,
+    broker: Annotated[
+        Literal["mosquitto", "amqtt"] | None,
+        typer.Option(
+            help=both("Which broker; the first that is there.", "使用哪种 MQTT 服务器。"),
+            show_default=False,
+        ),
+    ] = None,
     keep: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help=both("Keep everything there.", "保留全部文件的目录。")),
@@ -46,7 +53,7 @@ def demo(
     lang = reader()
     folder = _folder(keep)
     try:
-        status, words = asyncio.run(_run(folder, seconds, plain=plain or not sys.stdout.isatty()))
+        status, words = asyncio.run(_run(folder, seconds, broker, plain or not sys.stdout.isatty()))
         typer.echo(words.rstrip())
     except (asyncio.CancelledError, KeyboardInterrupt):
         status = INTERRUPTED
@@ -60,7 +67,9 @@ def demo(
     raise typer.Exit(status)
 
 
-async def _run(folder: Path, seconds: float, *, plain: bool) -> tuple[int, str]:
+async def _run(
+    folder: Path, seconds: float, broker: Literal["mosquitto", "amqtt"] | None, plain: bool
+) -> tuple[int, str]:
     from headgate.cli.demo.page import open_page
     from headgate.cli.demo.play import play
 
@@ -71,7 +80,7 @@ async def _run(folder: Path, seconds: float, *, plain: bool) -> tuple[int, str]:
         loop.add_signal_handler(number, task.cancel)
     page = open_page(reader(), plain=plain)
     try:
-        return await play(folder, seconds, reader(), page)
+        return await play(folder, seconds, reader(), page, broker)
     finally:
         page.close()
 

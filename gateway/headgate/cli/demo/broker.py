@@ -14,9 +14,12 @@ import socket
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 
 from headgate.cli.demo.child import Child
+from headgate.errors import HeadgateError
 
+BrokerKind = Literal["mosquitto", "amqtt"]
 #: Where Debian puts it, which is not on the path of everybody.
 _SBIN = "/usr/sbin"
 
@@ -24,9 +27,11 @@ _SBIN = "/usr/sbin"
 class Broker:
     """A broker on one port of loopback that can be taken away and brought back."""
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, port: int, kind: BrokerKind | None = None) -> None:
         self.port = port
-        found = mosquitto()
+        found = None if kind == "amqtt" else mosquitto()
+        if found is None and kind == "mosquitto":
+            raise HeadgateError("mosquitto is not installed", code="HG-9514")
         self.name = "mosquitto" if found else "amqtt"
         #: The embedded one speaks MQTT 3.1.1 only.
         self.version = "5" if found else "3.1.1"
@@ -72,9 +77,7 @@ class Broker:
 
 
 def mosquitto() -> str | None:
-    """Path of mosquitto; None where there is none, or where HEADGATE_DEMO_BROKER says amqtt."""
-    if os.environ.get("HEADGATE_DEMO_BROKER") == "amqtt":
-        return None
+    """Path of mosquitto; None where there is none."""
     return shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}{os.pathsep}{_SBIN}")
 
 

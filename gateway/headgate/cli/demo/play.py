@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from headgate.cli.demo.broker import BrokerKind
 from headgate.cli.demo.page import Page
 from headgate.cli.demo.road import Road
 from headgate.cli.demo.watch import Watch
@@ -16,14 +17,16 @@ AWAY_SHARE, AWAY_LEAST_S, AWAY_MOST_S = 0.2, 2.0, 8.0
 DRAIN_S = 30.0
 
 
-async def play(folder: Path, seconds: float, lang: Language, page: Page) -> tuple[int, str]:
+async def play(
+    folder: Path, seconds: float, lang: Language, page: Page, broker: BrokerKind | None = None
+) -> tuple[int, str]:
     """Run the demo; exit status and words of the verdict.
 
     Raises:
         HeadgateError: a part did not start, or ended by itself.
     """
     page.tell("HG-9520", folder=folder)
-    async with Road(folder, language=lang) as road:
+    async with Road(folder, language=lang, broker=broker) as road:
         page.tell("HG-9521", broker=road.broker.name)
         watch = Watch(road)
         away_s = min(AWAY_MOST_S, max(AWAY_LEAST_S, AWAY_SHARE * seconds))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from headgate.cli.client import call
-from headgate.cli.demo.broker import Broker, free_port
+from headgate.cli.demo.broker import Broker, BrokerKind, free_port
 from headgate.cli.demo.child import Child
 from headgate.errors import HeadgateError
 from headgate.messages import Language
@@ -57,6 +57,7 @@ type = "mqtt"
 url = "mqtt://127.0.0.1:{port}"
 protocol = "{version}"
 timeout = "2s"
+receipt_timeout = "2s"
 reconnect_min = "200ms"
 reconnect_max = "1s"
 """
@@ -69,14 +70,21 @@ class Road:
         HeadgateError: a part ended or did not become ready.
     """
 
-    def __init__(self, folder: Path, *, count: int = 8, language: Language = "en") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        count: int = 8,
+        language: Language = "en",
+        broker: BrokerKind | None = None,
+    ) -> None:
         self.folder = folder
         self._count = count
         self._language: Language = language
         self.truth = folder / "truth.jsonl"
         self.store = folder / "platform.db"
         self._socket = folder / "gateway.sock"
-        self.broker = Broker(folder, free_port())
+        self.broker = Broker(folder, free_port(), broker)
         sim = ["sim", "water-gauge", "--count", str(count), "--bind", "127.0.0.1:0", "--seed", "7"]
         sim += ["--speed", str(SPEED), "--storm", "80:1200@3", "--interval", "500ms"]
         sim += ["--truth", str(self.truth), "--print-site", str(folder / "gauges.toml")]

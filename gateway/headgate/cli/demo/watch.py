@@ -50,6 +50,7 @@ class Watch:
     def __init__(self, road: Road) -> None:
         self._road = road
         self._truth = _Tail(road.truth)
+        self._last = Figures(())
         self._rows = {each["id"]: Gauge(each["id"], each["name"]) for each in road.devices}
 
     async def look(self) -> Figures:
@@ -59,20 +60,25 @@ class Watch:
         for each in latest or ():
             self._note(each)
         rows = tuple(self._rows.values())
-        figures = Figures(
-            rows, self._truth.looks, stored, broker=self._road.broker.child.running,
+        # The truth reaches its file once a second: what is stored was answered before.
+        figures = self._last = self._last._replace(
+            gauges=rows,
+            looks=max(self._truth.looks, stored),
+            stored=stored,
+            broker=self._road.broker.child.running,
             delay_s=max(delays, default=None),
-        )  # fmt: skip
+        )
         if status is None:
             return figures
         (uplink,) = status["uplinks"]
-        return figures._replace(
-            waiting=uplink["outbox"]["records"] + uplink["outbox"]["in_flight"],
+        self._last = figures._replace(
+            waiting=uplink["outbox"]["records"],
             waiting_bytes=uplink["outbox"]["bytes"],
             sealed=status["writer"]["commits"],
             sealed_bytes=status["spool"]["payload"],
             linked=uplink["state"] == "online",
         )
+        return self._last
 
     def _note(self, latest: dict[str, Any]) -> None:
         device = latest["device"]
