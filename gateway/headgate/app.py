@@ -20,7 +20,6 @@ import msgspec
 
 import headgate
 from headgate import config
-from headgate.channels import open_channel
 from headgate.config import Known, Site
 from headgate.crypto.provider import LIBCRYPTO_VARIABLE, CryptoProvider, default_provider
 from headgate.env import Env
@@ -28,12 +27,12 @@ from headgate.envelope.payload import decode_table, encode_table
 from headgate.errors import ConfigError, Problem, SpoolLocked
 from headgate.messages import say
 from headgate.model import Event
-from headgate.profiles import judge
 from headgate.runtime.api import LocalApi
 from headgate.runtime.batch import Committed
 from headgate.runtime.calls import Calls
 from headgate.runtime.delivery import Delivery
 from headgate.runtime.ending import last_sign, note_sign, off_gap
+from headgate.runtime.field import Field
 from headgate.runtime.identity import Identity, load_identity
 from headgate.runtime.insight import Insight
 from headgate.runtime.installed import Installed, look
@@ -41,14 +40,12 @@ from headgate.runtime.keyring import Keyring
 from headgate.runtime.metrics import MetricsServer, Sample
 from headgate.runtime.notify import Notifier
 from headgate.runtime.outlets import Outlets, context_of
-from headgate.runtime.pipeline import step_for
-from headgate.runtime.poller import Poller
 from headgate.runtime.press import KnownTable, Sealing, SealingPress
 from headgate.runtime.report import metrics_of, status_of
-from headgate.runtime.roster import Drivers, Posting, Roster, call_up
+from headgate.runtime.roster import Drivers, Roster, call_up
 from headgate.runtime.timekeeper import Timekeeper
 from headgate.runtime.writer import Writer
-from headgate.sdk import Device, PollingDriver, Stage
+from headgate.sdk import Device, Stage
 from headgate.spool import Spool, State
 
 log = logging.getLogger(__name__)
@@ -84,7 +81,7 @@ class Gateway:
             await self._start()
             tasks.append(asyncio.create_task(self._keep_house(), name="housekeeping"))
             self.ready.set()
-            self._notifier.ready(f"{len(self._devices)} devices")
+            self._notifier.ready(f"{len(self._field.devices)} devices")
             await stop.wait()
         finally:
             for task in tasks:
@@ -158,15 +155,14 @@ class Gateway:
             env, self._spool, self._state, self.epoch, self._identity, insight,
             self._writer.put_item, self._send_table_again,
         )  # fmt: skip
-        self._poller = Poller(env, self._writer)
+        self._field = Field(env, self._writer, self._learn)
         self._drivers = Drivers(self.installed.registry)
-        self._devices: dict[str, Posting] = {}
         self._problems: tuple[Problem, ...] = ()
         self._metrics = MetricsServer(env, self._samples)
         self._notifier = Notifier(
             env, {"channels": self._channels_alive, "writer": self._writer_alive}
         )
-        calls = Calls(self.status, self._poller, self._device_map, self.reload)
+        calls = Calls(self.status, self._field.poller, lambda: self._field.devices, self.reload)
         self._api = LocalApi(env, site.api_socket, calls.handlers())
 
         now = env.clock.boottime_us()
@@ -182,10 +178,7 @@ class Gateway:
             log.info("keys granted after enrolment", extra={"grants": granted})
 
         roster = self._roster(site)
-        for channel_id in roster.channels:
-            self._poller.add_channel(open_channel(env, roster.channels[channel_id]))
-        for posting in roster.devices().values():
-            self._employ(posting)
+        await self._field.apply(site, roster, self._stages())
         await self._writer.aside(self._state.flush)
         for entry in site.uplink:
             if entry.enabled:
@@ -207,7 +200,7 @@ class Gateway:
             await self._notifier.stopping()
             await self._api.close()
             await self._metrics.close()
-            await self._poller.stop()
+            await self._field.stop()
             self._writer.put_item(Event("stopping", self._env.clock.boottime_us()))
             await self._timekeeper.stop()
             await self._writer.stop()
@@ -241,15 +234,6 @@ class Gateway:
         self._problems = roster.problems
         return roster
 
-    def _employ(self, posting: Posting) -> None:
-        device, driver = posting.device, posting.driver
-        assert isinstance(driver, PollingDriver)
-        self._learn(device)
-        self._devices[device.id] = posting
-        self._poller.add(
-            device, driver, posting.plan, judge(device), step_for(self._stages(), device)
-        )
-
     def _learn(self, device: Device) -> None:
         data = encode_table(device.table)
         assert self._provider.sm3(data) == device.table_hash
@@ -271,9 +255,6 @@ class Gateway:
         uplink = kind(context_of(self._env, self.site, entry, self.epoch))
         self._delivery.start(uplink, self._outlets.open(entry, self.site))
 
-    def _device_map(self) -> Mapping[str, Device]:
-        return {name: posting.device for name, posting in self._devices.items()}
-
     async def reload(self) -> Mapping[str, Any]:
         """Take over a changed site file: only what changed is touched, and never the spool.
 
@@ -287,23 +268,10 @@ class Gateway:
         self._drivers = Drivers(installed.registry)
         roster = self._roster(new)
         await self._writer.aside(self._state.flush)  # new numbers stand before a record uses one
-        wanted = roster.devices()
-        for name in [n for n in self._devices if n not in wanted]:
-            await self._poller.remove(name)
-            del self._devices[name]
-        for channel_id in (*changes.channels.removed, *changes.channels.changed):
-            if channel_id in self._lines():
-                await self._poller.remove_channel(channel_id)
-                for name in [n for n, p in self._devices.items() if p.device.channel == channel_id]:
-                    del self._devices[name]
-        for channel_id in roster.channels.keys() - self._lines():
-            self._poller.add_channel(open_channel(self._env, roster.channels[channel_id]))
-        for name, posting in wanted.items():
-            known = self._devices.get(name)
-            if known is None:
-                self._employ(posting)
-            elif known.device != posting.device or changes.stages:
-                await self._replace(posting)
+        await self._field.apply(
+            new, roster, self._stages(),
+            (*changes.channels.removed, *changes.channels.changed), anew=changes.stages,
+        )  # fmt: skip
         for uplink in (*changes.uplinks.removed, *changes.uplinks.changed):
             await self._delivery.stop(uplink)
             self._outlets.shut(uplink)
@@ -324,9 +292,6 @@ class Gateway:
                 text = say(problem.code, "en", **problem.fields)
                 log.error(text, extra={"code": problem.code, "where": problem.where})
 
-    def _lines(self) -> set[str]:
-        return {line.channel for line in self._poller.channel_health()}
-
     def _send_table_again(self, name: bytes) -> None:
         """A platform lacks a table: the next record carries it, and there is one soon."""
         data = self._state.table(name)
@@ -336,15 +301,6 @@ class Gateway:
         if self._press.announce_again(name):
             now = self._env.clock.boottime_us()
             self._writer.put_item(Event("table-resent", now, {"table": name.hex()}))
-
-    async def _replace(self, posting: Posting) -> None:
-        device, driver = posting.device, posting.driver
-        assert isinstance(driver, PollingDriver)
-        self._learn(device)
-        self._devices[device.id] = posting
-        await self._poller.replace(
-            device, driver, posting.plan, judge(device), step_for(self._stages(), device)
-        )
 
     # ------------------------------------------------------------ housekeeping
 
@@ -370,7 +326,7 @@ class Gateway:
 
     def _channels_alive(self) -> bool:
         now = self._env.clock.boottime_us()
-        busy = [c for c in self._poller.channel_health() if c.busy]
+        busy = [c for c in self._field.channel_health() if c.busy]
         return all(now - (c.last_progress_us or self._started_us) < STUCK_US for c in busy)
 
     # ------------------------------------------------------------ what it tells
@@ -386,8 +342,8 @@ class Gateway:
             {**msgspec.to_builtins(uplink), "outbox": boxes.get(uplink.id)}
             for uplink in self._delivery.status()
         ]
-        said["channels"] = msgspec.to_builtins(self._poller.channel_health())
-        said["devices"] = msgspec.to_builtins(self._poller.device_health())
+        said["channels"] = msgspec.to_builtins(self._field.channel_health())
+        said["devices"] = msgspec.to_builtins(self._field.device_health())
         language = self.site.gateway.language
         said["problems"] = [
             f"{p.where}: {say(p.code, language, **p.fields)} [{p.code}]" for p in self._problems

@@ -248,6 +248,16 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
         Name | None,
         _doc("TLS: name that the far side's certificate must bear.", "TLS：对端证书应含的名称。"),
     ] = None
+    username: Annotated[
+        Name | None, _doc("User name, where the far side asks for one.", "对端要求登录时的用户名。")
+    ] = None
+    password: Annotated[SecretRef | None, _doc("Its password, by reference.", "密码（引用）。")] = (
+        None
+    )
+    options: Annotated[
+        dict[str, Any],
+        _doc("The driver's own options for this line.", "该通道所属驱动自己的选项。"),
+    ] = {}
     labels: Annotated[Labels, _doc("Anything else worth knowing.", "其他信息。")] = {}
 
 

@@ -1,0 +1,198 @@
+"""The field side of a gateway: every line, and every device on it, polled or talking.
+
+What is asked (`PollingDriver`) goes to the poller, what talks (`StreamingDriver`) becomes a stream. Here is
+what both have in common: opening the right kind of line, taking over a changed site, health.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+
+from headgate.channels import ManagedChannel, open_channel
+from headgate.config import Channel as ChannelEntry
+from headgate.config import Site, resolve_options
+from headgate.env import Env
+from headgate.profiles import judge
+from headgate.runtime.health import ChannelHealth, DeviceHealth
+from headgate.runtime.ownline import OwnLine
+from headgate.runtime.pipeline import step_for
+from headgate.runtime.poller import Poller
+from headgate.runtime.roster import Posting, Roster
+from headgate.runtime.sink import Sink
+from headgate.runtime.streams import Stream, Streams, Talker
+from headgate.sdk import Channel, Device, PollingDriver, Stage, StreamingDriver
+
+#: Stages with the patterns of the devices they work on, in the order of the site file.
+Stages = Sequence[tuple[Sequence[str], Stage]]
+
+
+class Field:
+    """All lines and devices. `learn` is told of a device's table before the first block names it."""
+
+    def __init__(self, env: Env, sink: Sink, learn: Callable[[Device], None]) -> None:
+        self.poller = Poller(env, sink)
+        self._env = env
+        self._sink = sink
+        self._learn = learn
+        self._streams = Streams()
+        self._lines: dict[str, ManagedChannel] = {}
+        self._postings: dict[str, Posting] = {}
+
+    # ------------------------------------------------------------ start and change
+
+    async def apply(
+        self,
+        site: Site,
+        roster: Roster,
+        stages: Stages,
+        changed: Collection[str] = (),
+        *,
+        anew: bool = False,
+    ) -> None:
+        """Make the lines and devices what the roster says; whoever did not change misses nothing.
+
+        Args:
+            changed: channels to be opened anew.
+            anew: the stages changed, which concerns every device.
+        """
+        wanted = roster.devices()
+        for name in [n for n in self._postings if n not in wanted]:
+            await self._dismiss(name)
+        present = self._present()
+        for channel_id in present - (roster.channels.keys() - set(changed)):
+            await self._close(channel_id)
+        for channel_id in roster.channels.keys() - self._present():
+            if isinstance(roster.drivers[channel_id], PollingDriver):
+                self.poller.add_channel(open_channel(self._env, roster.channels[channel_id]))
+        for channel_id, driver in roster.drivers.items():
+            postings = roster.postings[channel_id]
+            if isinstance(driver, PollingDriver):
+                await self._poll(driver, postings, stages, anew)
+            elif isinstance(driver, StreamingDriver):
+                await self._listen(site, roster, channel_id, driver, stages, anew)
+
+    async def _poll(
+        self, driver: PollingDriver, postings: Sequence[Posting], stages: Stages, anew: bool
+    ) -> None:
+        for posting in postings:
+            device = posting.device
+            known = self._postings.get(device.id)
+            if known is not None and known.device == device and not anew:
+                continue
+            self._learn(device)
+            self._postings[device.id] = posting
+            work = (device, driver, posting.plan, judge(device), step_for(stages, device))
+            if known is None:
+                self.poller.add(*work)
+            else:
+                await self.poller.replace(*work)
+
+    async def _listen(
+        self,
+        site: Site,
+        roster: Roster,
+        channel_id: str,
+        driver: StreamingDriver,
+        stages: Stages,
+        anew: bool,
+    ) -> None:
+        postings = roster.postings[channel_id]
+        devices = [posting.device for posting in postings]
+        stream = self._streams.lines.get(channel_id)
+        if stream is not None:
+            if stream.devices == devices and not anew:
+                return
+            # A subscription is made for all its devices at once: it begins again with the new ones.
+            await self._close(channel_id)
+        talkers = []
+        for posting in postings:
+            self._learn(posting.device)
+            self._postings[posting.device.id] = posting
+            step = step_for(stages, posting.device)
+            talkers.append(Talker(posting.device, judge(posting.device), step))
+        line = self._open(site, roster, channel_id, driver)
+        stream = Stream(self._env, self._sink, line, driver, talkers)
+        if isinstance(line, OwnLine):
+            line.on_report = stream.report
+        self._streams.add(stream)
+
+    def _open(
+        self, site: Site, roster: Roster, channel_id: str, driver: StreamingDriver
+    ) -> Channel:
+        if driver.transport == "own":
+            entry = site.channels[channel_id]
+            return OwnLine(self._env, entry.id, str(entry.url), _options(self._env, site, entry))
+        line = open_channel(self._env, roster.channels[channel_id])
+        line.open()
+        self._lines[channel_id] = line
+        return line
+
+    # ------------------------------------------------------------ end
+
+    async def _dismiss(self, name: str) -> None:
+        posting = self._postings.pop(name)
+        if posting.device.channel not in self._streams.lines:
+            await self.poller.remove(name)
+
+    async def _close(self, channel_id: str) -> None:
+        for name in [n for n, p in self._postings.items() if p.device.channel == channel_id]:
+            del self._postings[name]
+        if channel_id in self._streams.lines:
+            await self._streams.remove(channel_id)
+            if (line := self._lines.pop(channel_id, None)) is not None:
+                await line.close()
+        else:
+            await self.poller.remove_channel(channel_id)
+
+    async def stop(self) -> None:
+        """Finish the looks in hand, end every line; gaps and the ends of plans are told."""
+        await self.poller.stop()
+        await self._streams.stop()
+        for line in self._lines.values():
+            await line.close()
+        self._lines.clear()
+        self._postings.clear()
+
+    # ------------------------------------------------------------ what is there
+
+    @property
+    def devices(self) -> Mapping[str, Device]:
+        """Devices by id."""
+        return {name: posting.device for name, posting in self._postings.items()}
+
+    def _present(self) -> set[str]:
+        return {line.channel for line in self.channel_health()}
+
+    def channel_health(self) -> list[ChannelHealth]:
+        """Every line."""
+        return [*self.poller.channel_health(), *self._streams.channel_health()]
+
+    def device_health(self) -> list[DeviceHealth]:
+        """Every device."""
+        return [*self.poller.device_health(), *self._streams.device_health()]
+
+
+def _options(env: Env, site: Site, entry: ChannelEntry) -> dict[str, object]:
+    """What a driver with a connection of its own is told. Holds secrets: never logged."""
+    base = Path(site.base)
+
+    def path(written: str | None) -> str | None:
+        return str(site.path(written)) if written else None
+
+    return {
+        "url": str(entry.url),
+        "username": entry.username,
+        "password": resolve_options(env, entry.password, base),
+        "timeout_s": entry.timeout.s,
+        "connect_timeout_s": entry.connect_timeout.s,
+        "reconnect_min_s": entry.reconnect_min.s,
+        "reconnect_max_s": entry.reconnect_max.s,
+        "ca": path(entry.ca),
+        "client_certificate": path(entry.client_certificate),
+        "client_key": path(entry.client_key.name) if entry.client_key else None,
+        "server_name": entry.server_name,
+        "folder": str(site.state_folder),
+        "gateway": site.gateway.id,
+        **resolve_options(env, dict(entry.options), base),
+    }
