@@ -233,18 +233,15 @@ class Account:
     def _fill_between(
         self, series: _Series, first_s: float, last_s: float, left: int | None
     ) -> int | None:
-        slot = series.first_slot + max(0, series.marks.find(_NOTHING))
-        end = series.next_slot
-        assert end is not None
-        while slot < end and left != 0:
-            if series.at(slot) == _NOTHING:
-                due_s = self._clocks.wall_s(series.boot, series.due_us(slot))
-                if due_s is not None and due_s > last_s:
-                    break
-                if due_s is not None and due_s >= first_s:
-                    series.mark(slot, _GAP)
-                    left = None if left is None else left - 1
-            slot += 1
+        index = series.marks.find(_NOTHING)
+        while index >= 0 and left != 0:
+            due_s = self._clocks.wall_s(series.boot, series.due_us(series.first_slot + index))
+            if due_s is not None and due_s > last_s:
+                break
+            if due_s is not None and due_s >= first_s:
+                series.marks[index] = _GAP
+                left = None if left is None else left - 1
+            index = series.marks.find(_NOTHING, index + 1)
         return left
 
     # ------------------------------------------------------------ plans that nobody ended
@@ -292,9 +289,14 @@ def _close_killed(series: _Series, first_us: int, last_us: int) -> None:
     """The plan ran on until the gateway was started again; its end falls into that gap."""
     accounted = series.first_slot + len(series.marks)
     series.close(last_us)
-    end = series.next_slot
-    assert end is not None
-    for slot in range(accounted, end):
+    series.fill()
+    last = series.stretches[-1]
+    in_hand = last.first + _slots_before(first_us - IN_HAND_US, last.start_us, last.interval_us)
+    # It may have been off for months: no step for each slot.
+    begin = max(accounted, in_hand) - series.first_slot
+    count = len(series.marks) - begin
+    series.marks[begin:] = bytes([_GAP]) * count
+    for slot in range(accounted, min(last.first, in_hand)):
         if series.due_us(slot) >= first_us - IN_HAND_US:
             series.mark(slot, _GAP)
 
