@@ -312,10 +312,17 @@ class Gateway:
     async def _keep_house(self) -> None:
         while True:
             await asyncio.sleep(HOUSEKEEPING_S)
-            note_sign(self._state, self._env.clock.boottime_us())
+            note_sign(self._state, self._kept_until_us())
             self._outlets.note()
             self._state.note(self._spool.totals())
             await self._writer.aside(self._state.flush)
+
+    def _kept_until_us(self) -> int:
+        """Until when everything is durable: a gap after a crash must begin before what was lost."""
+        status = self._writer.status
+        if not status.waiting_bytes:
+            return self._env.clock.boottime_us()
+        return status.last_commit_us or self._started_us
 
     def _writer_alive(self) -> bool:
         status = self._writer.status
