@@ -89,6 +89,7 @@ class LivePage:
         self._lang: Language = lang
         self._said = ""
         self._most = 1
+        self._shown: tuple[float, float, Figures] | None = None
         # Drawn when there is something new; no thread of its own.
         self._live: Live = Live(console=Console(), auto_refresh=False, transient=False)
         self._live.start()
@@ -96,11 +97,16 @@ class LivePage:
     def show(self, second: float, length: float, figures: Figures) -> None:
         """Draw the table."""
         self._most = max(self._most, figures.waiting)
-        self._live.update(self._draw(second, length, figures), refresh=True)
+        self._shown = second, length, figures
+        self._live.update(self._draw(*self._shown), refresh=True)
 
     def tell(self, code: str, /, **fields: object) -> None:
-        """A sentence below the table, from the next drawing on."""
+        """A sentence below the table."""
         self._said = say(code, self._lang, **fields)
+        if self._shown is None:
+            self._live.update(self._said, refresh=True)
+        else:
+            self._live.update(self._draw(*self._shown), refresh=True)
 
     def close(self) -> None:
         """Leave the last drawing where it is."""
