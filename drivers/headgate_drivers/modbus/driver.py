@@ -13,21 +13,33 @@ from headgate.sdk import (
     Device,
     DeviceRefused,
     HeadgateError,
+    LineSettings,
     PollingDriver,
     ProtocolError,
     Status,
+    line_of,
     status_word,
 )
 from headgate_drivers.modbus.codec import (
     ILLEGAL_ADDRESS,
+    AsciiFraming,
     MbapFraming,
     Request,
     RtuFraming,
     answer_data,
 )
 from headgate_drivers.modbus.plan import Layout, plan_requests
-from headgate_drivers.modbus.points import POINT_KEYS, limits_of, places_of, unit_of
+from headgate_drivers.modbus.points import (
+    POINT_KEYS,
+    Line,
+    limits_of,
+    line_quirks,
+    places_of,
+    unit_of,
+)
 from headgate_drivers.modbus.replay import registers_in
+
+ModbusFraming = MbapFraming | RtuFraming | AsciiFraming
 
 #: Exception code of a device that is busy and wants to be asked again (V1.1b3 section 7).
 BUSY = 6
@@ -40,9 +52,13 @@ SELDOM = 64
 class ModbusPlan:
     """What the driver keeps of one device: its layout, and what was learned by asking."""
 
-    def __init__(self, unit: int, layout: Layout) -> None:
+    def __init__(self, unit: int, layout: Layout, line: Line = Line()) -> None:  # noqa: B008 - a value
         self.unit = unit
         self.layout = layout
+        self.line = line
+        #: The line settings of its transactions, worked out for the channel with this URL.
+        self.settings: LineSettings | None = None
+        self.line_url = ""
         #: How often a request that crossed a hole was refused and cut.
         self.splits = 0
         #: The request that was answered last: asked first, because it shows whether anybody is there.
@@ -69,18 +85,36 @@ class ModbusPlan:
         return [self.lead, *(i for i in rest if i != self.lead)]
 
 
+#: How frames are cut on each kind of line.
+FRAMINGS: dict[str, ModbusFraming] = {
+    "modbus+tcp": MbapFraming(),
+    "modbus+tls": MbapFraming(),
+    "modbus+udp": MbapFraming(),
+    "modbus+rtu": RtuFraming(),
+    "modbus+rtu+tcp": RtuFraming(),
+    "modbus+ascii": AsciiFraming(),
+    "modbus+ascii+tcp": AsciiFraming(),
+    "modbus+dtu+listen": RtuFraming(),
+}
+
+
+def framing_of(url: str) -> ModbusFraming:
+    """How frames are cut on the line of this URL; Modbus TCP's way where the URL does not say."""
+    if url.startswith("modbus+dtu+listen:") and "framing=tcp" in url.partition("?")[2].split("&"):
+        return FRAMINGS["modbus+tcp"]
+    return FRAMINGS.get(url.partition(":")[0], FRAMINGS["modbus+tcp"])
+
+
 class ModbusDriver(PollingDriver):
-    """Modbus over a channel: function codes 1 to 4."""
+    """Modbus over a channel: functions 1 to 4 to read; 5, 6, 15, 16, 22 to write; 43/14 to identify."""
 
     name: ClassVar[str] = "modbus"
-    schemes: ClassVar[tuple[str, ...]] = ("modbus+tcp",)
+    schemes: ClassVar[tuple[str, ...]] = tuple(FRAMINGS)
     point_keys = POINT_KEYS
 
     def __init__(self) -> None:
         self._transactions: dict[str, int] = {}
-        self._mbap = MbapFraming()
-        #: How frames are cut on each kind of line; Modbus TCP's way where the url does not say.
-        self._framings: dict[str, MbapFraming | RtuFraming] = {"modbus+rtu": RtuFraming()}
+        self._framings: dict[str, ModbusFraming] = {}
 
     def plan(self, device: Device) -> ModbusPlan:
         """The fewest requests for the device's points.
@@ -90,7 +124,7 @@ class ModbusDriver(PollingDriver):
         """
         limits = limits_of(device)
         layout = plan_requests(device, places_of(device, limits), limits)
-        return ModbusPlan(unit_of(device), layout)
+        return ModbusPlan(unit_of(device), layout, line_quirks(device))
 
     async def read(self, channel: Channel, device: Device, plan: ModbusPlan) -> Block:
         """One look: the points of a request that failed are bad, the others are not.
@@ -102,7 +136,7 @@ class ModbusDriver(PollingDriver):
         """
         if len(plan.layout.requests) == 1:
             try:
-                data = await self._ask(channel, device, plan.unit, plan.layout.requests[0])
+                data = await self._ask(channel, device, plan, plan.layout.requests[0])
             except DeviceRefused as error:
                 if not self._cut(plan, 0, error):
                     raise
@@ -124,9 +158,7 @@ class ModbusDriver(PollingDriver):
                     plan.mute[index] = failures, pause - 1
                     continue
                 try:
-                    answers[index] = await self._ask(
-                        channel, device, plan.unit, layout.requests[index]
-                    )
+                    answers[index] = await self._ask(channel, device, plan, layout.requests[index])
                 except DeviceRefused as error:
                     if self._cut(plan, index, error):
                         again = True
@@ -166,19 +198,16 @@ class ModbusDriver(PollingDriver):
                 plan.neglect(index)
             return layout.block(channel.now_us(), answers)
 
-    async def _ask(self, channel: Channel, device: Device, unit: int, request: Request) -> bytes:
+    async def _ask(
+        self, channel: Channel, device: Device, plan: ModbusPlan, request: Request
+    ) -> bytes:
         """The data of one request, asked again as often as the device's `retries` say."""
-        framing = self._framings.get(channel.url.partition(":")[0], self._mbap)
         left = device.retries
+        pdu = request.pdu()
         while True:
-            number = self._transactions.get(channel.id, 0) + 1 & 0xFFFF
-            self._transactions[channel.id] = number
-            frame, key = framing.wrap(number, unit, request.pdu())
             try:
-                payload = await channel.exchange(
-                    frame, framing, key=key, timeout_s=device.timeout_s
-                )
-                return answer_data(payload, unit, request)
+                payload = await self._send(channel, device, plan, pdu)
+                return answer_data(payload, plan.unit, request)
             except (ChannelTimeout, ProtocolError):
                 if left <= 0:
                     raise
@@ -186,6 +215,21 @@ class ModbusDriver(PollingDriver):
                 if error.detail != BUSY or left <= 0:
                     raise
             left -= 1
+
+    async def _send(self, channel: Channel, device: Device, plan: ModbusPlan, pdu: bytes) -> bytes:
+        """One transaction: unit and PDU of the answer."""
+        url = channel.url
+        framing = self._framings.get(url)
+        if framing is None:
+            framing = self._framings[url] = framing_of(url)
+        if plan.line_url is not url:
+            plan.line_url, plan.settings = url, plan.line.over(line_of(url))
+        number = self._transactions.get(channel.id, 0) + 1 & 0xFFFF
+        self._transactions[channel.id] = number
+        frame, key = framing.wrap(number, plan.unit, pdu)
+        return await channel.exchange(
+            frame, framing, key=key, timeout_s=device.timeout_s, settings=plan.settings
+        )
 
     def _cut(self, plan: ModbusPlan, index: int, error: DeviceRefused) -> bool:
         """Whether a refused request could be cut at its holes, and now is."""

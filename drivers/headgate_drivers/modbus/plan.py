@@ -61,6 +61,9 @@ class Limits(NamedTuple):
     bits: int = 2000
     gap: int = 8
     joined: bool = True
+    #: Added to every register, and whether values over several registers stand word-swapped.
+    shift: int = 0
+    swapped: bool = False
 
     def of(self, function: int) -> tuple[int, int]:
         """(longest request, widest gap) for this function, in its own units."""

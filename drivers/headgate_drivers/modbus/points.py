@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
-from headgate.sdk import Device, Problem, ProfileError
+import msgspec
+
+from headgate.sdk import Device, LineSettings, Problem, ProfileError
 from headgate_drivers.modbus.codec import MAX_BITS, MAX_REGISTERS, READ_COILS, READ_DISCRETE
-from headgate_drivers.modbus.encoding import DECODED, ORDERS, PLAIN, Encoding
+from headgate_drivers.modbus.encoding import DECODED, ORDERS, PLAIN, Encoding, Order
 from headgate_drivers.modbus.plan import AREAS, Limits, Place
 
 #: Keys of a point, besides `type`.
@@ -26,6 +29,13 @@ QUIRKS: Mapping[str, str] = {
     "max_bits": "coils or inputs the device gives at once (2000)",
     "no_holes": "never ask for a register that no point names",
     "one_register_at_a_time": "ask for every value alone",
+    "swapped_words": "32 and 64-bit values stand the other way round than the profile says",
+    "address_shift": "added to every register, -1 or 1: a unit that counts otherwise than its manual",
+    "line": "serial settings of this device where they differ from its channel's: 2400 8E1",
+    "gap_ms": "least silence on the line before a request to this device, in milliseconds",
+    "echo": "the adapter gives back every byte that is sent",
+    "write_multiple": "write single registers and coils by functions 16 and 15",
+    "no_device_id": "never ask for function 43/14, which this device does not survive",
 }
 
 _Fields = dict[str, str | int | float]
@@ -51,9 +61,16 @@ def limits_of(device: Device) -> Limits:
             problems.append(Problem(f'device "{device.id}": quirks.{key}', "HG-3120", fields))
             value = usual
         numbers[key] = value
+    shift = quirks.get("address_shift", 0)
+    if isinstance(shift, bool) or shift not in (-1, 0, 1):
+        fields = {"key": "address_shift", "value": str(shift), "allowed": "-1 .. 1"}
+        problems.append(Problem(f'device "{device.id}": quirks.address_shift', "HG-3120", fields))
+        shift = 0
     if problems:
         raise ProfileError(problems)
     return Limits(
+        shift=int(shift),
+        swapped=bool(quirks.get("swapped_words")),
         registers=numbers["max_registers"],
         bits=numbers["max_bits"],
         gap=0 if quirks.get("no_holes") else numbers["gap_limit"],
@@ -84,6 +101,46 @@ def places_of(device: Device, limits: Limits) -> list[Place]:
     return places
 
 
+class Line(NamedTuple):
+    """How this device wants its line, where it differs from what its channel says."""
+
+    text: str = ""
+    gap_s: float = 0.0
+    echo: bool = False
+
+    def over(self, base: LineSettings) -> LineSettings | None:
+        """The settings of this device's transactions; None: the channel's own will do."""
+        if self == Line():
+            return None
+        settings = base.with_text(self.text) if self.text else base
+        return msgspec.structs.replace(
+            settings, gap_s=max(self.gap_s, base.gap_s), echo=self.echo or base.echo
+        )
+
+
+def line_quirks(device: Device) -> Line:
+    """What the device's quirks say of its line.
+
+    Raises:
+        ProfileError: settings that are none.
+    """
+    quirks = device.quirks
+    text, gap = str(quirks.get("line", "")), quirks.get("gap_ms", 0)
+    problems = []
+    try:
+        LineSettings().with_text(text or "9600")
+    except ValueError:
+        fields: _Fields = {"key": "line", "value": text, "allowed": "9600 8N1, 2400 8E1 ..."}
+        problems.append(Problem(f'device "{device.id}": quirks.line', "HG-3120", fields))
+    if isinstance(gap, (bool, str)) or not 0 <= gap <= 10_000:
+        fields = {"key": "gap_ms", "value": str(gap), "allowed": "0 .. 10000"}
+        problems.append(Problem(f'device "{device.id}": quirks.gap_ms', "HG-3120", fields))
+        gap = 0
+    if problems:
+        raise ProfileError(problems)
+    return Line(text, gap / 1000, bool(quirks.get("echo")))
+
+
 def unit_of(device: Device) -> int:
     """The unit identifier of the device.
 
@@ -106,13 +163,18 @@ class _Wrong(Exception):
         self.fields: _Fields = {"key": key, "value": str(value), "allowed": allowed}
 
 
+_SWAPPED: dict[Order, Order] = {"ABCD": "CDAB", "CDAB": "ABCD", "BADC": "DCBA", "DCBA": "BADC"}
+
+
 def _place(index: int, source: Mapping[str, object], limits: Limits) -> Place:
     kind = source.get("type", "uint16")
     area = source.get("area", "holding")
     if area not in AREAS:
         raise _Wrong("area", area, " | ".join(AREAS))
     function = AREAS[str(area)]
-    register = _number(source, "register", 0, 0xFFFF)
+    register = _number(source, "register", 0, 0xFFFF) + limits.shift
+    if not 0 <= register <= 0xFFFF:
+        raise _Wrong("register", register, "0 .. 65535, address_shift regarded")
     if function in (READ_COILS, READ_DISCRETE):
         if kind != "bool":
             raise _Wrong("type", kind, f"bool (area is {area})")
@@ -124,6 +186,8 @@ def _place(index: int, source: Mapping[str, object], limits: Limits) -> Place:
     if order is None:
         raise _Wrong("order", source.get("order"), " | ".join(ORDERS))
     registers = PLAIN[name][1] if name in PLAIN else DECODED[name]
+    if limits.swapped and registers > 1:
+        order = _SWAPPED[order]
     if name == "text":
         registers = _number(source, "length", 1, limits.registers)
     if registers > limits.registers:
