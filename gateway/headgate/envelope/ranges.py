@@ -54,6 +54,39 @@ class RangeSet:
         for first, last in other.ranges():
             self.add(first, last)
 
+    def discard(self, first: int, last: int) -> None:
+        """Take all from `first` to `last` out; nothing when there is none."""
+        if last < first:
+            return
+        firsts, lasts = self._firsts, self._lasts
+        low = bisect_left(lasts, first)
+        high = bisect_right(firsts, last)
+        if low >= high:
+            return
+        # What sticks out at either end stays.
+        kept = [(firsts[low], first - 1)] if firsts[low] < first else []
+        if lasts[high - 1] > last:
+            kept.append((last + 1, lasts[high - 1]))
+        firsts[low:high] = [one for one, _ in kept]
+        lasts[low:high] = [one for _, one in kept]
+
+    def missing(self, first: int, last: int) -> list[tuple[int, int]]:
+        """The parts of `first` to `last` that are not in the set, rising."""
+        found: list[tuple[int, int]] = []
+        for at in range(bisect_left(self._lasts, first), bisect_right(self._firsts, last)):
+            if first < self._firsts[at]:
+                found.append((first, self._firsts[at] - 1))
+            first = self._lasts[at] + 1
+        if first <= last:
+            found.append((first, last))
+        return found
+
+    def copy(self) -> RangeSet:
+        """Another set of the same numbers."""
+        made = RangeSet()
+        made._firsts, made._lasts = self._firsts.copy(), self._lasts.copy()
+        return made
+
     def __contains__(self, number: int) -> bool:
         at = bisect_left(self._lasts, number)
         return at < len(self._firsts) and self._firsts[at] <= number

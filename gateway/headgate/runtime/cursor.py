@@ -12,7 +12,8 @@ from heapq import heappop, heappush
 
 import msgspec
 
-from headgate.spool import ALARMS, DATA, Position, RangeSet, Rows
+from headgate.envelope.ranges import RangeSet
+from headgate.spool import ALARMS, DATA, Position, Rows
 
 WAITING, IN_FLIGHT, SETTLED = 0, 1, 2
 Key = tuple[str, int]

@@ -14,11 +14,12 @@ from typing import Protocol
 import msgspec
 
 from headgate.env import Env
+from headgate.envelope.ranges import RangeSet
 from headgate.errors import SpoolCorrupt
 from headgate.model import Gap, GapReason, Item, PointTable
 from headgate.runtime.cursor import Cursor, Depth, Turn
 from headgate.sdk import Acknowledged, Outbox, StoredRecord
-from headgate.spool import Position, RangeSet, Rows, Spool, State
+from headgate.spool import Position, Rows, Spool, State
 from headgate.spool.state import DeadLetter
 
 log = logging.getLogger(__name__)
@@ -426,7 +427,7 @@ class SpoolOutbox(Outbox):
         unsaid = {(epoch, n) for _, epoch, n in self._unsaid}
         changed, self.cursor.changed = self.cursor.changed, {epoch for epoch, _ in unsaid}
         for epoch in changed:
-            ranges = RangeSet(self.cursor.settled.get(epoch, ()))
+            ranges = self.cursor.settled.get(epoch, RangeSet()).copy()
             for of, n in unsaid:
                 if of == epoch:
                     # Its gap is not durable yet. After a power cut now it is sent, and refused, again.

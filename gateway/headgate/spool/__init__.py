@@ -8,13 +8,12 @@
 Formats in `docs/reference/spool.md`, promises in `docs/reference/guarantees.md`.
 """
 
-from headgate.spool.ranges import RangeSet
 from headgate.spool.records import Account, ClearIndex, Loss, Position, SealedRecord, Totals
 from headgate.spool.rows import Rows
 from headgate.spool.spool import ALARMS, DATA, Recovered, Spool, SpoolStatus
 from headgate.spool.state import State
 
 __all__ = [
-    "ALARMS", "DATA", "Account", "ClearIndex", "Loss", "Position", "RangeSet", "Recovered", "Rows",
+    "ALARMS", "DATA", "Account", "ClearIndex", "Loss", "Position", "Recovered", "Rows",
     "SealedRecord", "Spool", "SpoolStatus", "State", "Totals",
 ]  # fmt: skip

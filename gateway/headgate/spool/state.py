@@ -17,8 +17,8 @@ from typing import Final
 import msgspec
 
 from headgate.env import Env
-from headgate.errors import SpoolLocked
-from headgate.spool.ranges import RangeSet
+from headgate.envelope.ranges import RangeSet
+from headgate.errors import EnvelopeError, SpoolLocked
 from headgate.spool.records import Totals
 
 log = logging.getLogger(__name__)
@@ -127,7 +127,9 @@ class State:
         """
         try:
             self._connect()
-        except (sqlite3.Error, msgspec.MsgspecError, ValueError, TypeError, OSError) as error:
+        except (
+            sqlite3.Error, msgspec.MsgspecError, EnvelopeError, ValueError, TypeError, OSError,
+        ) as error:  # fmt: skip
             log.error("state.db is damaged and set aside", extra={"error": str(error)})
             self._set_aside()
             self.rebuilt = True
@@ -173,8 +175,7 @@ class State:
         }
         self._settled = {}
         for uplink, epoch, ranges in db.execute("SELECT uplink, epoch, ranges FROM settled"):
-            decoded = msgspec.msgpack.decode(ranges, type=list[tuple[int, int]])
-            self._settled.setdefault(uplink, {})[epoch] = RangeSet(decoded)
+            self._settled.setdefault(uplink, {})[epoch] = RangeSet.decode(ranges)
         self._devices = dict(db.execute("SELECT id, number FROM devices"))
         self._tables = dict(db.execute("SELECT digest, epoch FROM tables"))
         self._grants = {
@@ -341,14 +342,14 @@ class State:
 
     def settled(self, uplink: str) -> Mapping[bytes, RangeSet]:
         """What each epoch's records were settled with this uplink, as remembered at the start."""
-        return {epoch: RangeSet(ranges) for epoch, ranges in self._settled.get(uplink, {}).items()}
+        return {epoch: ranges.copy() for epoch, ranges in self._settled.get(uplink, {}).items()}
 
     def settle(self, uplink: str, epoch: bytes, ranges: RangeSet) -> None:
         """Remember the whole set of settled n of one epoch."""
         self._settled.setdefault(uplink, {})[epoch] = ranges
         self._note(
             ("settled", uplink, epoch), "INSERT OR REPLACE INTO settled VALUES (?, ?, ?)",
-            uplink, epoch, _pack(list(ranges)),
+            uplink, epoch, ranges.encode(),
         )  # fmt: skip
 
     def epochs_kept(self) -> set[bytes]:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from headgate.env import system_env
+from headgate.envelope.ranges import RangeSet
 from headgate.errors import SpoolLocked
-from headgate.spool import RangeSet, State, Totals
+from headgate.spool import State, Totals
 from headgate.spool.state import DeadLetter, Grant, OriginKey
 
 Open = Callable[[], State]

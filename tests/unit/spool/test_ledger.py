@@ -1,40 +1,13 @@
-"""Range sets and the ledger against plain sets of integers."""
+"""The ledger against plain sets of integers."""
 
 from __future__ import annotations
-
-from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headgate.spool import RangeSet
 from headgate.spool.ledger import Gone, Ledger
 
 PAIRS = st.tuples(st.integers(0, 60), st.integers(0, 60)).map(sorted).map(tuple)
-
-
-def members(ranges: RangeSet) -> set[int]:
-    return {n for first, last in ranges for n in range(first, last + 1)}
-
-
-@given(st.lists(st.tuples(st.booleans(), PAIRS), max_size=20), PAIRS)
-def test_ranges_hold_what_a_set_would(
-    steps: list[tuple[bool, tuple[int, int]]], asked: tuple[int, int]
-) -> None:
-    ranges, plain = RangeSet(), set[int]()
-    for add, (first, last) in steps:
-        if add:
-            ranges.add(first, last)
-            plain |= set(range(first, last + 1))
-        else:
-            ranges.discard(first, last)
-            plain -= set(range(first, last + 1))
-        assert members(ranges) == plain
-    pairs = list(ranges)
-    assert all(a[1] + 1 < b[0] for a, b in pairwise(pairs)), "neighbours must join"
-    assert all((n in ranges) == (n in plain) for n in range(62))
-    missing = {n for first, last in ranges.missing(*asked) for n in range(first, last + 1)}
-    assert missing == set(range(asked[0], asked[1] + 1)) - plain
 
 
 def totals(n: int) -> tuple[int, ...]:
