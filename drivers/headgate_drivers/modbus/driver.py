@@ -13,96 +13,28 @@ from headgate.sdk import (
     Device,
     DeviceRefused,
     HeadgateError,
-    LineSettings,
+    Identity,
     PollingDriver,
     ProtocolError,
     Status,
-    line_of,
+    Value,
     status_word,
 )
 from headgate_drivers.modbus.codec import (
     ILLEGAL_ADDRESS,
-    AsciiFraming,
-    MbapFraming,
-    Request,
-    RtuFraming,
-    answer_data,
 )
+from headgate_drivers.modbus.commissioning import identify, present, write_point
+from headgate_drivers.modbus.learned import ModbusPlan
 from headgate_drivers.modbus.plan import Layout, plan_requests
 from headgate_drivers.modbus.points import (
     POINT_KEYS,
-    Line,
     limits_of,
     line_quirks,
     places_of,
     unit_of,
 )
 from headgate_drivers.modbus.replay import registers_in
-
-ModbusFraming = MbapFraming | RtuFraming | AsciiFraming
-
-#: Exception code of a device that is busy and wants to be asked again (V1.1b3 section 7).
-BUSY = 6
-#: A request that fails this often in a row while others are answered is asked more and more seldom.
-PATIENCE = 3
-#: ... down to one look in this many.
-SELDOM = 64
-
-
-class ModbusPlan:
-    """What the driver keeps of one device: its layout, and what was learned by asking."""
-
-    def __init__(self, unit: int, layout: Layout, line: Line = Line()) -> None:  # noqa: B008 - a value
-        self.unit = unit
-        self.layout = layout
-        self.line = line
-        #: The line settings of its transactions, worked out for the channel with this URL.
-        self.settings: LineSettings | None = None
-        self.line_url = ""
-        #: How often a request that crossed a hole was refused and cut.
-        self.splits = 0
-        #: The request that was answered last: asked first, because it shows whether anybody is there.
-        self.lead = 0
-        #: Requests that go unanswered while others do not: (failures in a row, looks to let pass).
-        self.mute: dict[int, tuple[int, int]] = {}
-
-    def split(self, index: int) -> None:
-        """Cut a request at its holes, for good."""
-        self.layout = self.layout.split(index)
-        self.splits += 1
-        self.lead = 0
-        self.mute = {}
-
-    def neglect(self, index: int) -> None:
-        """A request went unanswered while another was not: ask it more seldom if that goes on."""
-        failures = self.mute.get(index, (0, 0))[0] + 1
-        pause = 0 if failures < PATIENCE else min(SELDOM, 2 ** (failures - PATIENCE + 1)) - 1
-        self.mute[index] = failures, pause
-
-    def order(self) -> list[int]:
-        """The requests in the order to ask them."""
-        rest = range(len(self.layout.requests))
-        return [self.lead, *(i for i in rest if i != self.lead)]
-
-
-#: How frames are cut on each kind of line.
-FRAMINGS: dict[str, ModbusFraming] = {
-    "modbus+tcp": MbapFraming(),
-    "modbus+tls": MbapFraming(),
-    "modbus+udp": MbapFraming(),
-    "modbus+rtu": RtuFraming(),
-    "modbus+rtu+tcp": RtuFraming(),
-    "modbus+ascii": AsciiFraming(),
-    "modbus+ascii+tcp": AsciiFraming(),
-    "modbus+dtu+listen": RtuFraming(),
-}
-
-
-def framing_of(url: str) -> ModbusFraming:
-    """How frames are cut on the line of this URL; Modbus TCP's way where the URL does not say."""
-    if url.startswith("modbus+dtu+listen:") and "framing=tcp" in url.partition("?")[2].split("&"):
-        return FRAMINGS["modbus+tcp"]
-    return FRAMINGS.get(url.partition(":")[0], FRAMINGS["modbus+tcp"])
+from headgate_drivers.modbus.transactions import FRAMINGS, Transactions
 
 
 class ModbusDriver(PollingDriver):
@@ -113,8 +45,7 @@ class ModbusDriver(PollingDriver):
     point_keys = POINT_KEYS
 
     def __init__(self) -> None:
-        self._transactions: dict[str, int] = {}
-        self._framings: dict[str, ModbusFraming] = {}
+        self._line = Transactions()
 
     def plan(self, device: Device) -> ModbusPlan:
         """The fewest requests for the device's points.
@@ -136,7 +67,7 @@ class ModbusDriver(PollingDriver):
         """
         if len(plan.layout.requests) == 1:
             try:
-                data = await self._ask(channel, device, plan, plan.layout.requests[0])
+                data = await self._line.ask(channel, device, plan, plan.layout.requests[0])
             except DeviceRefused as error:
                 if not self._cut(plan, 0, error):
                     raise
@@ -158,7 +89,9 @@ class ModbusDriver(PollingDriver):
                     plan.mute[index] = failures, pause - 1
                     continue
                 try:
-                    answers[index] = await self._ask(channel, device, plan, layout.requests[index])
+                    answers[index] = await self._line.ask(
+                        channel, device, plan, layout.requests[index]
+                    )
                 except DeviceRefused as error:
                     if self._cut(plan, index, error):
                         again = True
@@ -198,38 +131,16 @@ class ModbusDriver(PollingDriver):
                 plan.neglect(index)
             return layout.block(channel.now_us(), answers)
 
-    async def _ask(
-        self, channel: Channel, device: Device, plan: ModbusPlan, request: Request
-    ) -> bytes:
-        """The data of one request, asked again as often as the device's `retries` say."""
-        left = device.retries
-        pdu = request.pdu()
-        while True:
-            try:
-                payload = await self._send(channel, device, plan, pdu)
-                return answer_data(payload, plan.unit, request)
-            except (ChannelTimeout, ProtocolError):
-                if left <= 0:
-                    raise
-            except DeviceRefused as error:
-                if error.detail != BUSY or left <= 0:
-                    raise
-            left -= 1
+    async def write(self, channel: Channel, device: Device, point: str, raw: Value) -> Value:
+        return await write_point(self._line, channel, device, self.plan(device), point, raw)
 
-    async def _send(self, channel: Channel, device: Device, plan: ModbusPlan, pdu: bytes) -> bytes:
-        """One transaction: unit and PDU of the answer."""
-        url = channel.url
-        framing = self._framings.get(url)
-        if framing is None:
-            framing = self._framings[url] = framing_of(url)
-        if plan.line_url is not url:
-            plan.line_url, plan.settings = url, plan.line.over(line_of(url))
-        number = self._transactions.get(channel.id, 0) + 1 & 0xFFFF
-        self._transactions[channel.id] = number
-        frame, key = framing.wrap(number, plan.unit, pdu)
-        return await channel.exchange(
-            frame, framing, key=key, timeout_s=device.timeout_s, settings=plan.settings
-        )
+    async def identify(self, channel: Channel, device: Device) -> Identity | None:
+        return await identify(self._line, channel, device, self.plan(device))
+
+    async def present(self, channel: Channel, device: Device) -> bool:
+        """Whether anybody answers at the device's address, with whatever answer. Raises ChannelClosed."""
+        plan = ModbusPlan(unit_of(device), Layout(device, []), line_quirks(device))
+        return await present(self._line, channel, device, plan)
 
     def _cut(self, plan: ModbusPlan, index: int, error: DeviceRefused) -> bool:
         """Whether a refused request could be cut at its holes, and now is."""

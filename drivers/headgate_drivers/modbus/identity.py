@@ -5,8 +5,7 @@ Source: MODBUS Application Protocol V1.1b3, section 6.21.
 
 from __future__ import annotations
 
-import struct
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from headgate.sdk import Identity, ProtocolError
 from headgate_drivers.modbus.codec import DEVICE_ID, INTERFACE, check_head
@@ -17,8 +16,6 @@ BASIC, REGULAR = 1, 2
 MOST_PARTS = 8
 
 VENDOR, PRODUCT, REVISION, MODEL = 0, 1, 2, 5
-
-Format = Literal["major.minor bytes", "integer", "text"]
 
 
 def ask_identity(code: int, first: int) -> bytes:
@@ -79,8 +76,3 @@ def clean(raw: bytes) -> str:
     """Printable text of what a device holds; not more of it than fits a label."""
     said = raw.split(b"\0", 1)[0].decode("utf-8", "replace").strip()
     return "".join(c for c in said if c.isprintable())[:64]
-
-
-def words(values: list[int]) -> bytes:
-    """Registers as bytes."""
-    return struct.pack(f">{len(values)}H", *values)

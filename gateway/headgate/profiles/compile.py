@@ -118,6 +118,7 @@ def resolve(
         interval_us=interval_us,
         timeout_s=timeout_s,
         retries=retries,
+        identify=tuple({**rule.source, "format": rule.format} for rule in profile.identify),
     )
 
 

@@ -46,6 +46,8 @@ class Device(msgspec.Struct, frozen=True):
     interval_us: int | None = None
     timeout_s: float = 1.0
     retries: int = 1
+    #: Where it may tell its firmware, in the order to try: the driver's own keys, and `format`.
+    identify: tuple[dict[str, str | int | float | bool], ...] = ()
 
     def block(self, at_us: int, raw: Mapping[str, Value]) -> Block:
         """A block of raw values by point name. Points not named, or None, are bad: not read.
