@@ -183,7 +183,12 @@ class Gateway:
         for entry in site.uplink:
             if entry.enabled:
                 self._start_uplink(entry)
-        await self._api.open()
+        try:
+            await self._api.open()
+        except OSError as error:
+            # Readings come first; `status` says why it finds nobody.
+            path, reason = str(site.api_socket), str(error)
+            log.error(say("HG-9126", "en", path=path, reason=reason), extra={"code": "HG-9126"})
         if site.metrics.listen is not None:
             address = site.metrics.listen
             try:

@@ -381,13 +381,14 @@ class SystemNet:
     async def connect_unix(
         self, factory: Callable[[], P], path: Path
     ) -> tuple[asyncio.Transport, P]:
-        return await asyncio.get_running_loop().create_unix_connection(factory, str(path))
+        with reachable(path) as short:
+            return await asyncio.get_running_loop().create_unix_connection(factory, short)
 
     async def listen_unix(
         self, factory: Callable[[], asyncio.BaseProtocol], path: Path, mode: int = 0o660
     ) -> asyncio.AbstractServer:
-        with _umask(0o777 & ~mode):
-            return await asyncio.get_running_loop().create_unix_server(factory, str(path))
+        with _umask(0o777 & ~mode), reachable(path) as short:
+            return await asyncio.get_running_loop().create_unix_server(factory, short)
 
     async def datagrams(
         self, factory: Callable[[], D], host: str, port: int
@@ -400,6 +401,23 @@ class SystemNet:
         name = "\0" + address[1:] if address.startswith("@") else address
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender, suppress(OSError):
             sender.sendto(data, name)
+
+
+#: sun_path of unix(7), without the zero at its end.
+_SUN_PATH = 107
+
+
+@contextmanager
+def reachable(path: Path) -> Iterator[str]:
+    """A name for a unix socket that fits an address: a deep folder is reached by its descriptor."""
+    if len(os.fsencode(path)) <= _SUN_PATH:
+        yield str(path)
+        return
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
 
 
 @contextmanager

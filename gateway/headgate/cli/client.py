@@ -11,7 +11,7 @@ from typing import Any
 
 from headgate import config
 from headgate.cli.terminal import site_path
-from headgate.env import system_env
+from headgate.env import reachable, system_env
 from headgate.errors import HeadgateError
 
 #: Longest wait for the next answer: a read of a slow serial device with retries takes this long.
@@ -39,7 +39,8 @@ def call(path: Path, name: str, **arguments: Any) -> Iterator[Any]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
         line.settimeout(ANSWER_TIMEOUT_S)
         try:
-            line.connect(str(path))
+            with reachable(path) as short:
+                line.connect(short)
         except OSError as error:
             raise HeadgateError(
                 f"{path}: {error}", code="HG-9110", socket=str(path), reason=str(error)

@@ -8,6 +8,8 @@ from headgate.model import Gap, GapReason
 from headgate.spool import Spool, State
 
 _LAST_US = "last-sign-us"
+#: A look may be under way for this long: asked or answered before the last commit, and not in it.
+IN_HAND_US = 1_000_000
 
 
 class LastSign(msgspec.Struct, frozen=True):
@@ -40,7 +42,7 @@ def last_sign(spool: Spool, state: State) -> LastSign | None:
 
 
 def note_sign(state: State, at_us: int) -> None:
-    """Remember that the gateway is alive now."""
+    """Remember that all that was read until now is committed."""
     state.count(_LAST_US, at_us)
 
 
@@ -51,7 +53,8 @@ def off_gap(sign: LastSign | None, boot: bytes, now_us: int) -> Gap | None:
     """
     if sign is None:
         return None
+    first_us = max(0, sign.at_us - IN_HAND_US)
     return Gap(
-        0, GapReason.GATEWAY_OFF, sign.at_us, now_us, None, None,
+        0, GapReason.GATEWAY_OFF, first_us, now_us, None, None,
         boot=None if sign.boot == boot else sign.boot,
     )  # fmt: skip
