@@ -82,6 +82,8 @@ SCHEMES: dict[str, tuple[_Open, int]] = {
     "modbus+rtu": (_serial, 0),
     "modbus+ascii": (_serial, 0),
     "modbus+dtu+listen": (_dial_in, 0),
+    "serial": (_serial, 0),
+    "serial+tcp": (_bus, 4001),  # the first raw TCP port of most serial servers
 }
 
 

@@ -84,7 +84,10 @@ def read_case(name: str, frames: bytes, expected: bytes) -> Case:
 
 
 def _exchanges(where: str, data: bytes) -> tuple[Exchange, ...]:
-    """Pairs of `> request` and `< answer`, in hex; `#` starts a comment."""
+    """Pairs of `> request` and `< answer`, in hex; `#` starts a comment.
+
+    A device that talks by itself has answers alone.
+    """
     pairs: list[Exchange] = []
     for number, line in enumerate(data.decode("utf-8", "replace").splitlines(), 1):
         text = line.partition("#")[0].strip()
@@ -94,12 +97,15 @@ def _exchanges(where: str, data: bytes) -> tuple[Exchange, ...]:
             frame = bytes.fromhex(text[1:])
         except ValueError:
             raise _unreadable(f"{where}:{number}", f"{text[1:].strip()[:40]!r}: hex?") from None
-        if text[0] == ">" and frame:
+        talks = bool(pairs) and not pairs[0][0]
+        if text[0] == ">" and frame and not talks:
             pairs.append((frame, b""))
         elif text[0] == "<" and pairs and not pairs[-1][1]:
             pairs[-1] = (pairs[-1][0], frame)
+        elif text[0] == "<" and frame and (talks or not pairs):
+            pairs.append((b"", frame))  # it talks by itself
         else:
-            raise _unreadable(f"{where}:{number}", "> request, < answer, in turns")
+            raise _unreadable(f"{where}:{number}", "> request, < answer, in turns; or < alone")
     if not pairs:
         raise _unreadable(where, "> ?")
     return tuple(pairs)

@@ -34,7 +34,7 @@ MAX_VARIANTS = 64
 
 _TOP = (
     "schema", "vendor", "model", "title", "title_zh", "driver", "source", "firmware_scheme",
-    "address_base", "params", "quirks", "identify", "point", "variant",
+    "address_base", "params", "quirks", "frame", "identify", "point", "variant",
 )  # fmt: skip
 _ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.IGNORECASE)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
@@ -163,17 +163,21 @@ class _Decoder:
             )
 
     def _quirks(self, path: Path, holder: Mapping[str, Any]) -> dict[str, Scalar]:
-        quirks = self._table(path, holder, "quirks")
-        for key, value in quirks.items():
-            if not isinstance(value, (str, int, float, bool)):
+        """`[quirks]`, and `[frame]` with its keys as `frame.key`: how frames are cut is the driver's too."""
+        found: dict[str, Scalar] = {}
+        for name, prefix in (("quirks", ""), ("frame", "frame.")):
+            for key, value in self._table(path, holder, name).items():
+                if isinstance(value, (str, int, float, bool)):
+                    found[prefix + key] = value
+                    continue
                 self.report.problem(
-                    (*path, "quirks", key),
+                    (*path, name, key),
                     "HG-8007",
                     key=key,
                     value=str(value)[:60],
                     allowed='1 | "text" | true',
                 )
-        return quirks
+        return found
 
     def _identify(self) -> tuple[Identify, ...]:
         """`[identify]`, or several `[[identify]]` that are tried in order."""
@@ -207,7 +211,10 @@ class _Decoder:
         for i, table in enumerate(tables):
             path: Path = ("variant", i)
             unknown_keys(
-                self.report, path, table, ("name", "firmware", "when_unknown", "point", "quirks")
+                self.report,
+                path,
+                table,
+                ("name", "firmware", "when_unknown", "point", "quirks", "frame"),
             )
             if isinstance(span := table.get("firmware"), dict):
                 unknown_keys(self.report, (*path, "firmware"), span, keys_of(FirmwareRange))

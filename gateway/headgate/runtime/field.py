@@ -115,6 +115,8 @@ class Field:
         stream = Stream(self._env, self._sink, line, driver, talkers)
         if isinstance(line, OwnLine):
             line.on_report = stream.report
+        elif isinstance(line, ManagedChannel):
+            line.on_state = stream.line_changed
         self._streams.add(stream)
 
     def _open(

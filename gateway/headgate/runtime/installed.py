@@ -16,7 +16,7 @@ from headgate.env import Env
 from headgate.errors import ConfigError, Problem, ProfileError, SecurityError
 from headgate.runtime import plugins
 from headgate.runtime.plugins import Registry
-from headgate.sdk import Device, PollingDriver
+from headgate.sdk import Device, PollingDriver, StreamingDriver
 
 #: A device's table is named by a digest that no check looks at.
 _NO_DIGEST = bytes(32)
@@ -74,17 +74,22 @@ class Installed:
         return notices
 
     def plan(self, site: Site) -> tuple[Mapping[str, int], Sequence[Problem]]:
-        """Requests of one look at each enabled device, where its driver counts them; and what it refuses."""
+        """Requests of one look at each enabled device, where its driver counts them; what it refuses."""
         requests: dict[str, int] = {}
         problems: list[Problem] = []
         for device in site.device:
             resolved = self.resolved.get(device.id)
-            driver = self.registry.driver_for(site.channels[device.channel].url.scheme)
+            scheme = site.channels[device.channel].url.scheme
+            named = {driver.name: driver for driver in self.registry.drivers_for(scheme)}
+            profile = self.library.profiles.get(device.profile)
+            driver = named.get(profile.driver) if profile is not None else None
             if resolved is None or driver is None or not device.enabled:
                 continue
-            if not issubclass(driver, PollingDriver):
-                continue
             try:
+                if issubclass(driver, StreamingDriver):
+                    driver().check(resolved)
+                if not issubclass(driver, PollingDriver):
+                    continue
                 plan: Any = driver().plan(resolved)
             except ProfileError as error:
                 problems += error.problems

@@ -53,7 +53,11 @@ class Registry:
 
     def driver_for(self, scheme: str) -> type[Driver] | None:
         """The driver that speaks over channels of a URL scheme."""
-        return next((d for d in self.drivers.values() if scheme in d.schemes), None)
+        return next(iter(self.drivers_for(scheme)), None)
+
+    def drivers_for(self, scheme: str) -> list[type[Driver]]:
+        """Every driver that speaks over such channels: several on a serial port, where the devices decide."""
+        return [driver for driver in self.drivers.values() if scheme in driver.schemes]
 
 
 def load(

@@ -18,7 +18,7 @@ from headgate.config.site import Device as DeviceEntry
 from headgate.errors import ConfigError, HeadgateError, Problem
 from headgate.profiles import Alike, Library, resolve
 from headgate.runtime.plugins import Registry
-from headgate.sdk import Device, Driver, PollingDriver
+from headgate.sdk import Device, Driver, PollingDriver, StreamingDriver
 
 #: Gives a device its number in this gateway: the same one for ever.
 Number = Callable[[str], int]
@@ -62,10 +62,19 @@ class Drivers:
             self._made[name] = self._registry.drivers[name]()
         return self._made[name]
 
-    def of_scheme(self, scheme: str) -> str | None:
-        """The name of the driver that speaks over channels of this scheme."""
-        driver = self._registry.driver_for(scheme)
-        return driver.name if driver else None
+    def speaker(self, channel: ChannelEntry, site: Site, library: Library) -> str | None:
+        """The name of the driver that speaks over a channel; None when none knows its scheme.
+
+        Where several could (a serial port), it is the one of the first device that one of them is for.
+        """
+        able = [driver.name for driver in self._registry.drivers_for(channel.url.scheme)]
+        if len(able) > 1:
+            for unit in site.device:
+                if unit.enabled and unit.channel == channel.id:
+                    profile = library.profiles.get(unit.profile)
+                    if profile is not None and profile.driver in able:
+                        return profile.driver
+        return able[0] if able else None
 
     def schemes(self) -> Sequence[str]:
         """Every scheme that some driver speaks."""
@@ -87,7 +96,7 @@ def call_up(
     for entry in site.channel:
         if not entry.enabled:
             continue
-        driver = drivers.of_scheme(entry.url.scheme)
+        driver = drivers.speaker(entry, site, library)
         if driver is None:
             fields = {
                 "scheme": entry.url.scheme,
@@ -155,6 +164,8 @@ def _posting(
     )
     driver = drivers.named(speaker)
     plan = driver.plan(device) if isinstance(driver, PollingDriver) else None
+    if isinstance(driver, StreamingDriver):
+        driver.check(device)
     return Posting(device, driver, plan)
 
 

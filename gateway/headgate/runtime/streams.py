@@ -4,7 +4,8 @@ Policies, each visible upstream as data:
 
 - a block is judged, goes through its stages and to the writer; when the writer has no room the driver
   is not asked for the next one until there is;
-- a line that ends or fails is begun again after a pause that doubles, with jitter;
+- an alarm that a driver raises passes by the stages and never waits for room;
+- a line that ends or fails is begun again after a pause that doubles, with jitter, or as soon as it is up;
 - a device that says nothing for one and a half of its heartbeats gets one bad block (`STALE`), so that
   it shows, and a gap `device-silent` over the time until it speaks again, or the gateway stops.
 """
@@ -14,7 +15,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
+from headgate.channels import ChannelState
 from headgate.env import Env
 from headgate.errors import HeadgateError
 from headgate.model import Alarm, Block, Event, Gap, GapReason, Status
@@ -71,6 +74,7 @@ class Stream:
         self._connects = 0
         self._blocks = 0
         self._strangers = 0
+        self._line_up = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         began = self._now_us()
         for talker in talkers:
@@ -86,9 +90,13 @@ class Stream:
         while True:
             self._connects += 1
             before = self._blocks
+            self._line_up.clear()
             try:
-                async for block in self._driver.listen(self.line, devices):
-                    await self._take(block)
+                async for told in self._driver.listen(self.line, devices):
+                    if isinstance(told, Alarm):
+                        self._raise(told)
+                    else:
+                        await self._take(told)
                 self._enter("down", "the line ended")
             except HeadgateError as error:
                 self._enter("down", str(error))
@@ -104,8 +112,15 @@ class Stream:
                 self._enter("down", f"{type(error).__name__}: {error}")
             if self._blocks > before:
                 pause_s = FIRST_PAUSE_S
-            await asyncio.sleep(self._env.random.uniform(pause_s / 2, pause_s))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._env.random.uniform(pause_s / 2, pause_s)):
+                    await self._line_up.wait()
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+
+    def line_changed(self, state: ChannelState) -> None:
+        """What the core's own line says of itself: who talks on it is listened to as soon as it is up."""
+        if state is ChannelState.UP:
+            self._line_up.set()
 
     def report(self, state: str, reason: str = "") -> None:
         """What a driver with a connection of its own says of it: `up`, `down`, and why."""
@@ -130,6 +145,12 @@ class Stream:
             log.info("line-%s", state, extra=fields)
 
     # ------------------------------------------------------------ what it brings
+
+    def _raise(self, alarm: Alarm) -> None:
+        if alarm.device in self.talkers:
+            self._sink.put_item(alarm)
+        else:
+            self._strangers += 1
 
     async def _take(self, block: Block) -> None:
         talker = self.talkers.get(block.device)

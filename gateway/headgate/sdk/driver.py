@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
-from headgate.model import Block, Identity, Origin, Value
+from headgate.model import Alarm, Block, Identity, Origin, Value
 from headgate.sdk.channel import Channel, Listener
 from headgate.sdk.device import Device
 
@@ -63,9 +63,20 @@ class PollingDriver(Driver):
 class StreamingDriver(Driver):
     """It tells us: OPC UA subscriptions, BLE adverts, chatty serial sensors."""
 
+    def check(self, device: Device) -> None:
+        """Say before anything is opened what this driver cannot do with a device. Pure.
+
+        Raises:
+            ProfileError: what is wrong with its profile or address, all of it.
+        """
+        return
+
     @abstractmethod
-    def listen(self, channel: Channel, devices: Sequence[Device]) -> AsyncIterator[Block]:
-        """Blocks as they come, until the line is lost."""
+    def listen(self, channel: Channel, devices: Sequence[Device]) -> AsyncIterator[Block | Alarm]:
+        """Blocks, and alarms that the devices raise themselves, as they come, until the line is lost.
+
+        An alarm is on disk within milliseconds, whatever else waits.
+        """
 
 
 class Delivery:

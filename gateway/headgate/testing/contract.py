@@ -99,7 +99,8 @@ async def _talk(
             blocks.append(await driver.read(line, device, plan))
     elif isinstance(driver, StreamingDriver):
         assert isinstance(line, FakeChannel)
-        blocks += [block async for block in driver.listen(line, devices)]
+        said = [told async for told in driver.listen(line, devices)]
+        blocks += [told for told in said if isinstance(told, Block)]
     else:
         assert isinstance(driver, ListeningDriver)
         assert isinstance(line, FakeListener)

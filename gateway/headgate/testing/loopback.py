@@ -23,6 +23,7 @@ import msgspec
 
 from headgate.model import Identity, Origin, Value
 from headgate.sdk import (
+    Alarm,
     Block,
     Channel,
     ChannelClosed,
@@ -335,8 +336,8 @@ class RemoteStreaming(_Near, StreamingDriver):
 
     name = "loopback"
 
-    def listen(self, channel: Channel, devices: Sequence[Device]) -> AsyncIterator[Block]:
-        return self._stream("listen", Look(channel.id, tuple(devices)), Block)
+    def listen(self, channel: Channel, devices: Sequence[Device]) -> AsyncIterator[Block | Alarm]:
+        return self._stream("listen", Look(channel.id, tuple(devices)), Block | Alarm)
 
 
 class RemoteListening(_Near, ListeningDriver):

@@ -105,7 +105,7 @@ def test_what_a_person_names_comes_last_and_so_wins(tmp_path: Path) -> None:
     ("frames", "expected"),
     [
         ("> 01 0", "[points]\na = 1\n"),
-        ("< 01 03", "[points]\na = 1\n"),
+        ("< 01 03\n> 01", "[points]\na = 1\n"),
         ("> 01\n< 02\n< 03", "[points]\na = 1\n"),
         ("# nothing", "[points]\na = 1\n"),
         ("> 01\n< 02", ""),
