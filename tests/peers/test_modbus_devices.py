@@ -94,9 +94,10 @@ def libmodbus_slave(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return program
 
 
-async def check_device(port: int, areas: Sequence[str] = ("holding", "input")) -> None:
-    """Poll a device that holds `MEMORY` from register 20 and `BITS` from bit 7."""
-    channel = open_channel(system_env(), ChannelSettings("c1", f"modbus+tcp://127.0.0.1:{port}"))
+async def check_device(where: int | str, areas: Sequence[str] = ("holding", "input")) -> None:
+    """Poll a device that holds `MEMORY` from register 20 and `BITS` from bit 7, at a port or a URL."""
+    url = f"modbus+tcp://127.0.0.1:{where}" if isinstance(where, int) else where
+    channel = open_channel(system_env(), ChannelSettings("c1", url))
     channel.open()
     await channel.settled()
     try:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar
 
+import msgspec
+
 from headgate.sdk import (
     Block,
     Channel,
@@ -25,7 +27,7 @@ from headgate_drivers.modbus.codec import (
 )
 from headgate_drivers.modbus.commissioning import identify, present, write_point
 from headgate_drivers.modbus.learned import ModbusPlan
-from headgate_drivers.modbus.plan import Layout, plan_requests
+from headgate_drivers.modbus.plan import plan_requests
 from headgate_drivers.modbus.points import (
     POINT_KEYS,
     limits_of,
@@ -139,8 +141,9 @@ class ModbusDriver(PollingDriver):
 
     async def present(self, channel: Channel, device: Device) -> bool:
         """Whether anybody answers at the device's address, with whatever answer. Raises ChannelClosed."""
-        plan = ModbusPlan(unit_of(device), Layout(device, []), line_quirks(device))
-        return await present(self._line, channel, device, plan)
+        table = msgspec.structs.replace(device.table, points=())
+        bare = msgspec.structs.replace(device, points=(), table=table)
+        return await present(self._line, channel, bare, self.plan(bare))
 
     def _cut(self, plan: ModbusPlan, index: int, error: DeviceRefused) -> bool:
         """Whether a refused request could be cut at its holes, and now is."""

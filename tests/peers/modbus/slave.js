@@ -1,7 +1,8 @@
-// A Modbus TCP device on npm modbus-serial: argv: "start:hex" of its registers, "start:bits" of its coils.
-// Prints its port and serves until it is killed.
+// A Modbus device on npm modbus-serial: argv: "start:hex" of its registers, "start:bits" of its coils.
+// Modbus TCP: prints its port and serves until it is killed. With a third argument, the path of a
+// serial port: RTU as unit 1 at 115200 8N1; prints 0 when it listens.
 const net = require("net");
-const { ServerTCP } = require("modbus-serial");
+const { ServerSerial, ServerTCP } = require("modbus-serial");
 
 const [registersAt, hex] = process.argv[2].split(":");
 const [bitsAt, bits] = process.argv[3].split(":");
@@ -17,6 +18,10 @@ const device = {
     getDiscreteInput: bit,
 };
 
+if (process.argv[4]) {
+    const options = { path: process.argv[4], baudRate: 115200, openCallback: () => console.log(0) };
+    new ServerSerial(device, { ...options, port: options.path, unitID: 1 }, { unitID: 1 });
+} else {
 const probe = net.createServer().listen(0, "127.0.0.1", () => {
     const { port } = probe.address();
     probe.close(() => {
@@ -25,3 +30,4 @@ const probe = net.createServer().listen(0, "127.0.0.1", () => {
         server.on("socketError", () => {});
     });
 });
+}

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from headgate.model import Point, PointTable
+from headgate.model import Access, Point, PointTable
 from headgate.sdk import Device, DevicePoint
 
 COLUMNS = {
@@ -22,13 +22,14 @@ MakeDevice = Callable[..., Device]
 
 
 def make(*points: dict[str, Any], **more: Any) -> Device:
-    """A device with one point per dict of source keys; `name` and `column` may be among them."""
+    """A device with one point per dict of source keys; `name`, `column` and `access` may be among them."""
     made = []
     for index, given in enumerate(points):
         source = dict(given)
         name = source.pop("name", f"p{index}")
         column = source.pop("column", None) or COLUMNS[source.get("type", "uint16")]
-        made.append(DevicePoint(Point(name, column), source))
+        access = Access(source.pop("access", "r"))
+        made.append(DevicePoint(Point(name, column, access=access), source))
     table = PointTable(1, more.get("id", "d1"), tuple(p.point for p in made))
     digest = hashlib.sha256(msgspec.msgpack.encode(table)).digest()
     settings: dict[str, Any] = {
