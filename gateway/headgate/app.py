@@ -160,7 +160,12 @@ class Gateway:
         self._problems: tuple[Problem, ...] = ()
         self._metrics = MetricsServer(env, self._samples)
         self._notifier = Notifier(
-            env, {"channels": self._channels_alive, "writer": self._writer_alive}
+            env,
+            {
+                "channels": self._channels_alive,
+                "writer": self._writer_alive,
+                "uplinks": self._uplinks_alive,
+            },
         )
         calls = Calls(self.status, self._field.poller, lambda: self._field.devices, self.reload)
         self._api = LocalApi(env, site.api_socket, calls.handlers())
@@ -335,6 +340,10 @@ class Gateway:
         return (
             not status.waiting_bytes or now - (status.last_commit_us or self._started_us) < STUCK_US
         )
+
+    def _uplinks_alive(self) -> bool:
+        boxes = self._outlets.status()
+        return self._delivery.alive({i: (b["settled"], b["records"]) for i, b in boxes.items()})
 
     def _channels_alive(self) -> bool:
         now = self._env.clock.boottime_us()

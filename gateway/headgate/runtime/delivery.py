@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 
 #: After an uplink ended with an error it is started again this much later, doubling to the limit.
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 300.0
+#: An uplink that is online with a backlog and settles nothing for this long is stuck.
+STUCK_US = 15 * 60 * 1_000_000
 
 
 class UplinkStatus(msgspec.Struct, frozen=True):
@@ -35,6 +37,9 @@ class _Running:
         self.task: asyncio.Task[None] | None = None
         self.starts = 0
         self.error: HeadgateError | None = None
+        #: What was last seen of it, and since when it has not changed.
+        self.seen: object = None
+        self.since_us = 0
 
 
 class Delivery:
@@ -93,6 +98,28 @@ class Delivery:
     def uplinks(self) -> Mapping[str, Uplink]:
         """Uplinks by id."""
         return {i: r.uplink for i, r in self._running.items()}
+
+    def alive(self, settled: Mapping[str, tuple[int, int]]) -> bool:
+        """Whether every uplink makes progress or rightly waits: for the watchdog.
+
+        A platform that is away is no fault of ours; an uplink that says it delivers, has something to
+        deliver, and for long neither settles anything nor changes its state, is stuck.
+
+        Args:
+            settled: (records settled so far, records waiting) by uplink.
+        """
+        now = self._env.clock.boottime_us()
+        for name, running in self._running.items():
+            uplink = running.uplink
+            if running.task is not None and running.task.done() and uplink.state != "failed":
+                return False
+            done, waiting = settled.get(name, (0, 0))
+            seen = (done, uplink.state, running.starts)
+            if seen != running.seen or not waiting or uplink.state != "online":
+                running.seen, running.since_us = seen, now
+            elif now - running.since_us > STUCK_US:
+                return False
+        return True
 
     def online(self) -> frozenset[str]:
         """Ids of the uplinks that are delivering now."""

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from headgate.errors import SecurityError, UplinkUnavailable
-from headgate.runtime.delivery import FIRST_PAUSE_S, LONGEST_PAUSE_S, Delivery
+from headgate.runtime.delivery import FIRST_PAUSE_S, LONGEST_PAUSE_S, STUCK_US, Delivery
 from headgate.sdk import Uplink, UplinkContext
 from headgate.testing.env import LoopClock, fake_env, run
 
@@ -85,6 +85,40 @@ def test_stopping_one_leaves_the_others_running() -> None:
         await delivery.stop("nobody")
         assert (one.cancelled, two.cancelled) == (True, False)
         assert list(delivery.uplinks) == ["two"]
+        await delivery.stop()
+
+    run(main)
+
+
+def test_an_uplink_that_is_online_with_a_backlog_and_settles_nothing_is_stuck() -> None:
+    async def main() -> None:
+        delivery = Delivery(fake_env(LoopClock()))
+        uplink = Scripted("city")
+        delivery.start(uplink, None)  # type: ignore[arg-type]
+        await asyncio.sleep(1)
+        uplink.state = "online"
+        assert delivery.alive({"city": (10, 5)})
+        await asyncio.sleep(STUCK_US / 1e6 - 1)
+        assert delivery.alive({"city": (10, 5)}), "not yet"
+        await asyncio.sleep(2)
+        assert not delivery.alive({"city": (10, 5)})
+        assert delivery.alive({"city": (11, 4)}), "it moves again"
+        await delivery.stop()
+
+    run(main)
+
+
+def test_a_platform_that_is_away_and_an_empty_spool_are_no_reason_to_restart() -> None:
+    async def main() -> None:
+        delivery = Delivery(fake_env(LoopClock()))
+        away, idle = Scripted("away"), Scripted("idle")
+        delivery.start(away, None)  # type: ignore[arg-type]
+        delivery.start(idle, None)  # type: ignore[arg-type]
+        await asyncio.sleep(1)
+        away.state, idle.state = "waiting", "online"
+        for _ in range(4):
+            assert delivery.alive({"away": (0, 100_000), "idle": (3, 0)})
+            await asyncio.sleep(STUCK_US / 1e6)
         await delivery.stop()
 
     run(main)
