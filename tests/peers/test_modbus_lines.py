@@ -144,20 +144,24 @@ async def check_writing(channel: ManagedChannel, device: Device) -> None:
 async def test_what_is_written_to_libmodbus_reads_back(
     libmodbus_slave: Path, multiple: bool
 ) -> None:
-    async with process(libmodbus_slave, "0:0000", "0:0") as port:
-        async with opened(f"modbus+tcp://127.0.0.1:{port}") as channel:
-            import msgspec
+    async with (
+        process(libmodbus_slave, "0:0000", "0:0") as port,
+        opened(f"modbus+tcp://127.0.0.1:{port}") as channel,
+    ):
+        import msgspec
 
-            device = msgspec.structs.replace(writable(), quirks={"write_multiple": multiple})
-            await check_writing(channel, device)
+        device = msgspec.structs.replace(writable(), quirks={"write_multiple": multiple})
+        await check_writing(channel, device)
 
 
 @pytest.mark.peer("gcc", "libmodbus")
 async def test_what_is_written_over_rtu_reads_back(libmodbus_slave: Path, tmp_path: Path) -> None:
     with pty_pair(tmp_path) as (ours, theirs):
-        async with process(libmodbus_slave, "0:0000", "0:0", str(theirs.path)):
-            async with opened(f"modbus+rtu://{ours.path}?baud=115200") as channel:
-                await check_writing(channel, writable())
+        async with (
+            process(libmodbus_slave, "0:0000", "0:0", str(theirs.path)),
+            opened(f"modbus+rtu://{ours.path}?baud=115200") as channel,
+        ):
+            await check_writing(channel, writable())
 
 
 @pytest.mark.peer("gcc", "libmodbus")
@@ -172,12 +176,14 @@ async def test_what_is_written_over_rtu_reads_back(libmodbus_slave: Path, tmp_pa
 async def test_what_must_not_be_written_is_refused_before_the_wire(
     libmodbus_slave: Path, point: str, value: Value
 ) -> None:
-    async with process(libmodbus_slave, "0:0000", "0:0") as port:
-        async with opened(f"modbus+tcp://127.0.0.1:{port}") as channel:
-            with pytest.raises(DeviceRefused) as refused:
-                await ModbusDriver().write(channel, writable(), point, value)
-            assert refused.value.code == "HG-3130"
-            assert channel.counters.requests == 0
+    async with (
+        process(libmodbus_slave, "0:0000", "0:0") as port,
+        opened(f"modbus+tcp://127.0.0.1:{port}") as channel,
+    ):
+        with pytest.raises(DeviceRefused) as refused:
+            await ModbusDriver().write(channel, writable(), point, value)
+        assert refused.value.code == "HG-3130"
+        assert channel.counters.requests == 0
 
 
 # ---------------------------------------------------------------- pymodbus: every other line
@@ -355,10 +361,12 @@ async def test_a_device_that_knows_function_43_says_who_it_is() -> None:
     said = {0: "Maker", 1: "RL-100", 2: "2.4.1", 5: "RL-100 radar"}
     for form, scheme in ((FramerType.SOCKET, "tcp"), (FramerType.RTU, "rtu+tcp")):
         identity = ModbusDeviceIdentification(info=said)
-        async with pymodbus(framer=form, identity=identity) as (port, _):
-            async with opened(f"modbus+{scheme}://127.0.0.1:{port}") as channel:
-                found = await ModbusDriver().identify(channel, make({"register": 1}, timeout_s=5))
-                assert found == Identity("Maker", "RL-100 radar", "2.4.1")
+        async with (
+            pymodbus(framer=form, identity=identity) as (port, _),
+            opened(f"modbus+{scheme}://127.0.0.1:{port}") as channel,
+        ):
+            found = await ModbusDriver().identify(channel, make({"register": 1}, timeout_s=5))
+            assert found == Identity("Maker", "RL-100 radar", "2.4.1")
 
 
 async def test_a_version_register_comes_before_function_43() -> None:
@@ -379,8 +387,10 @@ async def test_a_version_register_comes_before_function_43() -> None:
 
 @pytest.mark.peer("gcc", "libmodbus")
 async def test_a_device_that_cannot_tell_is_nobody(libmodbus_slave: Path) -> None:
-    async with process(libmodbus_slave, REGISTERS, COILS) as port:
-        async with opened(f"modbus+tcp://127.0.0.1:{port}") as channel:
-            device = make({"register": 20}, timeout_s=5)
-            assert await ModbusDriver().identify(channel, device) is None
-            assert await ModbusDriver().present(channel, device)
+    async with (
+        process(libmodbus_slave, REGISTERS, COILS) as port,
+        opened(f"modbus+tcp://127.0.0.1:{port}") as channel,
+    ):
+        device = make({"register": 20}, timeout_s=5)
+        assert await ModbusDriver().identify(channel, device) is None
+        assert await ModbusDriver().present(channel, device)
