@@ -11,6 +11,7 @@ import os
 import signal
 import sqlite3
 import sys
+from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -24,14 +25,30 @@ WITHIN_S = 15.0
 DEMO = [sys.executable, "-c", "from headgate.cli import main; main()", "demo", "--lang", "en"]
 
 
-async def demo(*arguments: str) -> asyncio.subprocess.Process:
+@asynccontextmanager
+async def demo(*arguments: str, temporary: Path | None = None) -> AsyncIterator[Process]:
     """`headgate demo` as a script runs it."""
-    return await asyncio.create_subprocess_exec(
+    process = await asyncio.create_subprocess_exec(
         *DEMO, *arguments,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, **({"TMPDIR": str(temporary)} if temporary else {})},
     )  # fmt: skip
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+
+
+async def flowing(process: Process) -> None:
+    """Return when the demo's page shows something."""
+    assert process.stdout is not None and process.stderr is not None
+    async with asyncio.timeout(WITHIN_S):
+        while b"looks stored" not in (line := await process.stdout.readline()):
+            assert line, (await process.stderr.read()).decode()
 
 
 def children_of(folder: Path) -> list[str]:
@@ -113,8 +130,9 @@ def wrong(found: dict[str, Any]) -> dict[str, int]:
 )
 async def test_the_demo_ends_with_a_good_verdict(broker: str, tmp_path: Path) -> None:
     folder = tmp_path / "kept"
-    process = await demo("--seconds", "12", "--plain", "--broker", broker, "--keep", str(folder))
-    said, complaints = await process.communicate()
+    arguments = ("--seconds", "12", "--plain", "--broker", broker, "--keep", str(folder))
+    async with demo(*arguments) as process:
+        said, complaints = await process.communicate()
     text = said.decode()
     assert process.returncode == 0, text + complaints.decode()
     assert "Verdict: good." in text
@@ -124,18 +142,11 @@ async def test_the_demo_ends_with_a_good_verdict(broker: str, tmp_path: Path) ->
 
 
 async def test_an_interrupted_demo_leaves_nothing_behind(tmp_path: Path) -> None:
-    process = await asyncio.create_subprocess_exec(
-        *DEMO, "--plain",
-        stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, "TMPDIR": str(tmp_path)},
-    )  # fmt: skip
-    assert process.stdout is not None
-    async with asyncio.timeout(WITHIN_S):
-        while b"looks stored" not in await process.stdout.readline():
-            pass
-    assert children_of(tmp_path)
-    process.send_signal(signal.SIGTERM)
-    await process.communicate()
+    async with demo("--plain", temporary=tmp_path) as process:
+        await flowing(process)
+        assert children_of(tmp_path)
+        process.send_signal(signal.SIGTERM)
+        await process.communicate()
     assert process.returncode == 130
     assert not children_of(tmp_path)
     assert not os.listdir(tmp_path)
@@ -143,21 +154,18 @@ async def test_an_interrupted_demo_leaves_nothing_behind(tmp_path: Path) -> None
 
 async def test_a_killed_demo_takes_its_parts_with_it(tmp_path: Path) -> None:
     folder = tmp_path / "kept"
-    process = await demo("--plain", "--keep", str(folder))
-    assert process.stdout is not None
-    async with asyncio.timeout(WITHIN_S):
-        while b"looks stored" not in await process.stdout.readline():
-            pass
-    assert children_of(folder)
-    process.kill()
-    await process.communicate()
+    async with demo("--plain", "--keep", str(folder)) as process:
+        await flowing(process)
+        assert children_of(folder)
+        process.kill()
+        await process.communicate()
     await gone(folder)
 
 
 async def test_a_folder_that_is_not_empty_is_not_used(tmp_path: Path) -> None:
     (tmp_path / "mine").touch()
-    process = await demo("--keep", str(tmp_path))
-    _, complaints = await process.communicate()
+    async with demo("--keep", str(tmp_path)) as process:
+        _, complaints = await process.communicate()
     assert process.returncode == 1 and b"HG-9512" in complaints
     assert os.listdir(tmp_path) == ["mine"]
 

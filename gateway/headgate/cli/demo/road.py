@@ -58,8 +58,8 @@ url = "mqtt://127.0.0.1:{port}"
 protocol = "{version}"
 timeout = "2s"
 receipt_timeout = "2s"
-reconnect_min = "200ms"
-reconnect_max = "1s"
+reconnect_min = "100ms"
+reconnect_max = "400ms"
 """
 
 
@@ -93,7 +93,7 @@ class Road:
             "gateway", ["run", str(folder / "site.toml")], folder / "gateway.log"
         )
         receive = ["receive", "--broker", self.broker.url, "--keys", str(folder / "pki")]
-        receive += ["--store", f"sqlite:{self.store}"]
+        receive += ["--store", f"sqlite:{self.store}", "--resend-after", "2s"]
         self.receiver = Child.headgate("receiver", receive, folder / "receiver.log")
         #: What the simulator says of its devices.
         self.devices: list[dict[str, Any]] = []
