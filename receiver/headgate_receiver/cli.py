@@ -15,6 +15,7 @@ import typer
 from headgate.env import Env, system_env
 from headgate.errors import ConfigError, HeadgateError, Problem
 from headgate.messages import language, render_error
+from headgate_receiver.duration import seconds
 
 if TYPE_CHECKING:
     from headgate_receiver.jsonl import JsonLinesSink
@@ -45,6 +46,12 @@ def receive(
     identifier: Annotated[
         str, typer.Option(help="MQTT client id, one per receiver. 客户端标识。")
     ] = "headgate-receiver",
+    resend_after: Annotated[
+        str,
+        typer.Option(
+            metavar="TIME", help="How long a hole may stay before it is asked for. 多久后要求补发。"
+        ),
+    ] = "10s",
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more. 更多日志。")] = False,
 ) -> None:
     """接收网关数据。 Receive until interrupted.
@@ -58,14 +65,20 @@ def receive(
     )
     logging.getLogger("mqtt").setLevel(logging.WARNING)
     try:
-        asyncio.run(_run(env, broker, keys, store, broker_ca, identifier))
+        asyncio.run(_run(env, broker, keys, store, broker_ca, identifier, seconds(resend_after)))
     except HeadgateError as error:
         typer.echo(render_error(error, language(env.variable)), err=True)
         raise typer.Exit(2) from None
 
 
 async def _run(
-    env: Env, broker: str, keys: Path, store: str, broker_ca: Path | None, identifier: str
+    env: Env,
+    broker: str,
+    keys: Path,
+    store: str,
+    broker_ca: Path | None,
+    identifier: str,
+    resend_after_s: float,
 ) -> None:
     from headgate.crypto.provider import LIBCRYPTO_VARIABLE, default_provider
     from headgate.mqtt import Settings, tls_context
@@ -100,7 +113,9 @@ async def _run(
             anchors,
             lambda: datetime.fromtimestamp(env.clock.wall_us() / 1_000_000, UTC),
         )
-        receiver = Receiver(env, core, sink, platform, settings, tls=tls)
+        receiver = Receiver(
+            env, core, sink, platform, settings, tls=tls, resend_after_s=resend_after_s
+        )
         task = asyncio.ensure_future(receiver.run())
         loop = asyncio.get_running_loop()
         for wish in (signal.SIGINT, signal.SIGTERM):

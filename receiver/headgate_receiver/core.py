@@ -28,6 +28,7 @@ from headgate_receiver.keys import PlatformKeys
 from headgate_receiver.looks import TableReader
 from headgate_receiver.store import (
     Batch,
+    Before,
     Fork,
     Held,
     Look,
@@ -103,9 +104,10 @@ class Core:
 
     # ------------------------------------------------------------ a turn
 
-    def begin(self) -> None:
-        """Start a turn: see whether the store was wiped or restored since the last."""
-        if self._sink.changed():
+    def begin(self) -> bool:
+        """Start a turn. True: the store was wiped, restored or written to by others since the last."""
+        changed = self._sink.changed()
+        if changed:
             log.warning("the store changed outside the receiver: starting from what it holds now")
             self.forget()
         # Only here, where all that is remembered is committed too.
@@ -114,6 +116,7 @@ class Core:
                 memory.popitem(last=False)
         self._batch = Batch(self._now_us())
         self._answers = {}
+        return changed
 
     def end(self) -> tuple[Batch, Sequence[Answer]]:
         """What to commit, and what to answer once it is committed."""
@@ -145,6 +148,10 @@ class Core:
     def stored(self, gateway: str, epoch: bytes) -> RangeSet:
         """Which n of an epoch are settled here, as of this turn."""
         return self._stored_of(gateway, epoch)
+
+    def before(self, gateway: str, epoch: bytes) -> Before | None:
+        """What the epoch link of this epoch says; ask between turns."""
+        return self._sink.before(gateway, epoch)
 
     # ------------------------------------------------------------ grants
 

@@ -19,7 +19,7 @@ from headgate.errors import UplinkUnavailable
 from headgate.mqtt import Link, Message, PublishRefused, Settings, connect
 from headgate_receiver.core import Answer, Core
 from headgate_receiver.keys import PlatformKeys
-from headgate_receiver.resend import Missing
+from headgate_receiver.resend import FIRST_S, Missing
 from headgate_receiver.store import Sink, StoreError
 
 log = logging.getLogger(__name__)
@@ -28,12 +28,16 @@ TOPICS: Final = ("headgate/v1/+/up/grant", "headgate/v1/+/up/record")
 MAX_TURN: Final = 64
 _FIRST_WAIT_S: Final = 0.5
 _LONGEST_WAIT_S: Final = 30.0
+_LOOK_S: Final = 1.0
 
 
 class Receiver:
     """Receives until cancelled; reconnects by itself.
 
     `turns` and `stored` count, for a page that shows them.
+
+    Args:
+        resend_after_s: how long a hole in what is stored may stay before the gateway is asked for it.
     """
 
     def __init__(
@@ -45,6 +49,7 @@ class Receiver:
         broker: Settings,
         *,
         tls: ssl.SSLContext | None = None,
+        resend_after_s: float = FIRST_S,
     ) -> None:
         self._env = env
         self._core = core
@@ -53,7 +58,9 @@ class Receiver:
         self._broker = broker
         self._tls = tls
         self._serial = 0
-        self._missing = Missing()
+        self._missing = Missing(resend_after_s)
+        self._look_s = min(_LOOK_S, resend_after_s)
+        self._look_us = 0
         self.turns = 0
         self.stored = 0
         self.connected = asyncio.Event()
@@ -78,6 +85,7 @@ class Receiver:
                     # Nothing of the turn is kept and nothing was acknowledged: all of it comes again.
                     log.error("store failed: %s", error, extra={"code": error.code})
                     self._core.forget()
+                    self._missing.forget()
                 finally:
                     self.connected.clear()
                 await asyncio.sleep(wait * self._env.random.uniform(0.5, 1.0))
@@ -87,13 +95,24 @@ class Receiver:
 
     async def _receive(self, link: Link, thread: object) -> None:
         messages = link.messages(manual=True)
-        while True:
-            turn = [await anext(messages), *link.take_waiting(MAX_TURN - 1)]
-            await self._turn(link, turn, thread)
+        coming = asyncio.ensure_future(anext(messages))
+        try:
+            while True:
+                await asyncio.wait((coming,), timeout=self._look_s)
+                if coming.done():
+                    turn = [coming.result(), *link.take_waiting(MAX_TURN - 1)]
+                    await self._turn(link, turn, thread)
+                    coming = asyncio.ensure_future(anext(messages))
+                # Between turns, where all that is known is committed; and also on an idle line.
+                await self._ask_again(link)
+        finally:
+            coming.cancel()
+            await asyncio.gather(coming, return_exceptions=True)
 
     async def _turn(self, link: Link, turn: Sequence[Message], thread: object) -> None:
         core = self._core
-        core.begin()
+        if core.begin():
+            self._missing.forget()
         for message in turn:
             parts = message.topic.split("/")
             if len(parts) != 5:
@@ -120,37 +139,39 @@ class Receiver:
             link.ack(message)
 
     async def _answer(self, link: Link, answers: Sequence[Answer]) -> None:
-        now = self._env.clock.boottime_us()
-        wishes = {}
-        for record in answers:
-            ranges = self._core.stored(record.gateway, record.epoch)
-            wish = self._missing.wish(record.gateway, record.epoch, ranges, now)
-            if wish:
-                wishes[record.gateway, record.epoch] = wish
-        receipts: list[Receipt] = []
         for answer in answers:
-            # Rises through restarts without being stored.
-            self._serial = max(self._serial + 1, self._env.clock.wall_us())
-            made = self._core.receipts(answer, self._serial)
-            self._serial += len(made) - 1
-            wish = wishes.get((answer.gateway, answer.epoch), ())
-            receipts += [*made[:-1], _with_resend(made[-1], wish)]
-        for receipt in receipts:
-            body = encode_body(receipt)
-            message = join_receipt(body, await self._keys.sign(body))
-            try:
-                await link.publish(f"headgate/v1/{receipt.gateway}/down/receipt", message)
-            except PublishRefused as error:
-                log.error("receipt refused by the broker: %s", error, extra={"code": error.code})
+            if answer.settled:
+                self._missing.met(answer.gateway, answer.epoch)
+            for receipt in self._core.receipts(answer, self._next_serial()):
+                self._serial = receipt.serial
+                await self._send(link, receipt)
 
+    async def _ask_again(self, link: Link) -> None:
+        """Receipts that settle nothing and say what this store misses."""
+        now_us = self._env.clock.boottime_us()
+        if now_us < self._look_us:
+            return
+        self._look_us = now_us + int(self._look_s * 1e6)
+        for wish in self._missing.wishes(self._core, now_us):
+            log.info(
+                "asking for what is missing",
+                extra={
+                    "gateway": wish.gateway,
+                    "epoch": wish.epoch.hex(),
+                    "ranges": wish.ranges[:8],
+                },
+            )
+            serial = self._serial = self._next_serial()
+            await self._send(link, Receipt(wish.gateway, wish.epoch, serial, 0, resend=wish.ranges))
 
-def _with_resend(receipt: Receipt, wish: Sequence[tuple[int, int]]) -> Receipt:
-    return Receipt(
-        receipt.gateway,
-        receipt.epoch,
-        receipt.serial,
-        receipt.floor,
-        receipt.stored,
-        receipt.verdicts,
-        tuple(wish),
-    )
+    def _next_serial(self) -> int:
+        # Rises through restarts without being stored.
+        return max(self._serial + 1, self._env.clock.wall_us())
+
+    async def _send(self, link: Link, receipt: Receipt) -> None:
+        body = encode_body(receipt)
+        message = join_receipt(body, await self._keys.sign(body))
+        try:
+            await link.publish(f"headgate/v1/{receipt.gateway}/down/receipt", message)
+        except PublishRefused as error:
+            log.error("receipt refused by the broker: %s", error, extra={"code": error.code})

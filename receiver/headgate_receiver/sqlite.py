@@ -18,6 +18,7 @@ from headgate.model import Alarm, ClockFix, EpochLink, Event, Gap, Item, Plan, P
 from headgate_receiver.clock import add_fix
 from headgate_receiver.store import (
     Batch,
+    Before,
     Fork,
     Held,
     Look,
@@ -151,6 +152,15 @@ class SqliteSink:
             "SELECT epoch FROM epochs WHERE gateway = ? AND previous = ?", (gateway, previous)
         )
         return [epoch for (epoch,) in rows]
+
+    def before(self, gateway: str, epoch: bytes) -> Before | None:
+        """What the epoch link of this epoch says."""
+        row = self._db.execute(
+            "SELECT previous, last_n FROM epochs "
+            "WHERE gateway = ? AND epoch = ? AND previous IS NOT NULL",
+            (gateway, epoch),
+        ).fetchone()
+        return None if row is None else Before(*row)
 
     def held(self) -> Sequence[Held]:
         """All records that wait, oldest first."""

@@ -107,6 +107,13 @@ class Fork(msgspec.Struct, frozen=True):
     epochs: tuple[bytes, ...]
 
 
+class Before(msgspec.Struct, frozen=True):
+    """The epoch before another one, as that one's epoch link says. `last_n`: the last n committed there."""
+
+    previous: bytes
+    last_n: int | None
+
+
 class Batch(msgspec.Struct):
     """Everything that one commit must make durable, or nothing of it."""
 
@@ -156,6 +163,10 @@ class Sink(Protocol):
 
     def successors(self, gateway: str, previous: bytes) -> Sequence[bytes]:
         """Epochs of this gateway that name `previous` as the one before them."""
+        ...
+
+    def before(self, gateway: str, epoch: bytes) -> Before | None:
+        """What the epoch link of this epoch says; None while it is not here, or for the first epoch."""
         ...
 
     def held(self) -> Sequence[Held]:

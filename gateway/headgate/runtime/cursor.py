@@ -229,7 +229,8 @@ class Cursor:
             turn = Turn.ALARM if position.log == ALARMS else Turn.HISTORY
             heappush(self._returned[turn], (position.segment, position.row))
             found.append(position)
-        self.changed.add(epoch)
+        if found:
+            self.changed.add(epoch)
         return found
 
     def lose(self, position: Position) -> None:

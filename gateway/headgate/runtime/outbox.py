@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -25,6 +26,7 @@ from headgate.spool.state import DeadLetter
 log = logging.getLogger(__name__)
 
 REFUSED, NEED_GRANT, NEED_TABLE = 1, 2, 3
+_ASKS: Final = 1024
 
 
 class VerdictLike(Protocol):
@@ -43,6 +45,8 @@ class ReceiptLike(Protocol):
 
     @property
     def epoch(self) -> bytes: ...
+    @property
+    def serial(self) -> int: ...
     @property
     def floor(self) -> int: ...
     @property
@@ -71,7 +75,10 @@ class Pace(msgspec.Struct, frozen=True):
 
 
 class OutboxStatus(msgspec.Struct, frozen=True):
-    """One uplink's backlog. `oldest_s`: age of the oldest record, None if there is none or it is older than this start."""
+    """One uplink's backlog.
+
+    `oldest_s`: age of the oldest record, None if there is none or it is older than this start.
+    """
 
     uplink: str
     alarm: Depth
@@ -141,6 +148,8 @@ class SpoolOutbox(Outbox):
         self._waiter: asyncio.Future[None] | None = None
         # Refused records whose gap is not durable yet: (commits left to wait for, epoch, n).
         self._unsaid: list[tuple[int, bytes, int]] = []
+        #: Asks for a resend that were followed, by (epoch, serial).
+        self._asked: OrderedDict[tuple[bytes, int], None] = OrderedDict()
         self._settled = self._refused = self._corrupt = 0
 
     # ------------------------------------------------------------ taking
@@ -358,6 +367,24 @@ class SpoolOutbox(Outbox):
                 grants.append(detail)
             elif verdict.code == NEED_TABLE and isinstance(detail, bytes):
                 self._need_table(detail)
+        again = self._unsettle(receipt)
+        self._settled += len(freed)
+        self._receipt_s = self._pace.receipt_s
+        self._wake()
+        return Acknowledged(len(freed), tuple(dict.fromkeys(grants)), tuple(again), tuple(refused))
+
+    def _unsettle(self, receipt: ReceiptLike) -> list[tuple[bytes, int]]:
+        """What the platform asks for again and is still here waits once more."""
+        epoch = receipt.epoch
+        if not receipt.resend or not self._knows(epoch):
+            return []
+        if (epoch, receipt.serial) in self._asked:
+            # Signed, but not said again by the platform: somebody on the way repeats it.
+            log.info("a repeated ask is let be", extra={"uplink": self.uplink})
+            return []
+        self._asked[epoch, receipt.serial] = None
+        if len(self._asked) > _ASKS:
+            self._asked.popitem(last=False)
         again: list[tuple[bytes, int]] = []
         for first, last in receipt.resend:
             for position in self.cursor.unsettle(epoch, first, last):
@@ -365,10 +392,12 @@ class SpoolOutbox(Outbox):
                 rows = self._spool.rows(position.log, position.segment)
                 if rows is not None:
                     again.append((epoch, rows.ns[position.row]))
-        self._settled += len(freed)
-        self._receipt_s = self._pace.receipt_s
-        self._wake()
-        return Acknowledged(len(freed), tuple(dict.fromkeys(grants)), tuple(again), tuple(refused))
+        if again:
+            log.warning(
+                "the platform misses records: sending again",
+                extra={"uplink": self.uplink, "records": len(again)},
+            )
+        return again
 
     def _hurry(self, order: int) -> None:
         """What was sent before a record that is settled has been forgotten on the way, most likely.

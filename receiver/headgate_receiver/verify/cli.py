@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from contextlib import closing
 from datetime import timedelta, timezone, tzinfo
 from enum import StrEnum
@@ -15,6 +14,7 @@ import typer
 
 from headgate.errors import HeadgateError
 from headgate.messages import Language, language, render_error
+from headgate_receiver.duration import seconds
 
 app = typer.Typer(
     rich_markup_mode=None,
@@ -22,8 +22,6 @@ app = typer.Typer(
     help="Compare what was stored with what the devices said. 核对入库数据与设备真值。",
 )
 _FAILED, _USAGE = 1, 2
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|min|h)?")
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, None: 1.0}
 _SHANGHAI = "Asia/Shanghai"
 
 
@@ -71,7 +69,7 @@ def verify(
 
     lang = language(os.environ.get)
     try:
-        zone, late_s = _zone(timezone_), _duration(late)
+        zone, late_s = _zone(timezone_), seconds(late)
         said = read_truth(truth)
         with closing(open_stored(stored, gateway)) as store:
             verdict = judge(said, store, late_s=late_s, zone=zone)
@@ -100,10 +98,3 @@ def _zone(name: str) -> tzinfo:
         ):  # a small box may have no time zone data; China has one zone, no summer
             return timezone(timedelta(hours=8), _SHANGHAI)
         raise HeadgateError(f"no time zone {name}", code="HG-7502", zone=name) from None
-
-
-def _duration(written: str) -> float:
-    found = _DURATION.fullmatch(written.strip())
-    if found is None:
-        raise HeadgateError(f"{written}: no duration", code="HG-7501", written=written)
-    return float(found[1]) * _SECONDS[found[2]]

@@ -30,6 +30,7 @@ class Verdict(msgspec.Struct):
 
 class Receipt(msgspec.Struct):
     epoch: bytes
+    serial: int = 1
     floor: int = 0
     stored: Sequence[tuple[int, int]] = ()
     verdicts: Sequence[Verdict] = ()
@@ -315,6 +316,37 @@ async def test_a_platform_restored_from_a_backup_gets_what_is_still_here(box: Bo
     told = box.city.receipt(box.receipt(resend=[(1, 2), (90, 99)]))
     assert told.resend == ((box.epoch, 1), (box.epoch, 2))
     assert ns(await take(box.city)) == [1, 2]
+
+
+async def test_a_repeated_ask_is_followed_once(box: Box) -> None:
+    box.commit(*[LIVE] * 3)
+    await take(box.city)
+    box.city.receipt(box.receipt(floor=3))
+    for serial, sent in ((7, [0, 1]), (7, []), (8, [0, 1])):
+        box.city.receipt(box.receipt(serial=serial, resend=[(0, 1)]))
+        assert ns(await take(box.city)) == sent
+        box.city.receipt(box.receipt(floor=3))
+
+
+async def test_what_is_asked_for_again_survives_a_restart(box: Box) -> None:
+    box.commit(*[LIVE] * 3)
+    await take(box.city)
+    box.city.receipt(box.receipt(floor=3))
+    box.city.receipt(box.receipt(resend=[(0, 2**63 - 1)]))
+    box.boxes.note()
+    box.stop()
+    box.start()
+    assert ns(await take(box.city)) == [0, 1, 2]
+
+
+async def test_an_ask_for_what_is_gone_or_never_was_changes_nothing(box: Box) -> None:
+    box.commit(*[LIVE] * 3)
+    await take(box.city)
+    box.city.receipt(box.receipt(floor=3))
+    box.city.receipt(box.receipt(resend=[(3, 999)]))
+    box.city.receipt(box.receipt(epoch=b"nobody's", resend=[(0, 9)]))
+    assert await take(box.city) == []
+    assert set(box.city.cursor.settled) == {box.epoch}
 
 
 async def test_a_restart_in_the_middle_of_an_outage_loses_nothing_and_repeats_only_what_was_not_noted(
