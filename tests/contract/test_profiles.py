@@ -165,7 +165,8 @@ def _printed(base: int, point: PointSpec) -> set[str]:
     register, area = point.source["register"], point.source.get("area", "holding")
     assert isinstance(register, int)
     if base == 40001:
-        base = {"coil": 1, "discrete": 10001, "input": 30001, "holding": 40001}[str(area)]
+        first = {"coil": 0, "discrete": 1, "input": 3, "holding": 4}[str(area)]
+        return {str(first * 10_000 + register + 1), str(first * 100_000 + register + 1)}
     number = register + base
     return {str(number), f"0x{number:02X}", f"0x{number:04X}", f"0x{number:X}"}
 
