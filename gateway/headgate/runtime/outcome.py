@@ -106,7 +106,9 @@ class Outcome:
         elif failure.status is Status.NO_ANSWER:
             health.state = DeviceState.SILENT
         else:
-            health.state = DeviceState.FAULTY
+            before, health.state = health.state, DeviceState.FAULTY
+            if before is not DeviceState.FAULTY and polled.turned is not None:
+                polled.turned(health)
         block = work.device.failed(self._now_us(), failure.status, failure.detail)
         self._hand_over(polled, work, block, at)
 
@@ -140,6 +142,8 @@ class Outcome:
         health.next_probe_us = None
         polled.quarantine.spoke()
         polled.line_told = False
+        if polled.turned is not None:
+            polled.turned(health)
 
     def _hand_over(self, polled: Polled, work: Work, block: Block, at: tuple[int, int]) -> None:
         slot, due_us = at
@@ -153,7 +157,7 @@ class Outcome:
         taken = False
         try:
             outs = tuple(work.step(block))
-        except Exception:  # noqa: BLE001 - a stage that breaks must not cost the look
+        except Exception:
             log.exception("stage broke", extra={"device": work.device.id})
             outs = (block,)
         for out in outs:

@@ -8,6 +8,11 @@ from headgate.model import Gap, GapReason
 
 #: A gap that goes on is told at least this often, so that a crash loses little of the account.
 TELL_EVERY_US = 60_000_000
+#: Overruns end with no event of their own, so they are told sooner.
+TELL_OVERRUN_US = 5_000_000
+
+#: Bound once: an enum's members are slow to reach, and this is asked for every look.
+_OVERRUN = GapReason.OVERRUN
 
 
 class _Open:
@@ -36,7 +41,8 @@ class SlotLedger:
         """Slots first..last brought no block, because of `reason`; times are when they were due."""
         known = self._open.get(reason)
         if known is not None and (
-            first_us - known.first_us >= TELL_EVERY_US
+            first_us - known.first_us
+            >= (TELL_OVERRUN_US if reason is GapReason.OVERRUN else TELL_EVERY_US)
             or (first != known.last_slot + 1 and reason is not GapReason.OVERRUN)
         ):
             self._tell(reason)
@@ -53,8 +59,9 @@ class SlotLedger:
 
     def spoke(self) -> None:
         """The device brought a block: what kept it from doing so is over and told."""
-        if self._open:
-            for reason in [r for r in self._open if r is not GapReason.OVERRUN]:
+        # An overrun stays open for long on a line that is too slow: not a reason to look each time.
+        if len(self._open) > (_OVERRUN in self._open):
+            for reason in [r for r in self._open if r is not _OVERRUN]:
                 self._tell(reason)
 
     def close(self) -> None:
