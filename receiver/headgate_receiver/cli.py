@@ -18,8 +18,11 @@ from headgate.messages import language, render_error
 from headgate_receiver.duration import seconds
 
 if TYPE_CHECKING:
+    from headgate_receiver.core import Core
     from headgate_receiver.jsonl import JsonLinesSink
     from headgate_receiver.sqlite import SqliteSink
+
+log = logging.getLogger(__name__)
 
 app = typer.Typer(
     rich_markup_mode=None,
@@ -46,6 +49,13 @@ def receive(
     identifier: Annotated[
         str, typer.Option(help="MQTT client id, one per receiver. 客户端标识。")
     ] = "headgate-receiver",
+    revoked: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Fingerprints of certificates that are no longer good; read again on SIGHUP. 吊销列表。",
+        ),
+    ] = None,
     resend_after: Annotated[
         str,
         typer.Option(
@@ -65,7 +75,9 @@ def receive(
     )
     logging.getLogger("mqtt").setLevel(logging.WARNING)
     try:
-        asyncio.run(_run(env, broker, keys, store, broker_ca, identifier, seconds(resend_after)))
+        asyncio.run(
+            _run(env, broker, keys, store, broker_ca, identifier, revoked, seconds(resend_after))
+        )
     except HeadgateError as error:
         typer.echo(render_error(error, language(env.variable)), err=True)
         raise typer.Exit(2) from None
@@ -78,12 +90,14 @@ async def _run(
     store: str,
     broker_ca: Path | None,
     identifier: str,
+    revoked: Path | None,
     resend_after_s: float,
 ) -> None:
     from headgate.crypto.provider import LIBCRYPTO_VARIABLE, default_provider
     from headgate.mqtt import Settings, tls_context
     from headgate_receiver.core import Core
     from headgate_receiver.keys import load_keys
+    from headgate_receiver.revoked import read_revoked
     from headgate_receiver.service import Receiver
 
     settings = Settings.from_url(
@@ -112,6 +126,7 @@ async def _run(
             platform,
             anchors,
             lambda: datetime.fromtimestamp(env.clock.wall_us() / 1_000_000, UTC),
+            revoked=read_revoked(revoked, env.files) if revoked is not None else (),
         )
         receiver = Receiver(
             env, core, sink, platform, settings, tls=tls, resend_after_s=resend_after_s
@@ -120,10 +135,24 @@ async def _run(
         loop = asyncio.get_running_loop()
         for wish in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(wish, task.cancel)
+        if revoked is not None:
+            loop.add_signal_handler(signal.SIGHUP, _read_again, core, revoked, env)
         with contextlib.suppress(asyncio.CancelledError):
             await task
     finally:
         sink.close()
+
+
+def _read_again(core: Core, path: Path, env: Env) -> None:
+    from headgate_receiver.revoked import read_revoked
+
+    try:
+        core.revoked = read_revoked(path, env.files)
+    except ConfigError as error:
+        # Half an edit must not let anybody in: the list as it was stays in force.
+        log.error("revoked certificates stay as they were: %s", error)
+    else:
+        log.info("revoked certificates read again", extra={"count": len(core.revoked)})
 
 
 def open_store(store: str, env: Env) -> SqliteSink | JsonLinesSink:

@@ -84,7 +84,8 @@ class Core:
         self._keys = keys
         self._anchors = anchors
         self._now = now
-        self._revoked = revoked
+        #: SM3 of gateway certificates that are believed no more; may be replaced between turns.
+        self.revoked = revoked
         self._max_held = max_held
         self.forget()
 
@@ -165,7 +166,7 @@ class Core:
                 recipients=self._keys.recipients,
                 unwrap=self._keys.unwrap,
                 at=self._now(),
-                revoked=self._revoked,
+                revoked=self.revoked,
             )
         except SecurityError as error:
             self._refuse(Refusal("grant", sender, error.code, str(error)))
@@ -212,6 +213,13 @@ class Core:
             self._hold(data, sender, header.epoch + header.key_id)
             verdict = Verdict(header.n, VerdictCode.NEED_GRANT, header.key_id)
             self._answer(sender, header.epoch).verdicts[header.n] = verdict
+            return
+        candidates = [each for each in candidates if each.certificate not in self.revoked]
+        if not candidates:
+            # No answer: it may have been sealed in good time, and the gateway keeps it.
+            self._refuse(
+                Refusal("record", sender, "HG-7022", "the certificate behind its key is revoked")
+            )
             return
         failure: SecurityError = SealBroken("no key opens it")
         for grant in candidates:

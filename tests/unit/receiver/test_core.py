@@ -412,3 +412,17 @@ async def test_a_sick_disk_acknowledges_nothing(
 def test_the_table_of_the_kit_is_a_table(gauge: Gauge) -> None:
     assert encode_table(gauge.table) == gauge.body
     assert Verdict(1, 1) == Verdict(1, 1, "")
+
+
+async def test_a_record_under_a_key_of_a_revoked_certificate_is_neither_stored_nor_acknowledged(
+    platform: Any, gateway: Gateway, gauge: Gauge
+) -> None:
+    record = gateway.record(gauge.block(10), announce=[gauge.body])
+    await platform.deliver(gateway.grant())
+    platform.core.revoked = frozenset({gateway.identity.certificate.fingerprint})
+    assert await platform.deliver(record, gateway.grant()) == []
+    assert platform.rows(LEVELS) == []
+    assert platform.rows("SELECT code FROM refusals ORDER BY kind DESC")[0] == ("HG-7022",)
+    platform.core.revoked = frozenset()
+    (receipt,) = await platform.deliver(record)
+    assert receipt.floor == 1
