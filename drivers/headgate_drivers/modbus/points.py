@@ -66,6 +66,10 @@ def limits_of(device: Device) -> Limits:
         fields = {"key": "address_shift", "value": str(shift), "allowed": "-1 .. 1"}
         problems.append(Problem(f'device "{device.id}": quirks.address_shift', "HG-3120", fields))
         shift = 0
+    for key in sorted(quirks.keys() - QUIRKS.keys()):
+        # A misspelt quirk would be a device that is read as if it had none.
+        fields = {"key": "quirks", "value": key, "allowed": ", ".join(QUIRKS)}
+        problems.append(Problem(f'device "{device.id}": quirks.{key}', "HG-3120", fields))
     if problems:
         raise ProfileError(problems)
     return Limits(

@@ -282,7 +282,14 @@ def test_all_mistakes_are_told_together() -> None:
 
 
 @pytest.mark.parametrize(
-    "quirks", [{"gap_limit": -1}, {"max_registers": 126}, {"max_bits": "many"}, {"gap_limit": True}]
+    "quirks",
+    [
+        {"gap_limit": -1},
+        {"max_registers": 126},
+        {"max_bits": "many"},
+        {"gap_limit": True},
+        {"gap_limt": 4},
+    ],
 )
 def test_a_quirk_without_sense_is_named(quirks: dict[str, Any]) -> None:
     with pytest.raises(ProfileError):
