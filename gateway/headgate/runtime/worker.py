@@ -36,6 +36,9 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+#: Bound once: an enum's members are slow to reach, and this is asked for twice a look.
+_UP = ChannelState.UP
+
 
 class ChannelWorker:
     """The lanes of one channel."""
@@ -91,6 +94,14 @@ class ChannelWorker:
 
     def _turned_away(self, polled: Polled, slot: int, due_us: int) -> bool:
         """Whether this slot is settled without asking the device."""
+        quarantine = polled.quarantine
+        if (
+            self.channel.state is _UP
+            and not quarantine.silent_looks
+            and quarantine.until_us is None
+            and not self._gate.shut
+        ):
+            return False  # nearly always
         if self._gate.shut:
             polled.miss(GapReason.DISK_SLOW, slot, due_us)
             return True
@@ -102,7 +113,6 @@ class ChannelWorker:
                 failure = Failure(Status.LINE_CLOSED, 0, self.channel.reason)
                 self._outcome.failed(polled, polled.work, failure, (slot, due_us))
             return True
-        quarantine = polled.quarantine
         if quarantine.until_us is not None and due_us < quarantine.until_us:
             polled.miss(GapReason.DEVICE_QUARANTINED, slot, due_us)
             return True
