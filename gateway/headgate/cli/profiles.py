@@ -14,7 +14,7 @@ from headgate.errors import HeadgateError, Problem, ProfileError
 from headgate.messages import Language, language, render_problem
 
 if TYPE_CHECKING:
-    from headgate.profiles import Library, Profile, Variant
+    from headgate.profiles import Library, PointSpec, Profile, Variant
     from headgate.runtime.plugins import Registry
 
 app = typer.Typer(
@@ -216,10 +216,40 @@ def _point_rows(variant: Variant) -> list[tuple[str, ...]]:
             for key, value in point.source.items()
             if key not in ("area", "register")
         )
-        numbers = " ".join(f"{key}={number}" for key, number in point.numbers() if key != "range")
+        sentinels = " ".join(str(value) for value in point.sentinels)
         span = "" if point.range is None else f"{point.range[0]} .. {point.range[1]}"
-        rows.append((point.name, point.unit, point.type, place, rest, numbers, span, point.title))
+        rows.append(
+            (
+                point.name,
+                point.unit,
+                point.type,
+                place,
+                rest,
+                _conversion(point),
+                span,
+                f"none: {sentinels}" if sentinels else "",
+                "" if point.access.value == "r" else point.access.value,
+                point.title,
+            )
+        )
     return rows
+
+
+def _conversion(point: PointSpec) -> str:
+    """How raw becomes engineering, in a few words: a table of many pairs by its ends."""
+    line = (("scale", point.scale), ("offset", point.offset))
+    words = [f"{key}={number}" for key, number in line if number is not None]
+    if point.polynomial is not None:
+        words.append("polynomial=" + ", ".join(str(number) for number in point.polynomial))
+    if point.lookup:
+        pairs = [f"{raw}: {value}" for raw, value in point.lookup]
+        shown = pairs if len(pairs) <= 8 else [pairs[0], f"{len(pairs) - 2} more", pairs[-1]]
+        words.append(f"lookup ({point.between}) " + ", ".join(shown))
+    if point.bits is not None:
+        words.append(f"bits={point.bits.shift}, width {point.bits.width}")
+    if point.deadband is not None:
+        words.append(f"deadband={point.deadband}")
+    return " ".join(words)
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -43,6 +43,17 @@ def test_show_tells_registers_and_parameters() -> None:
         assert word in result.stdout
 
 
+def test_show_says_how_a_raw_value_becomes_a_reading_and_what_can_be_commanded() -> None:
+    piezometer = headgate_profiles("show", "generic/vibrating-wire-piezometer").stdout
+    assert "polynomial=$g * $f0 * $f0 / 1000, 0, -$g / 100000" in piezometer
+    assert "lookup (linear) 377: 80, 19 more, 29046: -20" in piezometer
+    assert "none: 0 65535" in piezometer
+    assert max(map(len, piezometer.splitlines())) < 400
+    valve = headgate_profiles("show", "generic/valve-controller").stdout
+    assert "lookup (exact) 0: 0, 1: 1, 2: 2, 16: 3, 128: 4" in valve
+    assert "  rw  Position commanded" in valve
+
+
 def test_show_of_an_unknown_profile_names_the_nearest() -> None:
     error = headgate_profiles("show", "generic/rain-guage").exception
     assert isinstance(error, ProfileError)
