@@ -70,7 +70,7 @@ async def outage(load: Load, away_s: float, kill: bool = False) -> dict[str, Any
         back = loop.time()
         resumed = drained = None
         while loop.time() - back < 60 and drained is None:
-            await asyncio.sleep(0.25)
+            await asyncio.sleep(0.05)
             got = await scene.ask_platform("report")
             if got["points"] and resumed is None:
                 resumed = loop.time() - back
@@ -87,7 +87,8 @@ async def outage(load: Load, away_s: float, kill: bool = False) -> dict[str, Any
         "what": "outage+kill" if kill else "outage", **asdict(load), "away_s": away_s,
         "resumed_s": resumed, "drained_s": drained, "rss_mb": [rss, rss_away, rss_after],
         "lost_looks": sum(served["seq"]) - end["looks"], "doubled": end["doubled"],
-        "gap_looks": end["gap_looks"],
+        "gap_looks": end["gap_looks"], "off_gaps": end["off_gaps"],
+        "drained_points_s": got["points"] / (drained - resumed) if drained and resumed else None,
     }  # fmt: skip
 
 
@@ -142,7 +143,7 @@ async def main() -> None:
     if args.what == "rate":
         await note(rate(load, args.seconds))
     if args.what in ("all", "sweep"):
-        for interval in (1000, 100, 50, 25, 20, 15, 12, 10, 8):
+        for interval in (1000, 100, 25, 20, 10, 8, 6, 5):
             figures = await note(rate(replace(load, interval_ms=interval), args.seconds))
             if figures["kept"] < 0.97:
                 break

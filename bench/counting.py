@@ -15,6 +15,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bench.scene import GATEWAY
 from headgate import mqtt
 from headgate.crypto.provider import default_provider
 from headgate.crypto.x509 import Certificate
@@ -23,8 +24,7 @@ from headgate.envelope.payload import decode_payload
 from headgate.envelope.ranges import RangeSet
 from headgate.envelope.receipt import Receipt, make_receipt
 from headgate.envelope.record import RecordKey, open_record, parse_header
-from headgate.model import Block, Gap, Quality
-from bench.scene import GATEWAY
+from headgate.model import Block, Gap, GapReason, Quality
 
 _FIRST_THREE = struct.Struct(">HHH")
 
@@ -57,6 +57,7 @@ class Platform:
         self.seen: dict[int, RangeSet] = {}
         self.top: dict[int, int] = {}
         self.doubled = 0
+        self.off_gaps = 0
 
     async def run(self) -> None:
         """Connect again and again; the broker is taken away in one of the measurements."""
@@ -104,6 +105,7 @@ class Platform:
         for item in opened.items:
             if type(item) is Gap:
                 count.gap_looks += item.looks or 0
+                self.off_gaps += item.reason is GapReason.GATEWAY_OFF
             elif type(item) is Block:
                 self._block(item, now)
         ranges.add(header.n)
@@ -158,7 +160,7 @@ class Platform:
         )
         return {
             "seconds": seconds, "points": count.points, "blocks": count.blocks, "records": count.records,
-            "bytes": count.bytes, "bad": count.bad, "gap_looks": count.gap_looks,
+            "bytes": count.bytes, "bad": count.bad, "gap_looks": count.gap_looks, "off_gaps": self.off_gaps,
             "p50_ms": at(0.5), "p99_ms": at(0.99), "max_ms": ages[-1] if ages else None,
             "first": self.first, "holes": holes, "doubled": self.doubled,
             "looks": sum(sum(b - a + 1 for a, b in s.ranges()) for s in self.seen.values()),

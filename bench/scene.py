@@ -208,7 +208,11 @@ class Scene:
         assert process.stdout is not None
         process.stdin.write(what.encode() + b"\n")
         await process.stdin.drain()
-        answer: dict[str, Any] = json.loads(await process.stdout.readline())
+        async with asyncio.timeout(30):
+            line = await process.stdout.readline()
+        if not line:
+            raise SystemExit("the counting end is gone: see above")
+        answer: dict[str, Any] = json.loads(line)
         return answer
 
     async def start_gateway(self) -> None:
@@ -224,7 +228,10 @@ class Scene:
 
     def usage(self) -> tuple[float, float]:
         """(CPU seconds so far, resident MB now) of the gateway's process."""
-        pid = self.processes["gateway"].pid
+        process = self.processes["gateway"]
+        if process.returncode is not None:
+            raise SystemExit("the gateway ended by itself: see above")
+        pid = process.pid
         fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
         resident = next(
             line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS")
