@@ -12,10 +12,20 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from headgate.env import SystemFiles
-from headgate.profiles import PointSpec, Profile, load, load_cases, match, packaged_folder
+from headgate.profiles import (
+    PointSpec,
+    Profile,
+    Variant,
+    load,
+    load_cases,
+    match,
+    packaged_folder,
+    resolve,
+)
 from headgate_drivers.modbus import ModbusDriver
 from headgate_drivers.modbus.points import QUIRKS
 
@@ -116,7 +126,34 @@ def test_two_firmware_ranges_are_two_maps(profile: Profile) -> None:
         for other in maps[at + 1 :]:
             shared = one.keys() & other.keys()
             assert any(one[name] != other[name] for name in shared)
-    assert len(maps) == 1 or profile.identify, "nothing says how the firmware is learned"
+    if profile.driver == "modbus" and len(maps) > 1:
+        assert profile.identify, "nothing says how the firmware is learned"
+
+
+@each_profile
+def test_a_parameter_at_the_end_of_its_range_still_makes_a_device(profile: Profile) -> None:
+    usual = next(iter(load_cases(FILES, profile))).params
+    for name, param in profile.params.items():
+        assert param.label or f"${name}" in text(profile, "profile.toml"), (
+            f"{name} is asked in vain"
+        )
+        ends = param.range if param.type != "text" else None
+        for end in ends or param.choices:
+            for variant in profile.variants:
+                device = resolve(
+                    msgspec.structs.replace(profile, variants=(_for_all(variant),)),
+                    device_id="d",
+                    number=1,
+                    channel="c",
+                    address=1,
+                    sm3=lambda _: bytes(32),
+                    params={**usual, name: end},
+                )
+                assert len(device.points) == len(variant.points)
+
+
+def _for_all(variant: Variant) -> Variant:
+    return msgspec.structs.replace(variant, when_unknown=True)
 
 
 @each_modbus_profile
