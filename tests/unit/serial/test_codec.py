@@ -136,9 +136,7 @@ def test_a_damaged_frame_is_never_a_whole_one(rule: Rule) -> None:
     for at in range(len(frame)):
         for flip in (1, 0x80):
             spoilt = frame[:at] + bytes([frame[at] ^ flip]) + frame[at + 1 :]
-            # A checksum in hex digits reads the same in either case; a lost CR loses nothing.
-            same = spoilt.strip().lower() == frame.strip().lower()
-            assert len(wholes(rule, spoilt)) == (1 if same and rule is NMEA else 0)
+            assert wholes(rule, spoilt) == []
 
 
 @pytest.mark.parametrize("noise", [b"\x00", b"\xff", b"\xff\x86", b"~", b"~\x01\x30", b"#", b"$"])
