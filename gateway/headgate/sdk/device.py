@@ -73,6 +73,58 @@ class Device(msgspec.Struct, frozen=True):
             status=None if good else b"".join(s.to_bytes(2, "big") for s in statuses),
         )
 
+    def partial(
+        self,
+        at_us: int,
+        told: Mapping[str, tuple[Value, Quality, int]],
+        *,
+        offsets_us: Mapping[str, int] | None = None,
+        device_time_us: int | None = None,
+    ) -> Block:
+        """A block that speaks of the points in `told` only: raw value, quality, status word of each.
+
+        A value of None is bad, and `NOT_READ` where its status word says nothing. `offsets_us` says how
+        long after `at_us` (before: negative) a point's value was true. Names the device does not have are
+        left out.
+        """
+        spoken = [i for i, p in enumerate(self.points) if p.point.name in told]
+        qualities, statuses, filled = bytearray(), bytearray(), []
+        for kind, first, count in self.table.runs():
+            blank: Value = "" if kind == "text" else b"" if kind == "bytes" else 0
+            values: list[Value] = []
+            for index in spoken:
+                if not first <= index < first + count:
+                    continue
+                raw, quality, status = told[self.points[index].point.name]
+                if raw is None:
+                    quality, status = Quality.BAD, status or status_word(Status.NOT_READ)
+                values.append(blank if raw is None else raw)
+                qualities.append(quality)
+                statuses += status.to_bytes(2, "big")
+            if values:
+                filled.append(columns.pack(kind, values))
+        offsets = None
+        if offsets_us is not None and any(offsets_us.values()):
+            names = [self.points[index].point.name for index in spoken]
+            offsets = b"".join(
+                offsets_us.get(name, 0).to_bytes(8, "big", signed=True) for name in names
+            )
+        presence = None
+        if len(spoken) < len(self.points):
+            bits = sum(1 << index for index in spoken)
+            presence = bits.to_bytes((len(self.points) + 7) // 8, "little")
+        return Block(
+            device=self.number,
+            table=self.table_hash,
+            at_us=at_us,
+            columns=tuple(filled),
+            quality=bytes(qualities) if any(qualities) else None,
+            status=bytes(statuses) if any(statuses) else None,
+            presence=presence,
+            offsets_us=offsets,
+            device_time_us=device_time_us,
+        )
+
     def failed(self, at_us: int, status: Status, detail: int = 0) -> Block:
         """The block of a look that brought nothing: every point bad, and why."""
         return Block(
