@@ -151,10 +151,11 @@ async def main() -> None:
         await note(rate(Load(1000, 10, 1000, args.tick), args.seconds))
         await note(rate(Load(1000, 10, 100, args.tick), args.seconds))
         await note(rate(replace(load, interval_ms=25, uvloop=False), args.seconds))
+    seldom = replace(load, interval_ms=1000) if args.what == "all" else load
     if args.what in ("all", "outage"):
-        await note(outage(replace(load, interval_ms=1000), 20.0))
+        await note(outage(seldom, 20.0))
     if args.what in ("all", "kill"):
-        await note(outage(replace(load, interval_ms=1000), 20.0, kill=True))
+        await note(outage(seldom, 20.0, kill=True))
     if args.json:
         with args.json.open("a") as file:
             file.writelines(json.dumps(figures) + "\n" for figures in results)

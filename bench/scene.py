@@ -144,7 +144,7 @@ class Scene:
         config = self.folder / "mosquitto.conf"
         config.write_text(
             f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence false\n"
-            "max_inflight_messages 1000\nmax_queued_messages 100000\nlog_type none\n"
+            "set_tcp_nodelay true\nmax_inflight_messages 1000\nmax_queued_messages 100000\nlog_type none\n"
         )
         await self._spawn("broker", program, "-c", str(config), stderr=asyncio.subprocess.DEVNULL)
         for _ in range(200):

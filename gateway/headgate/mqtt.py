@@ -16,6 +16,7 @@ Whatever goes wrong with the link is `UplinkUnavailable`, with a code that names
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -306,7 +307,8 @@ class _Client(aiomqtt.Client):
             keepalive=settings.keepalive_s,
             timeout=settings.timeout_s,
             max_inflight_messages=settings.window,
-            socket_options=(),
+            # A record and the receipts for the one before must not wait for each other's ACKs (40 ms).
+            socket_options=((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),),
         )
         self._settings = settings
         self._client.manual_ack_set(True)
