@@ -27,12 +27,15 @@ from headgate.envelope.payload import decode_table, encode_table
 from headgate.errors import ConfigError, Problem, SpoolLocked
 from headgate.messages import say
 from headgate.model import Event
+from headgate.model import Identity as DeviceIdentity
 from headgate.runtime.api import LocalApi
 from headgate.runtime.batch import Committed
 from headgate.runtime.calls import Calls
 from headgate.runtime.delivery import Delivery
 from headgate.runtime.ending import last_sign, note_sign, off_gap
+from headgate.runtime.errands import Errands
 from headgate.runtime.field import Field
+from headgate.runtime.identification import Identification
 from headgate.runtime.identity import Identity, load_identity
 from headgate.runtime.insight import Insight
 from headgate.runtime.installed import Installed, look
@@ -42,7 +45,7 @@ from headgate.runtime.notify import Notifier
 from headgate.runtime.outlets import Outlets, context_of
 from headgate.runtime.press import KnownTable, Sealing, SealingPress
 from headgate.runtime.report import metrics_of, status_of
-from headgate.runtime.roster import Drivers, Roster, call_up
+from headgate.runtime.roster import Drivers, Roster, call_up, post
 from headgate.runtime.timekeeper import Timekeeper
 from headgate.runtime.writer import Writer
 from headgate.sdk import Device, Stage
@@ -167,8 +170,12 @@ class Gateway:
                 "uplinks": self._uplinks_alive,
             },
         )
+        self._changing = asyncio.Lock()
+        self._learned: dict[str, str] = {}
+        self._identification = Identification(env, self._field.poller, self._identified)
         calls = Calls(self.status, self._field.poller, lambda: self._field.devices, self.reload)
-        self._api = LocalApi(env, site.api_socket, calls.handlers())
+        errands = Errands(env, self._field, self._writer.put_item, lambda: self.installed.library)
+        self._api = LocalApi(env, site.api_socket, {**calls.handlers(), **errands.handlers()})
 
         now = env.clock.boottime_us()
         gap = off_gap(self._last_sign, env.clock.boot_id(), now)
@@ -184,6 +191,7 @@ class Gateway:
 
         roster = self._roster(site)
         await self._field.apply(site, roster, self._stages())
+        self._identification.watch(self._field.tell())
         await self._writer.aside(self._state.flush)
         for entry in site.uplink:
             if entry.enabled:
@@ -210,6 +218,7 @@ class Gateway:
             await self._notifier.stopping()
             await self._api.close()
             await self._metrics.close()
+            await self._identification.stop()
             await self._field.stop()
             self._writer.put_item(Event("stopping", self._env.clock.boottime_us()))
             await self._timekeeper.stop()
@@ -235,6 +244,7 @@ class Gateway:
             self._state.device_number,
             self._provider.sm3,
             self.installed.alike,
+            self._learned,
         )
         for problem in roster.problems:
             log.error(
@@ -271,6 +281,10 @@ class Gateway:
         Raises:
             ConfigError: the file has mistakes; everything runs on as it was.
         """
+        async with self._changing:
+            return await self._reload()
+
+    async def _reload(self) -> Mapping[str, Any]:
         new, installed = self._load()
         self.installed = installed
         changes = config.diff(self.site, new)
@@ -282,6 +296,7 @@ class Gateway:
             new, roster, self._stages(),
             (*changes.channels.removed, *changes.channels.changed), anew=changes.stages,
         )  # fmt: skip
+        self._identification.watch(self._field.tell())
         for uplink in (*changes.uplinks.removed, *changes.uplinks.changed):
             await self._delivery.stop(uplink)
             self._outlets.shut(uplink)
@@ -292,6 +307,28 @@ class Gateway:
         self._writer.put_item(Event("config", self._env.clock.boottime_us(), {"hash": digest}))
         said: dict[str, Any] = msgspec.to_builtins(changes)
         return said
+
+    async def _identified(self, name: str, identity: DeviceIdentity) -> None:
+        """A device said who it is: where its map hangs on that, it gets the right one."""
+        async with self._changing:
+            known = self._field.postings.get(name)
+            firmware = identity.firmware
+            if known is None or firmware is None or known.device.firmware == firmware:
+                return
+            self._learned[name] = firmware
+            changed = post(
+                self.site, self.site.devices[name], self.installed.library, self._drivers,
+                known.driver.name, self._state.device_number, self._provider.sm3,
+                self.installed.alike, firmware,
+            )  # fmt: skip
+            await self._field.change(changed, self._stages())
+            fields: dict[str, str | int | float | bool | None] = {
+                "device": name, "firmware": firmware, "before": known.device.firmware,
+                "vendor": identity.vendor, "model": identity.model,
+                "profile": changed.device.profile,
+            }  # fmt: skip
+            self._writer.put_item(Event("identified", self._env.clock.boottime_us(), fields))
+            log.info("device identified", extra=fields)
 
     async def reload_quietly(self) -> None:
         """As `reload`, on SIGHUP: mistakes go to the log, and everything runs on as it was."""

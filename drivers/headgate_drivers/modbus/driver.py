@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 import msgspec
@@ -144,6 +144,10 @@ class ModbusDriver(PollingDriver):
         table = msgspec.structs.replace(device.table, points=())
         bare = msgspec.structs.replace(device, points=(), table=table)
         return await present(self._line, channel, bare, self.plan(bare))
+
+    def line_bytes(self, device: Device, plan: ModbusPlan) -> Sequence[tuple[int, int]]:
+        """As RTU frames: unit, PDU and CRC."""
+        return [(8, 5 + request.data_size()) for request in plan.layout.requests]
 
     def _cut(self, plan: ModbusPlan, index: int, error: DeviceRefused) -> bool:
         """Whether a refused request could be cut at its holes, and now is."""

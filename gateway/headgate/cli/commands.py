@@ -27,8 +27,15 @@ COMMANDS: dict[str, Command] = {
     "check": Command("headgate.cli.check:app", "find every mistake in a site file", "检查站点文件"),
     "run": Command("headgate.cli.run:app", "run the gateway", "运行网关"),
     "status": Command("headgate.cli.status:app", "how the running gateway is", "查看运行状态"),
-    "reload": Command("headgate.cli.reload:app", "take over a changed site file", "采用修改后的站点文件"),
+    "reload": Command(
+        "headgate.cli.reload:app", "take over a changed site file", "采用修改后的站点文件"
+    ),
     "read": Command("headgate.cli.read:app", "read one device now", "立即读取一台设备"),
+    "write": Command("headgate.cli.write:app", "set one point of a device", "写入一个测点"),
+    "discover": Command(
+        "headgate.cli.discover:app", "find the devices on a line", "搜索线路上的设备"
+    ),
+    "trace": Command("headgate.cli.trace:app", "show the bytes of a line", "查看线路报文"),
     "uplink": Command("headgate.cli.uplink:app", "test the way to a platform", "测试上行链路"),
     "plugins": Command("headgate.cli.plugins:app", "what is installed", "列出插件"),
     "profiles": Command("headgate.cli.profiles:app", "device profiles", "设备 profile"),

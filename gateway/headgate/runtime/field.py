@@ -21,7 +21,7 @@ from headgate.runtime.poller import Poller
 from headgate.runtime.roster import Posting, Roster
 from headgate.runtime.sink import Sink
 from headgate.runtime.streams import Stream, Streams, Talker
-from headgate.sdk import Channel, Device, PollingDriver, Stage, StreamingDriver
+from headgate.sdk import Channel, Device, Driver, PollingDriver, Stage, StreamingDriver
 
 #: Stages with the patterns of the devices they work on, in the order of the site file.
 Stages = Sequence[tuple[Sequence[str], Stage]]
@@ -38,6 +38,7 @@ class Field:
         self._streams = Streams()
         self._lines: dict[str, ManagedChannel] = {}
         self._postings: dict[str, Posting] = {}
+        self._drivers: Mapping[str, Driver] = {}
 
     # ------------------------------------------------------------ start and change
 
@@ -56,6 +57,7 @@ class Field:
             changed: channels to be opened anew.
             anew: the stages changed, which concerns every device.
         """
+        self._drivers = roster.drivers
         wanted = roster.devices()
         for name in [n for n in self._postings if n not in wanted]:
             await self._dismiss(name)
@@ -130,6 +132,15 @@ class Field:
         self._lines[channel_id] = line
         return line
 
+    async def change(self, posting: Posting, stages: Stages) -> None:
+        """One polled device under another map, as when its firmware was learned: no look is lost."""
+        driver, device = posting.driver, posting.device
+        assert isinstance(driver, PollingDriver)
+        self._learn(device)
+        self._postings[device.id] = posting
+        step = step_for(stages, device)
+        await self.poller.replace(device, driver, posting.plan, judge(device), step)
+
     # ------------------------------------------------------------ end
 
     async def _dismiss(self, name: str) -> None:
@@ -162,6 +173,28 @@ class Field:
     def devices(self) -> Mapping[str, Device]:
         """Devices by id."""
         return {name: posting.device for name, posting in self._postings.items()}
+
+    @property
+    def postings(self) -> Mapping[str, Posting]:
+        """Everything that devices are served with, by device id."""
+        return self._postings
+
+    def speaker(self, channel_id: str) -> Driver | None:
+        """The driver that speaks over a channel."""
+        return self._drivers.get(channel_id)
+
+    def tell(self) -> dict[str, str]:
+        """The channels of those devices that may know their own firmware, by device id."""
+        return {name: p.device.channel for name, p in self._postings.items() if p.tells}
+
+    def line(self, channel_id: str) -> ManagedChannel | None:
+        """A byte line of the core; None: no such channel, or its driver owns the connection."""
+        if channel_id in self._lines:
+            return self._lines[channel_id]
+        try:
+            return self.poller.channel(channel_id)
+        except KeyError:
+            return None
 
     def _present(self) -> set[str]:
         return {line.channel for line in self.channel_health()}

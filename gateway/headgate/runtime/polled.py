@@ -59,6 +59,8 @@ class Polled:
         self.idle.set()
         #: Whether a bad block has said that the line is down.
         self.line_told = False
+        #: Told when the device is well again, or begins to answer nonsense.
+        self.turned: Callable[[DeviceHealth], None] | None = None
 
     def take(self) -> tuple[int, int] | None:
         """The slot that waits, now in the caller's hand."""

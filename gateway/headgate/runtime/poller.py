@@ -18,7 +18,7 @@ from headgate.errors import HeadgateError
 from headgate.model import Block, GapReason, Plan
 from headgate.runtime.health import ChannelHealth, DeviceHealth
 from headgate.runtime.patience import Tuning
-from headgate.runtime.polled import Judge, Polled, work_on
+from headgate.runtime.polled import Judge, Polled, Work, work_on
 from headgate.runtime.sink import Gate, Sink
 from headgate.runtime.slots import SlotLedger
 from headgate.runtime.wheel import Wheel, phase_us
@@ -59,6 +59,8 @@ class Poller:
         self._wheel = Wheel(env.clock)
         self._workers: dict[str, ChannelWorker] = {}
         self._polled: dict[str, Polled] = {}
+        #: Told when a device is well again (or for the first time), or begins to answer nonsense.
+        self.on_turn: Callable[[DeviceHealth], None] | None = None
 
     # ------------------------------------------------------------ channels
 
@@ -101,6 +103,7 @@ class Poller:
         interval_us = _interval_us(device)
         work = work_on(device, driver, plan, judge, step)
         polled = Polled(work, self._tuning, self._ledger(device))
+        polled.turned = self._turned
         self._polled[device.id] = worker.devices[device.id] = polled
         now_us = self._now_us()
         within_us = int(self._tuning.first_look_s * 1_000_000)
@@ -183,6 +186,22 @@ class Poller:
         for polled in self._polled.values():
             if polled.latest is not None:
                 yield polled.work.device, polled.latest, now_us - polled.latest.at_us
+
+    def work(self, device_id: str) -> Work:
+        """What a look at a device does. Raises KeyError: no such device."""
+        return self._polled[device_id].work
+
+    def health(self, device_id: str) -> DeviceHealth:
+        """How a device is. Raises KeyError."""
+        return self._polled[device_id].health
+
+    def channel(self, channel_id: str) -> ManagedChannel:
+        """A line that is polled over. Raises KeyError."""
+        return self._workers[channel_id].channel
+
+    def _turned(self, health: DeviceHealth) -> None:
+        if self.on_turn is not None:
+            self.on_turn(health)
 
     # ------------------------------------------------------------ the whole
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -25,11 +26,15 @@ Number = Callable[[str], int]
 
 
 class Posting(msgspec.Struct, frozen=True):
-    """One device with everything needed to poll it."""
+    """One device with everything needed to poll it.
+
+    `tells` says that it may know its own firmware, and that its map may hang on it.
+    """
 
     device: Device
     driver: Driver
     plan: Any
+    tells: bool = False
 
 
 class Roster(msgspec.Struct, frozen=True):
@@ -88,8 +93,12 @@ def call_up(
     number: Number,
     sm3: Callable[[bytes], bytes],
     alike: Alike,
+    learned: Mapping[str, str] = MappingProxyType({}),
 ) -> Roster:
-    """Every enabled device of the site, resolved. Never raises for one device's fault."""
+    """Every enabled device of the site, resolved. Never raises for one device's fault.
+
+    `learned` is the firmware that devices told themselves, by device id.
+    """
     problems: list[Problem] = []
     channels: dict[str, ChannelSettings] = {}
     speakers: dict[str, str] = {}
@@ -119,7 +128,17 @@ def call_up(
             continue
         try:
             postings[unit.channel].append(
-                _posting(site, unit, library, drivers, speakers[unit.channel], number, sm3, alike)
+                post(
+                    site,
+                    unit,
+                    library,
+                    drivers,
+                    speakers[unit.channel],
+                    number,
+                    sm3,
+                    alike,
+                    learned.get(unit.id),
+                )
             )
         except ConfigError as error:
             problems.extend(error.problems)
@@ -130,7 +149,7 @@ def call_up(
     return Roster(channels, spoken, postings, tuple(problems))
 
 
-def _posting(
+def post(
     site: Site,
     entry: DeviceEntry,
     library: Library,
@@ -139,7 +158,13 @@ def _posting(
     number: Number,
     sm3: Callable[[bytes], bytes],
     alike: Alike,
+    learned: str | None = None,
 ) -> Posting:
+    """One device, resolved. What it said of its firmware itself (`learned`) stands above the site file.
+
+    Raises:
+        ConfigError, HeadgateError: what is wrong with it.
+    """
     profile = library.find(entry.profile, f"device {entry.id}")
     if profile.driver != speaker:
         fields: dict[str, str | int | float] = {
@@ -155,7 +180,7 @@ def _posting(
         sm3=sm3,
         name=entry.name,
         labels=entry.labels,
-        firmware=entry.firmware,
+        firmware=learned or entry.firmware,
         params=entry.params,
         interval_us=entry.interval.us,
         timeout_s=site.timeout(entry).s,
@@ -166,7 +191,10 @@ def _posting(
     plan = driver.plan(device) if isinstance(driver, PollingDriver) else None
     if isinstance(driver, StreamingDriver):
         driver.check(device)
-    return Posting(device, driver, plan)
+    tells = isinstance(driver, PollingDriver) and bool(
+        profile.identify or len(profile.variants) > 1
+    )
+    return Posting(device, driver, plan, tells)
 
 
 def settings_of(entry: ChannelEntry, site: Site | None = None) -> ChannelSettings:

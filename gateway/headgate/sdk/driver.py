@@ -34,6 +34,19 @@ class Driver(ABC):
         """What the device says of itself; None when it cannot tell."""
         return None
 
+    async def present(self, channel: Channel, device: Device) -> bool:
+        """Whether anybody answers at the device's address, with whatever answer. For discovery.
+
+        Raises:
+            ChannelClosed: the line is down, so nothing is known.
+            NotImplementedError: this driver cannot look.
+        """
+        raise NotImplementedError(f"driver {self.name} does not discover")
+
+    def line_bytes(self, device: Device, plan: Any) -> Sequence[tuple[int, int]]:
+        """(bytes sent, bytes received) of each request of one look, where it goes over a bus. Pure."""
+        return ()
+
     async def write(self, channel: Channel, device: Device, point: str, raw: Value) -> Value:
         """Write one raw value and return what reads back. Only points the profile calls writable."""
         raise NotImplementedError(f"driver {self.name} does not write")

@@ -23,7 +23,7 @@ class Peer:
 
 
 class ByteServer:
-    """Reads frames of `size` bytes and hands each to `answer`."""
+    """Reads frames of `size` bytes (0: as a Modbus TCP header says) and hands each to `answer`."""
 
     def __init__(self, answer: Answer, size: int) -> None:
         self.answer = answer
@@ -39,7 +39,9 @@ class ByteServer:
         self._peers.append(peer)
         try:
             while True:
-                request = await reader.readexactly(self.size)
+                request = await reader.readexactly(self.size or 6)
+                if not self.size:
+                    request += await reader.readexactly(request[4] << 8 | request[5])
                 self.requests.append(request)
                 await self.answer(request, peer)
         except (asyncio.IncompleteReadError, ConnectionError):

@@ -1,0 +1,99 @@
+"""`headgate trace CHANNEL`: the bytes of a line as they go, and a file of them that is a case at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from headgate.cli.client import call, socket_of
+from headgate.cli.terminal import both, tell
+from headgate.env import system_env
+from headgate.errors import HeadgateError
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+@app.command(help=both("Show the bytes of a line.", "查看线路上的报文。"))
+def trace(
+    channel: Annotated[str, typer.Argument(help=both("Channel id.", "通道编号。"))],
+    save: Annotated[
+        Path | None,
+        typer.Option(help=both("Also write them here.", "同时保存到文件。"), show_default=False),
+    ] = None,
+    seconds: Annotated[
+        float | None, typer.Option(help=both("Stop after this long.", "持续时长（秒）。"), min=0)
+    ] = None,
+    site: Annotated[Path | None, typer.Option("--from", help=both("Site.", "站点。"))] = None,
+) -> None:
+    """Until Ctrl-C, or until the time is over. Nothing is asked for it: it shows what goes by itself."""
+    frames: list[dict[str, Any]] = []
+    head: dict[str, Any] = {}
+    try:
+        for said in call(socket_of(site), "trace", channel=channel, seconds=seconds):
+            if "hex" in said:
+                frames.append(said)
+                typer.echo(_line(said, head))
+            elif "url" in said:
+                head = said
+            elif said.get("dropped"):
+                typer.echo(f"# {said['dropped']} not shown", err=True)
+    except KeyboardInterrupt:
+        pass
+    if save is not None and head:
+        try:
+            system_env().files.replace(save, "\n".join(saved(head, frames)).encode() + b"\n")
+        except OSError as error:
+            fields = {"path": str(save), "reason": error.strerror or str(error)}
+            raise HeadgateError("not written", code="HG-9004", **fields) from error
+        tell("HG-9154", frames=len(frames), path=save)
+
+
+def _line(frame: dict[str, Any], head: dict[str, Any]) -> str:
+    wall_s = (head["wall_us"] + frame["at_us"] - head["now_us"]) / 1e6
+    clock = time.strftime("%H:%M:%S", time.localtime(wall_s))
+    arrow = ">" if frame["way"] == "sent" else "<"
+    return f"{clock}.{int(wall_s * 1000) % 1000:03d} {arrow} {frame['hex']}"
+
+
+def saved(head: dict[str, Any], frames: list[dict[str, Any]]) -> Iterator[str]:
+    """The lines of a trace file: `> request`, `< answer`, in turns, comments after `#`.
+
+    Pieces of one answer are joined. Where several requests were in flight, an answer stands behind the
+    one that begins as it does. What nobody had asked for is a comment.
+    """
+    began = datetime.fromtimestamp(head["wall_us"] / 1e6, UTC)
+    yield f"# headgate trace of {head['channel']}, {head['url'].partition('?')[0]}"
+    yield f"# {began:%Y-%m-%d %H:%M:%S} UTC; seconds since then stand behind each frame"
+    turns: list[tuple[str, str, str]] = []  # request, when, answer; a stray answer has no request
+    for frame in frames:
+        hexed, at = frame["hex"], f"# {(frame['at_us'] - head['now_us']) / 1e6:.3f}"
+        if frame["way"] == "sent":
+            turns.append((hexed, at, ""))
+            continue
+        place = _answers(turns, hexed)
+        if place is None:
+            turns.append(("", at, hexed))
+        else:
+            request, sent_at, before = turns[place]
+            turns[place] = (request, sent_at, f"{before} {hexed}".strip())
+    for request, at, answer in turns:
+        if request:
+            yield f"> {request}  {at}"
+        if answer:
+            yield f"< {answer}" if request else f"# < {answer}  {at}"
+
+
+def _answers(turns: list[tuple[str, str, str]], hexed: str) -> int | None:
+    """Which request these bytes answer: the last open one that begins alike, or the last of all."""
+    recent = range(len(turns) - 1, max(-1, len(turns) - 65), -1)
+    for place in recent:
+        request, _, answer = turns[place]
+        if request and not answer and request[:5] == hexed[:5]:
+            return place
+    last = len(turns) - 1
+    return last if turns and turns[last][0] else None

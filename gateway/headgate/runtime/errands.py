@@ -1,0 +1,176 @@
+"""What a person at the box has done on a line, between its looks: write a point, trace, discover.
+
+Each call of the local API is one method; its name is the call's. Nothing here opens a port of its own:
+that would be "port busy" for the gateway, or for the technician.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
+
+from headgate.channels import Direction
+from headgate.env import Env
+from headgate.errors import HeadgateError
+from headgate.model import Event, Item, Value
+from headgate.profiles import Library
+from headgate.runtime.api import Handler
+from headgate.runtime.discover import Search, search_of
+from headgate.runtime.field import Field
+from headgate.runtime.inverse import raw_for, same
+from headgate.runtime.roster import nearest
+from headgate.sdk import Channel
+
+log = logging.getLogger(__name__)
+
+#: Frames that wait for a slow reader of a trace; what comes beyond is counted, not kept.
+TRACE_LIMIT = 10_000
+#: A trace of a silent line says that it is still there.
+STILL_HERE_S = 5.0
+
+
+class Errands:
+    """The calls of a technician, over the field and what may be written down of them."""
+
+    def __init__(
+        self,
+        env: Env,
+        field: Field,
+        put_item: Callable[[Item], object],
+        library: Callable[[], Library],
+    ) -> None:
+        self._env = env
+        self._field = field
+        self._put_item = put_item
+        self._library = library
+
+    def handlers(self) -> Mapping[str, Handler]:
+        """Calls by name."""
+        return {"write": self.write, "trace": self.trace, "discover": self.discover}
+
+    # ------------------------------------------------------------ write
+
+    async def write(self, request: Mapping[str, Any]) -> AsyncIterator[Any]:
+        """Set one point, in its own unit, and say what reads back. Every attempt is written down.
+
+        Without `confirmed` nothing is sent: the answer says what would be.
+        """
+        device_id, name = str(request.get("device", "")), str(request.get("point", ""))
+        postings = self._field.postings
+        if device_id not in postings:
+            near = nearest(device_id, postings)
+            raise HeadgateError("no device", code="HG-9120", device=device_id, nearest=near)
+        posting = postings[device_id]
+        places = {place.point.name: place for place in posting.device.points}
+        if name not in places:
+            near = nearest(name, places)
+            raise HeadgateError(
+                "no point", code="HG-9144", device=device_id, point=name, nearest=near
+            )
+        place = places[name]
+        raw = raw_for(device_id, place, request.get("value"))
+        said: dict[str, Any] = {
+            "device": device_id, "point": name, "unit": place.point.unit,
+            "value": request.get("value"), "raw": raw,
+        }  # fmt: skip
+        if request.get("confirmed") is not True:
+            yield {**said, "written": False}
+            return
+        frames: list[tuple[Direction, str]] = []
+        line = self._field.line(posting.device.channel)
+
+        def tap(direction: Direction, data: bytes, at_us: int) -> None:
+            frames.append((direction, data.hex(" ")))
+
+        async def put(channel: Channel) -> Value:
+            if line is not None:
+                line.add_tap(tap)
+            try:
+                return await posting.driver.write(channel, posting.device, name, raw)
+            finally:
+                if line is not None:
+                    line.remove_tap(tap)
+
+        try:
+            back = await self._field.poller.between(posting.device.channel, put)
+        except HeadgateError as error:
+            self._note(said, "failed", None, error.code)
+            raise
+        except (NotImplementedError, KeyError):
+            self._note(said, "failed", None, "HG-9145")
+            raise HeadgateError("no write", code="HG-9145", driver=posting.driver.name) from None
+        kept = same(place.point, raw, back)
+        self._note(said, "done" if kept else "differs", back, "" if kept else "HG-9146")
+        yield {**said, "written": True, "back": back, "kept": kept, "frames": frames}
+
+    def _note(self, said: Mapping[str, Any], state: str, back: Value, code: str) -> None:
+        """In the log, and upstream as an event: who reads the values later must know that one was set."""
+        fields: dict[str, str | int | float | bool | None] = {
+            "device": said["device"], "point": said["point"], "value": str(said["value"]),
+            "raw": str(said["raw"]), "back": None if back is None else str(back), "state": state,
+            "code": code,
+        }  # fmt: skip
+        self._put_item(Event("written", self._env.clock.boottime_us(), fields))
+        log.warning("point written by hand", extra=fields)
+
+    # ------------------------------------------------------------ trace
+
+    async def trace(self, request: Mapping[str, Any]) -> AsyncIterator[Any]:
+        """Every byte that goes over a line, as it goes, until the caller hangs up or `seconds` are over."""
+        channel_id = str(request.get("channel", ""))
+        line = self._field.line(channel_id)
+        if line is None:
+            raise self._no_channel(channel_id)
+        seconds = request.get("seconds")
+        loop = asyncio.get_running_loop()
+        end = None if seconds is None else loop.time() + float(seconds)
+        frames: asyncio.Queue[dict[str, Any]] = asyncio.Queue(TRACE_LIMIT)
+        dropped = 0
+
+        def tap(direction: Direction, data: bytes, at_us: int) -> None:
+            nonlocal dropped
+            try:
+                frames.put_nowait({"way": direction, "hex": data.hex(" "), "at_us": at_us})
+            except asyncio.QueueFull:
+                dropped += 1
+
+        clock = self._env.clock
+        now_us, wall_us = clock.boottime_us(), clock.wall_us()
+        yield {"channel": line.id, "url": line.url, "now_us": now_us, "wall_us": wall_us}
+        line.add_tap(tap)
+        try:
+            while end is None or loop.time() < end:
+                wait = STILL_HERE_S if end is None else min(STILL_HERE_S, end - loop.time())
+                frame: dict[str, Any] | None = None
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(wait):
+                        frame = await frames.get()
+                yield {"dropped": dropped, "state": line.state.value} if frame is None else frame
+            while not frames.empty():
+                yield frames.get_nowait()
+        finally:
+            line.remove_tap(tap)
+
+    # ------------------------------------------------------------ discover
+
+    async def discover(self, request: Mapping[str, Any]) -> AsyncIterator[Any]:
+        """Look at each address of a line whether anybody is there, who it is and which profile fits."""
+        channel_id = str(request.get("channel", ""))
+        lines = {line.channel for line in self._field.poller.channel_health()}
+        if channel_id not in lines:
+            raise self._no_channel(channel_id)
+        search: Search = search_of(request, self._field, self._library(), channel_id)
+        async for told in search.run():
+            yield told
+
+    def _no_channel(self, channel_id: str) -> HeadgateError:
+        known = {line.channel: line for line in self._field.channel_health()}
+        return HeadgateError(
+            f"no line {channel_id}",
+            code="HG-9147",
+            channel=channel_id,
+            nearest=nearest(channel_id, known),
+        )
