@@ -9,14 +9,11 @@ import msgspec
 
 from headgate.sdk import (
     Block,
-    Column,
     Device,
     Problem,
     ProfileError,
     Quality,
     Status,
-    Value,
-    pack,
     status_word,
 )
 from headgate_drivers.serial.codec import Check, Number, Rule
@@ -92,27 +89,16 @@ class Layout(msgspec.Struct, frozen=True):
 
     def block(self, at_us: int, found: dict[int, Found]) -> Block:
         """A block of the points in `found`; of the others it does not speak."""
-        columns: list[Column] = []
-        statuses: list[int] = []
-        for kind, first, count in self.device.table.runs():
-            blank: Value = "" if kind == "text" else b"" if kind == "bytes" else 0
-            mine = [found[i] for i in range(first, first + count) if i in found]
-            if mine:
-                columns.append(pack(kind, [blank if v is None else v for v, _ in mine]))
-                statuses += [status for _, status in mine]
-        everything = len(found) == len(self.places)
-        good = not any(statuses)
-        return Block(
-            device=self.device.number,
-            table=self.device.table_hash,
-            at_us=at_us,
-            columns=tuple(columns),
-            quality=None if good else bytes(Quality.BAD if s else Quality.GOOD for s in statuses),
-            status=None
-            if good
-            else b"".join(status_word(Status(s)).to_bytes(2, "big") for s in statuses),
-            presence=None if everything else _bitmap(found, len(self.places)),
-        )
+        points = self.device.points
+        said = {
+            points[index].point.name: (
+                value,
+                Quality.BAD if status else Quality.GOOD,
+                status_word(status) if status else 0,
+            )
+            for index, (value, status) in found.items()
+        }
+        return self.device.partial(at_us, said)
 
 
 def layout_of(device: Device, *, polled: bool) -> Layout:
@@ -191,13 +177,6 @@ def _body_end(check: Check | None, content: bytes) -> int:
     if check.mark and content[max(0, begin) : max(0, at)] != check.mark:
         return len(content)  # it has no check value, which is allowed: else it were not whole
     return max(0, begin)
-
-
-def _bitmap(found: dict[int, Found], count: int) -> bytes:
-    bits = bytearray(-(-count // 8))
-    for index in found:
-        bits[index >> 3] |= 1 << (index & 7)
-    return bytes(bits)
 
 
 def failed(group: Group, status: Status) -> dict[int, Found]:

@@ -1,0 +1,162 @@
+"""A manhole concentrator: many covers behind one port, mostly asleep, whose alarms cannot wait.
+
+What a profile alone could not say: repetitions by radio are recognised, a flag that changes becomes an
+alarm and later its end, and the concentrator is told that an alarm arrived so that it stops repeating.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import ClassVar
+
+from headgate.sdk import (
+    Alarm,
+    Block,
+    Channel,
+    Device,
+    Frame,
+    Quality,
+    StreamingDriver,
+)
+from headgate_drivers.manhole.codec import Codec, Kind, Tag, Word, acknowledgement
+from headgate_drivers.manhole.points import (
+    CONDITIONS,
+    POINT_KEYS,
+    address_of,
+    items_of,
+    value_of,
+)
+
+log = logging.getLogger(__name__)
+
+#: Addresses nobody configured that are logged, once each; further ones are only counted.
+MOST_STRANGERS = 64
+
+
+class Cover:
+    """One device and what it said last."""
+
+    def __init__(self, device: Device) -> None:
+        self.device = device
+        self.items = items_of(device)
+        self.last = b""
+        #: Flags as last told; None until the first word.
+        self.flags: int | None = None
+
+    def block(self, word: Word, at_us: int) -> Block:
+        """The block of one word; of what a cover did not say it does not speak."""
+        raw = {name: value_of(word, item) for name, item in self.items.items()}
+        said = {k: (value, Quality.GOOD, 0) for k, value in raw.items() if value is not None}
+        return self.device.partial(at_us, said)
+
+    def alarms(self, word: Word, at_us: int) -> list[Alarm]:
+        """What began or ended with this word.
+
+        The first word of a cover tells every condition: what was raised before a restart and has
+        ended meanwhile must not stand for ever.
+        """
+        flags = word.items.get(Tag.FLAGS)
+        if flags is None:
+            return []
+        changed = ~0 if self.flags is None else self.flags ^ flags
+        self.flags = flags
+        tilt = word.items.get(Tag.TILT)
+        return [
+            Alarm(
+                device=self.device.number,
+                point=condition.point,
+                code=condition.code,
+                severity=condition.severity,
+                active=bool(flags & condition.bit),
+                at_us=at_us,
+                value=None if tilt is None else tilt / 10,
+            )
+            for condition in CONDITIONS
+            if changed & condition.bit
+        ]
+
+
+class _Bytes:
+    """Bytes as they come: the codec cuts them."""
+
+    def next(self, buffer: bytearray) -> Frame | None:
+        if not buffer:
+            return None
+        payload = bytes(buffer)
+        buffer.clear()
+        return Frame(None, payload)
+
+
+class ManholeDriver(StreamingDriver):
+    """Covers behind a concentrator that forwards what they say."""
+
+    name: ClassVar[str] = "manhole"
+    schemes: ClassVar[tuple[str, ...]] = ("serial", "serial+tcp")
+    point_keys = POINT_KEYS
+
+    def __init__(self) -> None:
+        #: What each cover said last, by channel and device: it outlives a line that was lost.
+        self._covers: dict[tuple[str, int], Cover] = {}
+        self._strangers: set[int] = set()
+
+    def check(self, device: Device) -> None:
+        """Raise ProfileError when address or points cannot be."""
+        address_of(device)
+        items_of(device)
+
+    async def listen(
+        self, channel: Channel, devices: Sequence[Device]
+    ) -> AsyncIterator[Block | Alarm]:
+        """Alarms first, then the block of the same word. Repetitions bring nothing anew.
+
+        Raises:
+            ProfileError: a device that cannot be read.
+            ChannelClosed: the line is not open.
+        """
+        covers = {address_of(device): self._cover(channel.id, device) for device in devices}
+        codec = Codec()
+        async for chunk in channel.frames(_Bytes()):
+            at_us = channel.now_us()
+            codec.feed(chunk.payload)
+            for word in codec.events():
+                cover = covers.get(word.address)
+                if cover is None:
+                    self._stranger(channel, word)
+                    continue
+                if word.said != cover.last:
+                    for alarm in cover.alarms(word, at_us):
+                        yield alarm
+                    yield cover.block(word, at_us)
+                    cover.last = word.said
+                if word.kind == Kind.ALARM:
+                    # Only now: whoever takes what we yield has it in hand. Repetitions too are
+                    # acknowledged, for the first acknowledgement may be what was lost.
+                    await channel.send(acknowledgement(word))
+
+    def _cover(self, channel_id: str, device: Device) -> Cover:
+        known = self._covers.get((channel_id, device.number))
+        if known is None or known.device != device:
+            known = self._covers[channel_id, device.number] = Cover(device)
+        return known
+
+    def _stranger(self, channel: Channel, word: Word) -> None:
+        if word.address not in self._strangers and len(self._strangers) < MOST_STRANGERS:
+            self._strangers.add(word.address)
+            log.info(
+                "a cover that the site does not know",
+                extra={"channel": channel.id, "address": f"{word.address:08X}"},
+            )
+
+    def replay(self, device: Device, frames: Iterable[tuple[bytes, bytes]]) -> Block:
+        """The block of the last word of this device in recorded bytes; its time is 0.
+
+        Raises:
+            ProfileError: a device that cannot be read.
+        """
+        cover, address = Cover(device), address_of(device)
+        codec = Codec()
+        for _, said in frames:
+            codec.feed(said)
+        words = [word for word in codec.events() if word.address == address]
+        return cover.block(words[-1], 0) if words else device.block(0, {})
