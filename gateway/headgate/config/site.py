@@ -276,6 +276,13 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
         Name,
         _doc("Which profile describes it, `vendor/model`.", "所用 profile，形如 `厂商/型号`。"),
     ]
+    line: Annotated[
+        Text,
+        _doc(
+            'Serial settings of this device where they differ from its channel\'s: "2400 8E1".',
+            '本设备与通道不同的串口参数，如 "2400 8E1"。',
+        ),
+    ] = ""
     name: Annotated[Text, _doc("Name for people.", "显示名称。")] = ""
     firmware: Annotated[
         Name | None,

@@ -15,7 +15,9 @@ from headgate.config import Known, Plugins, Site
 from headgate.env import Env
 from headgate.errors import ConfigError, Problem, ProfileError, SecurityError
 from headgate.runtime import plugins
+from headgate.runtime.busload import Share, check_buses
 from headgate.runtime.plugins import Registry
+from headgate.runtime.roster import on_its_line
 from headgate.sdk import Device, PollingDriver, StreamingDriver
 
 #: A device's table is named by a digest that no check looks at.
@@ -56,7 +58,7 @@ class Installed:
         if problems:
             return (*problems, *notices)
         try:
-            self.resolved[device.id] = profiles.resolve(
+            resolved = profiles.resolve(
                 profile,
                 device_id=device.id,
                 number=1,
@@ -69,6 +71,7 @@ class Installed:
                 interval_us=device.interval.us,
                 alike=self.alike,
             )
+            self.resolved[device.id] = on_its_line(resolved, device)
         except ProfileError as error:
             return [msgspec.structs.replace(p, where=where) for p in error.problems]
         return notices
@@ -77,6 +80,7 @@ class Installed:
         """Requests of one look at each enabled device, where its driver counts them; what it refuses."""
         requests: dict[str, int] = {}
         problems: list[Problem] = []
+        shares: dict[str, list[Share]] = {}
         for device in site.device:
             resolved = self.resolved.get(device.id)
             scheme = site.channels[device.channel].url.scheme
@@ -90,12 +94,17 @@ class Installed:
                     driver().check(resolved)
                 if not issubclass(driver, PollingDriver):
                     continue
-                plan: Any = driver().plan(resolved)
+                asker = driver()
+                plan: Any = asker.plan(resolved)
             except ProfileError as error:
                 problems += error.problems
                 continue
             layout = getattr(plan, "layout", plan)
             requests[device.id] = len(getattr(layout, "requests", ()))
+            share = _share(resolved, device, tuple(asker.line_bytes(resolved, plan)))
+            shares.setdefault(device.channel, []).append(share)
+        urls = {channel.id: str(channel.url) for channel in site.channel if channel.enabled}
+        problems += check_buses(urls, shares)
         return requests, problems
 
     def options(self, env: Env, site: Site) -> Sequence[Problem]:
@@ -123,6 +132,12 @@ class Installed:
                 continue
             problems += _built(partial(platform, context))
         return problems
+
+
+def _share(device: Device, entry: config.Device, sizes: tuple[tuple[int, int], ...]) -> Share:
+    line, gap = device.quirks.get("line", ""), device.quirks.get("gap_ms", 0)
+    gap_s = gap / 1000 if isinstance(gap, (int, float)) else 0.0
+    return Share(device.id, entry.interval.s, str(line), gap_s, sizes)
 
 
 def _examine_channel(channel: config.Channel, where: str) -> Sequence[Problem]:

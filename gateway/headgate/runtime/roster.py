@@ -187,6 +187,7 @@ def post(
         retries=site.retries(entry),
         alike=alike,
     )
+    device = on_its_line(device, entry)
     driver = drivers.named(speaker)
     plan = driver.plan(device) if isinstance(driver, PollingDriver) else None
     if isinstance(driver, StreamingDriver):
@@ -195,6 +196,13 @@ def post(
         profile.identify or len(profile.variants) > 1
     )
     return Posting(device, driver, plan, tells)
+
+
+def on_its_line(device: Device, entry: DeviceEntry) -> Device:
+    """The device with the line settings that the site file gives it."""
+    if not entry.line:
+        return device
+    return msgspec.structs.replace(device, quirks={**device.quirks, "line": entry.line})
 
 
 def settings_of(entry: ChannelEntry, site: Site | None = None) -> ChannelSettings:

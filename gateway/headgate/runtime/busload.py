@@ -1,0 +1,78 @@
+"""Whether a serial bus can carry what is asked of it, and where its settings differ by device. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+from urllib.parse import parse_qs, urlsplit
+
+import msgspec
+
+from headgate.errors import Problem
+from headgate.sdk import LineSettings, line_of
+
+#: How long a device takes before it begins to answer; slow ones take ten times that.
+TURNAROUND_S = 0.01
+#: A bus is full when nothing is left for retries.
+FULL = 0.9
+
+
+class Share(NamedTuple):
+    """One device on a bus: how often it is asked, its own line settings, and the bytes of one look."""
+
+    device: str
+    interval_s: float
+    line: str
+    gap_s: float
+    bytes: tuple[tuple[int, int], ...]
+
+
+def check_buses(urls: Mapping[str, str], shares: Mapping[str, Iterable[Share]]) -> list[Problem]:
+    """What a person should know of each bus before it is built.
+
+    Args:
+        urls: the URL of each channel; those that say no baud rate and are no serial port are left out.
+        shares: the devices of each channel.
+    """
+    problems = []
+    for channel, url in urls.items():
+        here = list(shares.get(channel, ()))
+        if here and _says_its_baud(url):
+            problems += _check(channel, line_of(url), here)
+    return problems
+
+
+def seconds_of(share: Share, line: LineSettings) -> float:
+    """How long one look at a device holds the bus."""
+    return sum(
+        line.seconds(sent + received) + 2 * line.silence() + TURNAROUND_S
+        for sent, received in share.bytes
+    )
+
+
+def _says_its_baud(url: str) -> bool:
+    parts = urlsplit(url)
+    return not parts.netloc or "baud" in parse_qs(parts.query)
+
+
+def _check(channel: str, base: LineSettings, shares: list[Share]) -> list[Problem]:
+    where = f"channel {channel}"
+    problems = []
+    kinds: dict[str, list[str]] = defaultdict(list)
+    load = 0.0
+    for share in shares:
+        line = base.with_text(share.line) if share.line else base
+        line = msgspec.structs.replace(line, gap_s=max(line.gap_s, share.gap_s))
+        kinds[str(line)].append(share.device)
+        load += seconds_of(share, line) / share.interval_s
+    if load > FULL:
+        fields: dict[str, str | int | float] = {
+            "channel": channel, "percent": round(load * 100), "baud": base.baud,
+            "factor": f"{load / FULL:.1f}",
+        }  # fmt: skip
+        problems.append(Problem(where, "HG-3131", fields))
+    if len(kinds) > 1:
+        told = "; ".join(f"{line}: {', '.join(names[:5])}" for line, names in sorted(kinds.items()))
+        problems.append(Problem(where, "HG-3132", {"channel": channel, "kinds": told}))
+    return problems

@@ -1,0 +1,54 @@
+"""What `check` says of a serial bus before anybody drives out to build it."""
+
+from __future__ import annotations
+
+import pytest
+
+from headgate.runtime.busload import Share, check_buses, seconds_of
+from headgate.sdk import LineSettings
+
+BUS = "modbus+rtu:///dev/ttyS1?baud=9600"
+
+
+def share(name: str = "d", interval_s: float = 1.0, line: str = "", gap_s: float = 0.0) -> Share:
+    return Share(name, interval_s, line, gap_s, ((8, 25),))
+
+
+def test_a_look_takes_its_bytes_its_silences_and_the_device_s_own_time() -> None:
+    # 33 bytes of 10 bits (8N1), twice 3.5 characters of 11 bits, and 10 ms.
+    wanted = 33 * 10 / 9600 + 2 * 3.5 * 11 / 9600 + 0.01
+    assert seconds_of(share(), LineSettings(9600)) == pytest.approx(wanted)
+
+
+def test_a_bus_that_carries_its_devices_is_not_talked_about() -> None:
+    assert check_buses({"b": BUS}, {"b": [share(f"d{n}") for n in range(16)]}) == []
+
+
+def test_a_bus_that_cannot_be_met_is_told_with_by_how_much() -> None:
+    [problem] = check_buses({"b": BUS}, {"b": [share(f"d{n}") for n in range(40)]})
+    assert problem.code == "HG-3131"
+    assert problem.fields["percent"] == 210
+    assert problem.fields["factor"] == "2.3"
+
+
+def test_a_device_s_own_settings_count_and_are_warned_about() -> None:
+    told = check_buses({"b": BUS}, {"b": [share("a"), share("m", line="300 8E1")]})
+    assert [problem.code for problem in told] == ["HG-3131", "HG-3132"]
+    assert told[1].fields["kinds"] == "300 8E1: m; 9600 8N1: a"
+
+
+def test_a_device_that_wants_silence_takes_the_line_for_it() -> None:
+    assert check_buses({"b": BUS}, {"b": [share(gap_s=0.45)]})[0].code == "HG-3131"
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("modbus+tcp://10.0.0.1", 0),
+        ("modbus+rtu+tcp://10.0.0.1:4001", 0),
+        ("modbus+rtu+tcp://10.0.0.1:4001?baud=1200", 1),
+        ("modbus+dtu+listen://0.0.0.0:9000?registration=a&baud=1200", 1),
+    ],
+)
+def test_a_line_whose_baud_rate_nobody_says_is_not_judged(url: str, said: int) -> None:
+    assert len(check_buses({"b": url}, {"b": [share(interval_s=0.1)]})) == said
