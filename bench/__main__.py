@@ -100,9 +100,8 @@ async def idle(load: Load, seconds: float) -> dict[str, Any]:
         cpu, _ = scene.usage()
         await asyncio.sleep(seconds)
         cpu_after, rss = scene.usage()
-    return {
-        "what": "idle", "devices": load.devices, "cpu_percent": 100 * (cpu_after - cpu) / seconds, "rss_mb": rss,
-    }  # fmt: skip
+    cpu_percent = 100 * (cpu_after - cpu) / seconds
+    return {"what": "idle", "devices": load.devices, "cpu_percent": cpu_percent, "rss_mb": rss}
 
 
 def show(figures: dict[str, Any]) -> None:
@@ -117,7 +116,8 @@ def show(figures: dict[str, Any]) -> None:
 async def main() -> None:
     """Parse and run."""
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("what", nargs="?", default="all", choices=["all", "rate", "sweep", "outage", "kill", "idle"])
+    kinds = ["all", "rate", "sweep", "outage", "kill", "idle"]
+    parser.add_argument("what", nargs="?", default="all", choices=kinds)
     parser.add_argument("--devices", type=int, default=100)
     parser.add_argument("--registers", type=int, default=100)
     parser.add_argument("--interval", type=int, default=100, help="milliseconds")
@@ -128,7 +128,10 @@ async def main() -> None:
     parser.add_argument("--no-pin", action="store_true", help="let the kernel place the processes")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    load = Load(args.devices, args.registers, args.interval, args.tick, args.depth, not args.no_uvloop, not args.no_pin)
+    load = Load(
+        args.devices, args.registers, args.interval, args.tick, args.depth,
+        not args.no_uvloop, not args.no_pin,
+    )  # fmt: skip
     results: list[dict[str, Any]] = []
 
     async def note(work: Any) -> dict[str, Any]:
@@ -137,7 +140,10 @@ async def main() -> None:
         results.append(figures)
         return figures
 
-    print(f"{platform.machine()}, Python {platform.python_version()}, {platform.release()}", flush=True)
+    print(
+        f"{platform.machine()}, Python {platform.python_version()}, {platform.release()}",
+        flush=True,
+    )
     if args.what in ("all", "idle"):
         await note(idle(load, args.seconds))
     if args.what == "rate":

@@ -46,7 +46,9 @@ class Platform:
         self.provider = default_provider()
         self.anchor = Certificate.load((certs / "ca.crt").read_bytes())
         self.own = Certificate.load((certs / "platform-encryption.crt").read_bytes())
-        self.unwrapping = self.provider.sm2_load_private((certs / "platform-encryption.key").read_bytes())
+        self.unwrapping = self.provider.sm2_load_private(
+            (certs / "platform-encryption.key").read_bytes()
+        )
         self.signing = self.provider.sm2_load_private((certs / "platform-receipt.key").read_bytes())
         self.keys: dict[bytes, RecordKey] = {}
         self.stored: dict[bytes, RangeSet] = {}
@@ -61,7 +63,9 @@ class Platform:
 
     async def run(self) -> None:
         """Connect again and again; the broker is taken away in one of the measurements."""
-        settings = mqtt.Settings(host="127.0.0.1", port=self.port, identifier="bench-platform", window=1000)
+        settings = mqtt.Settings(
+            host="127.0.0.1", port=self.port, identifier="bench-platform", window=1000
+        )
         said = False
         while True:
             try:

@@ -117,19 +117,25 @@ class Scene:
         compiler = shutil.which("cc") or shutil.which("gcc")
         count = str(self.load.devices)
         if compiler:
-            build = await asyncio.create_subprocess_exec(compiler, "-O2", "-o", str(program), str(source))
+            build = await asyncio.create_subprocess_exec(
+                compiler, "-O2", "-o", str(program), str(source)
+            )
             if await build.wait():
                 raise SystemExit("the fast devices do not compile")
             command = [str(program), "0", count]
         else:
             command = [sys.executable, "-m", "headgate_simulators.fast_modbus", "0", count]
-        process = await self._spawn("devices", *command, stdout=asyncio.subprocess.PIPE, limit=1 << 20)
+        process = await self._spawn(
+            "devices", *command, stdout=asyncio.subprocess.PIPE, limit=1 << 20
+        )
         assert process.stdout is not None
         self.devices = json.loads(await process.stdout.readline())
 
     async def served(self) -> dict[str, Any]:
         """What the devices answered: sequence numbers handed out, by device."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.devices["stat_port"], limit=1 << 22)
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", self.devices["stat_port"], limit=1 << 22
+        )
         try:
             answer: dict[str, Any] = json.loads(await reader.readline())
             return answer
@@ -167,7 +173,8 @@ class Scene:
         )
         (profile / "profile.toml").write_text(
             'schema = 1\nvendor = "bench"\nmodel = "block"\ndriver = "modbus"\nsource = "bench/sim"\n'
-            'firmware_scheme = "exact"\naddress_base = 0\n' + points
+            'firmware_scheme = "exact"\naddress_base = 0\n'
+            + points
             + '[[variant]]\nname = "any"\nwhen_unknown = true\n'
         )
         site = self.folder / "site"
@@ -202,7 +209,7 @@ class Scene:
         await process.stdout.readline()
 
     async def ask_platform(self, what: str) -> dict[str, Any]:
-        """"begin" a window, or "report" it."""
+        """ "begin" a window, or "report" it."""
         process = self.processes["platform"]
         assert process.stdin is not None
         assert process.stdout is not None
@@ -234,6 +241,8 @@ class Scene:
         pid = process.pid
         fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
         resident = next(
-            line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS")
+            line
+            for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+            if line.startswith("VmRSS")
         )
         return (int(fields[11]) + int(fields[12])) / TICKS, int(resident.split()[1]) / 1024

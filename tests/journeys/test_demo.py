@@ -67,7 +67,7 @@ def children_of(folder: Path) -> list[str]:
 async def gone(folder: Path) -> None:
     """Return when no part runs any more."""
     async with asyncio.timeout(WITHIN_S):
-        while children_of(folder):  # noqa: ASYNC110 - processes that are nobody's children tell nobody
+        while children_of(folder):
             await asyncio.sleep(0.02)
 
 

@@ -21,7 +21,7 @@ def _rows(store: Path, query: str) -> list[tuple[int, ...]]:
 
 
 async def _until(store: Path, query: str, wanted: int) -> None:
-    while _rows(store, query) < [(wanted,)]:  # noqa: ASYNC110  # another process writes the file
+    while _rows(store, query) < [(wanted,)]:  # another process writes the file
         await asyncio.sleep(0.1)
 
 

@@ -60,7 +60,7 @@ async def running(up: MqttJsonUplink, box: MemoryOutbox) -> AsyncIterator[None]:
 
 
 async def until_state(up: MqttJsonUplink, state: str) -> None:
-    while up.state != state:  # noqa: ASYNC110 - what `headgate status` would read, as it reads it
+    while up.state != state:
         await asyncio.sleep(0.005)
 
 

@@ -70,7 +70,7 @@ async def next_record(link: Link) -> int:
 
 
 async def until_state(up: MqttUplink, state: str) -> None:
-    while up.state != state:  # noqa: ASYNC110 - what `headgate status` would read, as it reads it
+    while up.state != state:
         await asyncio.sleep(0.005)
 
 
