@@ -35,7 +35,7 @@ from headgate_drivers.modbus.points import (
     places_of,
     unit_of,
 )
-from headgate_drivers.modbus.replay import registers_in
+from headgate_drivers.modbus.replay import looks_at, registers_in
 from headgate_drivers.modbus.transactions import FRAMINGS, Transactions
 
 
@@ -144,6 +144,12 @@ class ModbusDriver(PollingDriver):
         table = msgspec.structs.replace(device.table, points=())
         bare = msgspec.structs.replace(device, points=(), table=table)
         return await present(self._line, channel, bare, self.plan(bare))
+
+    def looks_at(
+        self, device: Device, frames: Iterable[tuple[bytes, bytes]]
+    ) -> list[tuple[bytes, bytes]]:
+        """Of a trace's (request, answer) frames those that are one look at this device. Pure."""
+        return looks_at(unit_of(device), frames)
 
     def line_bytes(self, device: Device, plan: ModbusPlan) -> Sequence[tuple[int, int]]:
         """As RTU frames: unit, PDU and CRC."""

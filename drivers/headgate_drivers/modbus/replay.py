@@ -9,6 +9,7 @@ from headgate_drivers.modbus.codec import (
     EXCEPTION,
     READ_COILS,
     READ_DISCRETE,
+    AsciiFraming,
     MbapFraming,
     Request,
     RtuFraming,
@@ -68,9 +69,9 @@ def registers_in(frames: Iterable[tuple[bytes, bytes]]) -> Recorded:
     """
     recorded = Recorded()
     for sent, received in frames:
-        unit, request, key = _request_of(sent)
+        unit, request, key, framing = _request_of(sent)
         buffer = bytearray(received)
-        frame = (RtuFraming() if isinstance(key, tuple) else MbapFraming()).next(buffer)
+        frame = framing.next(buffer)
         if frame is None or buffer or frame.key != key:
             raise ProtocolError(f"{received.hex()} is no answer to {sent.hex()}")
         try:
@@ -80,16 +81,37 @@ def registers_in(frames: Iterable[tuple[bytes, bytes]]) -> Recorded:
     return recorded
 
 
-def _request_of(sent: bytes) -> tuple[int, Request, object]:
-    """(unit, request, key of its answer) of a read request as on the wire."""
+def looks_at(unit: int, frames: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Of a trace's exchanges those that read this unit, each request once, its last good answer."""
+    kept: dict[Request, tuple[bytes, bytes]] = {}
+    for sent, received in frames:
+        try:
+            asked, request, _, _ = _request_of(sent)
+            if asked != unit:
+                continue
+            registers_in([(sent, received)])
+        except ProtocolError:
+            continue  # a write, an identification, a timeout, noise: no part of a look
+        kept[request] = sent, received
+    return list(kept.values())
+
+
+_Framing = MbapFraming | RtuFraming | AsciiFraming
+
+
+def _request_of(sent: bytes) -> tuple[int, Request, object, _Framing]:
+    """(unit, request, key of its answer, how that is framed) of a read request as on the wire."""
     key: object
+    framing: _Framing
     if len(sent) == 12 and sent[2:6] == b"\0\0\0\6":
-        body, key = sent[6:], sent[0] << 8 | sent[1]
+        body, key, framing = sent[6:], sent[0] << 8 | sent[1], MbapFraming()
     elif len(sent) == 8 and crc16(sent[:6]) == sent[6] | sent[7] << 8:
-        body, key = sent[:6], (sent[0], sent[1] & ~EXCEPTION)
+        body, key, framing = sent[:6], (sent[0], sent[1] & ~EXCEPTION), RtuFraming()
+    elif sent[:1] == b":" and (ascii_frame := AsciiFraming().next(bytearray(sent))) is not None:
+        body, key, framing = ascii_frame.payload, ascii_frame.key, AsciiFraming()
     else:
-        raise ProtocolError(f"{sent.hex()} is no Modbus read request, neither TCP nor RTU")
-    if body[1] not in (1, 2, 3, 4):
+        raise ProtocolError(f"{sent.hex()} is no Modbus read request: not TCP, RTU or ASCII")
+    if len(body) != 6 or body[1] not in (1, 2, 3, 4):
         raise ProtocolError(f"{sent.hex()}: function {body[1]} reads no registers")
     request = Request(body[1], body[2] << 8 | body[3], body[4] << 8 | body[5])
-    return body[0], request, key
+    return body[0], request, key, framing

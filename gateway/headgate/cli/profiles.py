@@ -120,6 +120,72 @@ def new(
         typer.echo(str(folder / path))
 
 
+@app.command()
+def case(
+    trace: Annotated[Path, typer.Argument(metavar="FILE", help="A saved trace. 跟踪文件。")],
+    profile_id: Annotated[str, typer.Option("--profile", metavar="VENDOR/MODEL")],
+    unit: Annotated[str, typer.Option(help="Address of the unit. 从站号。")] = "1",
+    name: Annotated[str, typer.Option(help="Name of the case. 用例名。")] = "recorded",
+    firmware: Annotated[str | None, typer.Option(help="Its firmware. 固件版本。")] = None,
+    param: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="What the site says. 设备参数。")
+    ] = None,
+    into: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of cases. 用例目录。")
+    ] = None,
+    profiles: Folders = None,
+) -> None:
+    """由跟踪文件生成用例。 Make a case of a saved trace: its frames, and what they say today."""
+    from headgate.profiles.recording import case_of, exchanges_of
+
+    env, _ = _world()
+    plugins = _plugins()
+    profile = _library(env, profiles, plugins).find(profile_id)
+    kind = plugins.drivers.get(profile.driver)
+    driver = kind() if kind else None
+    select, replay = getattr(driver, "looks_at", None), getattr(driver, "replay", None)
+    if select is None or replay is None:
+        fields: dict[str, str | int | float] = {"driver": profile.driver, "profile": profile.id}
+        raise ProfileError([Problem(profile.where, "HG-8041", fields)])
+    if not _VENDOR_MODEL.fullmatch(f"case/{name}"):
+        raise HeadgateError(f"{name!r} is no name", code="HG-8045", profile=name)
+    try:
+        text = env.files.read(trace).decode("utf-8", "replace")
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise HeadgateError("not read", code="HG-9155", path=str(trace), reason=reason) from error
+    files = case_of(
+        profile,
+        exchanges_of(text, str(trace)),
+        select,
+        replay,
+        address=int(unit) if unit.isdigit() else unit,
+        firmware=firmware,
+        params=dict(_param(word) for word in param or ()),
+        title=f"Recorded from {trace.name}",
+    )
+    folder = (into or Path(profile.where).parent / "cases") / name
+    if env.files.list(folder):
+        raise HeadgateError(f"{folder} is there already", code="HG-8044", path=str(folder))
+    env.files.make_folder(folder)
+    for file, content in files.items():
+        env.files.replace(folder / file, content.encode())
+        typer.echo(str(folder / file))
+
+
+def _param(word: str) -> tuple[str, str | int | float | bool]:
+    """`key=value`: a number where it looks like one, a truth, else a text."""
+    key, _, value = word.partition("=")
+    if value in ("true", "false"):
+        return key, value == "true"
+    for kind in (int, float):
+        try:
+            return key, kind(value)
+        except ValueError:
+            continue
+    return key, value
+
+
 # ---------------------------------------------------------------- what the commands share
 
 
