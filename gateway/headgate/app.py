@@ -114,6 +114,9 @@ class Gateway:
         try:
             self._state.open()
             recovered = self._spool.open(self._state.noted())
+            # A memory that was lost or is old knows less than the records that lie here.
+            known = {each.epoch: each.last_n for each in self._state.epochs()}
+            self._state.number_above(self._spool.highest_device(known))
             self._identity: Identity = load_identity(env, self.site, self._provider)
         except BaseException:
             self._spool.close()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 
@@ -248,6 +248,23 @@ class Spool:
     def clear_index(self, position: Position) -> ClearIndex | None:
         """What may be known of a record without opening it; None when it is gone or damaged."""
         return self._logs[position.log].clear_index(position)
+
+    def highest_device(self, known: Mapping[bytes, int | None]) -> int:
+        """The highest device number in use beyond what is remembered, 0 when there is none.
+
+        Args:
+            known: the last n remembered of each epoch; what is newer is read, record by record.
+        """
+        highest = 0
+        for rows in self.segments():
+            for row in rows.alive():
+                last_n = known.get(rows.epoch(row))
+                if last_n is not None and rows.ns[row] <= last_n:
+                    continue
+                index = self.clear_index(Position(rows.log, rows.number, row))
+                if index is not None:
+                    highest = max(highest, *(device for device, _ in index.devices), 0)
+        return highest
 
     def rows(self, name: str, number: int) -> Rows | None:
         """The rows of one segment, None when it is gone."""
