@@ -27,6 +27,9 @@ class FaultKind(Enum):
     SENSOR_FAULT = "sensor-fault"  # radar: the temperature is its sentinel
     BLOCKED = "blocked"  # rain gauge: the funnel is blocked, tips stop
     LOW_BATTERY = "low-battery"  # rain gauge
+    NOISE = "noise"  # serial: bytes that belong to nothing before each frame
+    WRONG_CHECKSUM = "wrong-checksum"  # serial: every frame damaged
+    SHORT = "short"  # serial: every frame cut
 
 
 _LINE_FAULTS = frozenset({FaultKind.SILENT, FaultKind.SLOW, FaultKind.EXCEPTION})

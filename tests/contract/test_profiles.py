@@ -26,12 +26,15 @@ from headgate.profiles import (
     packaged_folder,
     resolve,
 )
+from headgate_drivers.manhole import ManholeDriver
 from headgate_drivers.modbus import ModbusDriver
 from headgate_drivers.modbus.points import QUIRKS
+from headgate_drivers.serial import PolledSerialDriver, SerialDriver
 
 ROOT = Path(__file__).parents[2]
 FILES = SystemFiles()
-LIBRARY = load(FILES, [packaged_folder()], {"modbus": ModbusDriver.point_keys})
+DRIVERS = (ModbusDriver, SerialDriver, PolledSerialDriver, ManholeDriver)
+LIBRARY = load(FILES, [packaged_folder()], {driver.name: driver.point_keys for driver in DRIVERS})
 PROFILES = list(LIBRARY.profiles.values())
 each_profile = pytest.mark.parametrize("profile", PROFILES, ids=lambda p: p.id)
 each_modbus_profile = pytest.mark.parametrize(

@@ -8,10 +8,15 @@ from headgate.env import SystemFiles
 from headgate.profiles import Case, Profile, load, load_cases, packaged_folder
 from headgate.profiles.cases import Expected, run
 from headgate.sdk import Device
+from headgate_drivers.manhole import ManholeDriver
 from headgate_drivers.modbus import ModbusDriver
+from headgate_drivers.serial import PolledSerialDriver, SerialDriver
 
 FILES = SystemFiles()
-DRIVERS = {"modbus": ModbusDriver}
+DRIVERS = {
+    driver.name: driver
+    for driver in (ModbusDriver, SerialDriver, PolledSerialDriver, ManholeDriver)
+}
 LIBRARY = load(
     FILES, [packaged_folder()], {name: driver.point_keys for name, driver in DRIVERS.items()}
 )
