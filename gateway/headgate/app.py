@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,10 +61,20 @@ STUCK_US = 60 * 1_000_000
 
 
 class Gateway:
-    """A gateway for one site. `run` once."""
+    """A gateway for one site. `run` once.
 
-    def __init__(self, env: Env, site: Path, profile_folders: Sequence[Path] = ()) -> None:
+    `on_site` is told of the site file as soon as it is read, before anything is worth logging.
+    """
+
+    def __init__(
+        self,
+        env: Env,
+        site: Path,
+        profile_folders: Sequence[Path] = (),
+        on_site: Callable[[Site], None] = lambda site: None,
+    ) -> None:
         self._env = env
+        self._on_site = on_site
         self._site_path = site
         self._look = look(env, profile_folders)
         #: Set once the road is open.
@@ -96,6 +106,7 @@ class Gateway:
         """Everything that can refuse to start, before anything runs."""
         env = self._env
         self.site, self.installed = self._load()
+        self._on_site(self.site)
         self._provider: CryptoProvider = default_provider(env.variable(LIBCRYPTO_VARIABLE))
         folder = self.site.state_folder
         env.files.make_folder(folder, 0o750)

@@ -27,17 +27,17 @@ def run(
     ] = None,
 ) -> None:
     """Run until a signal; what was read is committed before the process ends."""
-    from headgate import config
     from headgate.app import Gateway
     from headgate.cli.logs import set_up
+    from headgate.config import Site
     from headgate.env import system_env
 
     env = system_env()
     path = site_path(site)
     os.umask(0o027)  # whatever a room makes, others on this machine cannot read it
-    # Once without plugins: the log must stand before anything is worth logging.
-    written = config.load(env, path).log
-    set_up(written.level, written.format)
+
+    def log_as(site: Site) -> None:
+        set_up(site.log.level, site.log.format)
 
     async def main() -> None:
         stop = asyncio.Event()
@@ -45,7 +45,7 @@ def run(
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         reloading: set[asyncio.Task[object]] = set()
-        gateway = Gateway(env, path, profiles or [])
+        gateway = Gateway(env, path, profiles or [], log_as)
 
         def reload() -> None:
             task: asyncio.Task[object] = loop.create_task(gateway.reload_quietly())
