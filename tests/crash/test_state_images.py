@@ -20,7 +20,8 @@ import pytest
 
 from headgate.env import Env, SystemClock, SystemFiles, SystemNet, SystemRandom
 from headgate.model import Lane
-from headgate.runtime.outbox import Outboxes, SpoolOutbox
+from headgate.runtime.outbox import SpoolOutbox
+from headgate.runtime.outboxes import Outboxes
 from headgate.spool import ClearIndex, SealedRecord, Spool, State
 
 SECTOR = 512

@@ -30,7 +30,9 @@ from headgate.envelope.receipt import Receipt, encode_body, join_receipt, verify
 from headgate.envelope.record import HEADER_SIZE
 from headgate.model import Item, Lane
 from headgate.mqtt import Link, Settings, connect
-from headgate.runtime.outbox import Outboxes, Pace, SpoolOutbox
+from headgate.runtime.outbox import SpoolOutbox
+from headgate.runtime.outboxes import Outboxes
+from headgate.runtime.terms import Pace
 from headgate.sdk import UplinkContext
 from headgate.spool import ClearIndex, SealedRecord, Spool, State
 from headgate.spool.state import Grant

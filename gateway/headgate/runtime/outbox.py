@@ -1,7 +1,7 @@
 """An uplink's window into the spool: alarms, then live, then paced history; freed by receipts alone.
 
-Each uplink has its own `SpoolOutbox` over the one stored copy; `Outboxes` lets a segment go when all of them
-have passed it. Everything runs on the event loop except `Outboxes.needed`, which the writer's thread asks.
+Each uplink has its own over the one stored copy. Everything runs on the event loop. `outboxes.py` lets
+a segment go when all of them have passed it.
 """
 
 from __future__ import annotations
@@ -10,94 +10,24 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 
 from headgate.env import Env
 from headgate.envelope.ranges import RangeSet
 from headgate.errors import SpoolCorrupt
-from headgate.model import Gap, GapReason, Item, PointTable
-from headgate.runtime.cursor import Cursor, Depth, Turn
+from headgate.model import Item, PointTable
+from headgate.runtime.burial import bury
+from headgate.runtime.cursor import Cursor, Turn
+from headgate.runtime.terms import Insight, OutboxStatus, Pace, ReceiptLike
 from headgate.sdk import Acknowledged, Outbox, StoredRecord
 from headgate.spool import Position, Rows, Spool, State
-from headgate.spool.state import DeadLetter
 
 log = logging.getLogger(__name__)
 
 REFUSED, NEED_GRANT, NEED_TABLE = 1, 2, 3
 _ASKS: Final = 1024
-
-
-class VerdictLike(Protocol):
-    """One record's verdict in a receipt."""
-
-    @property
-    def n(self) -> int: ...
-    @property
-    def code(self) -> int: ...
-    @property
-    def detail(self) -> str | bytes: ...
-
-
-class ReceiptLike(Protocol):
-    """A receipt whose signature was checked."""
-
-    @property
-    def epoch(self) -> bytes: ...
-    @property
-    def serial(self) -> int: ...
-    @property
-    def floor(self) -> int: ...
-    @property
-    def stored(self) -> Sequence[tuple[int, int]]: ...
-    @property
-    def verdicts(self) -> Sequence[VerdictLike]: ...
-    @property
-    def resend(self) -> Sequence[tuple[int, int]]: ...
-
-
-class Pace(msgspec.Struct, frozen=True):
-    """How an uplink shares its link.
-
-    Live data older than `history_after_s` is history. History takes at most half of the free window, and
-    `history_bytes_s` on average where that is set. At most `ahead` records wait for their receipt; one that
-    got none within `receipt_s` is offered again, twice as late each time until any receipt comes;
-    `hurry_s` after a receipt for something sent later.
-    """
-
-    history_after_s: float = 60.0
-    history_bytes_s: float | None = None
-    ahead: int = 512
-    receipt_s: float = 60.0
-    receipt_longest_s: float = 3600.0
-    hurry_s: float = 2.0
-
-
-class OutboxStatus(msgspec.Struct, frozen=True):
-    """One uplink's backlog.
-
-    `oldest_s`: age of the oldest record, None if there is none or it is older than this start.
-    """
-
-    uplink: str
-    alarm: Depth
-    live: Depth
-    history: Depth
-    in_flight: int
-    oldest_s: float | None
-    settled: int
-    refused: int
-    corrupt: int
-
-
-class Insight(Protocol):
-    """How uplinks that convert look into records; the app gives this, for it needs keys and clock fixes."""
-
-    def open(self, record: StoredRecord) -> Sequence[Item]: ...
-    def boot(self, epoch: bytes) -> bytes | None: ...
-    def table(self, digest: bytes) -> PointTable | None: ...
-    def wall_us(self, at_us: int, boot: bytes | None = None) -> int | None: ...
 
 
 class _Flight(msgspec.Struct):
@@ -300,35 +230,10 @@ class SpoolOutbox(Outbox):
         self._landed(epoch, n)
         if position is None:
             return False
-        rows = self._spool.rows(position.log, position.segment)
-        key_id = rows.key_id(position.row) if rows is not None else b""
-        try:
-            data: bytes | None = self._spool.read(position)
-        except SpoolCorrupt:
-            data = None
-        now = self._env.clock.boottime_us()
-        self._state.bury(
-            DeadLetter(self.uplink, epoch, n, key_id, reason, self._env.clock.wall_us(), data)
-        )
-        index = self._spool.clear_index(position)
-        text = f"{self.uplink}: {reason}"
-        if index is None:
-            at = rows.last_us[position.row] if rows is not None else now
-            self._say(Gap(0, GapReason.REFUSED, at, at, None, None, text=text))
-        else:
-            for device, readings in index.devices or ((0, index.readings),):
-                self._say(
-                    Gap(
-                        device,
-                        GapReason.REFUSED,
-                        index.first_us,
-                        index.last_us,
-                        None,
-                        readings,
-                        boot=index.boot,
-                        text=text,
-                    )
-                )
+        for gap in bury(
+            self._env, self._spool, self._state, self.uplink, position, (epoch, n), reason
+        ):
+            self._say(gap)
         self.cursor.settle(epoch, n, n)
         self._unsaid.append((2, epoch, n))
         self._refused += 1
@@ -475,67 +380,3 @@ class SpoolOutbox(Outbox):
             len(self._flights), oldest_s,
             self._settled, self._refused, self._corrupt,
         )  # fmt: skip
-
-
-class Outboxes:
-    """Every uplink's outbox; a segment may go when all have passed it. With no uplink nothing ever may."""
-
-    def __init__(self, spool: Spool, state: State, epoch: bytes) -> None:
-        self._spool = spool
-        self._state = state
-        self._epoch = epoch
-        self._outboxes: dict[str, SpoolOutbox] = {}
-        spool.needed = self.needed
-
-    def add(self, outbox: SpoolOutbox) -> None:
-        """One more uplink, before the first commit or after."""
-        self._outboxes[outbox.uplink] = outbox
-        for log, number in outbox.cursor.known():
-            self.passed(log, number)
-
-    def remove(self, uplink: str) -> None:
-        """An uplink is configured no more: nothing waits for it."""
-        self._outboxes.pop(uplink, None)
-        for outbox in list(self._outboxes.values()):
-            for log, number in outbox.cursor.known():
-                self.passed(log, number)
-
-    def needed(self, rows: Rows, row: int) -> bool:
-        """Whether any uplink still needs a record."""
-        boxes = list(self._outboxes.values())
-        return not boxes or any(box.cursor.needs(rows, row) for box in boxes)
-
-    def passed(self, log: str, number: int) -> None:
-        """One uplink has nothing left in a segment: give it to `SpoolOutbox`."""
-        rows = self._spool.rows(log, number)
-        if rows is not None and not any(self.needed(rows, row) for row in rows.alive()):
-            self._spool.settle(log, number)
-
-    def on_commit(self, positions: Sequence[Position]) -> None:
-        """Tell every uplink of a commit."""
-        touched = {(position.log, position.segment) for position in positions}
-        for log, number in touched:
-            rows = self._spool.rows(log, number)
-            if rows is not None:
-                for outbox in self._outboxes.values():
-                    outbox.cursor.extend(rows)
-        for outbox in self._outboxes.values():
-            outbox.committed()
-
-    def note(self) -> None:
-        """Once a second: hand what changed to the state, forget segments and epochs that are gone."""
-        here = {(rows.log, rows.number) for rows in self._spool.segments()}
-        for outbox in self._outboxes.values():
-            for key in outbox.cursor.known():
-                if key not in here:
-                    outbox.cursor.forget(*key)
-            outbox.note()
-        epochs = {rows.epoch(0) for rows in self._spool.segments() if len(rows)}
-        for epoch in self._state.epochs_kept() - epochs - {self._epoch}:
-            self._state.forget_epoch(epoch)
-            for outbox in self._outboxes.values():
-                outbox.cursor.settled.pop(epoch, None)
-
-    def status(self) -> list[OutboxStatus]:
-        """Every uplink's backlog."""
-        return [outbox.status() for outbox in self._outboxes.values()]

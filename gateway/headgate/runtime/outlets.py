@@ -18,7 +18,9 @@ from headgate.model import Item
 from headgate.runtime.batch import Committed
 from headgate.runtime.identity import Identity
 from headgate.runtime.insight import Insight
-from headgate.runtime.outbox import Outboxes, OutboxStatus, Pace, SpoolOutbox
+from headgate.runtime.outbox import SpoolOutbox
+from headgate.runtime.outboxes import Outboxes
+from headgate.runtime.terms import OutboxStatus, Pace
 from headgate.sdk import Outbox, UplinkContext
 from headgate.spool import Spool, State
 

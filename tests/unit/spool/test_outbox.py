@@ -13,7 +13,9 @@ import pytest
 from headgate.env import Env, SystemFiles, SystemNet, SystemRandom
 from headgate.errors import SignatureInvalid
 from headgate.model import Gap, GapReason, Item, Lane
-from headgate.runtime.outbox import Outboxes, Pace, SpoolOutbox
+from headgate.runtime.outbox import SpoolOutbox
+from headgate.runtime.outboxes import Outboxes
+from headgate.runtime.terms import Pace
 from headgate.sdk import StoredRecord
 from headgate.spool import ClearIndex, SealedRecord, Spool, State
 from headgate.spool.state import Grant

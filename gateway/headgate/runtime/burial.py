@@ -1,0 +1,44 @@
+"""What a refused record leaves behind: a dead letter, and the gaps that say what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from headgate.env import Env
+from headgate.errors import SpoolCorrupt
+from headgate.model import Gap, GapReason
+from headgate.spool import Position, Spool, State
+from headgate.spool.state import DeadLetter
+
+
+def bury(
+    env: Env,
+    spool: Spool,
+    state: State,
+    uplink: str,
+    position: Position,
+    name: tuple[bytes, int],
+    reason: str,
+) -> Sequence[Gap]:
+    """Keep a refused record as a dead letter; the gaps to be said, one for each device in it.
+
+    Args:
+        name: its (epoch, n).
+    """
+    rows = spool.rows(position.log, position.segment)
+    key_id = rows.key_id(position.row) if rows is not None else b""
+    try:
+        data: bytes | None = spool.read(position)
+    except SpoolCorrupt:
+        data = None
+    state.bury(DeadLetter(uplink, *name, key_id, reason, env.clock.wall_us(), data))
+    index = spool.clear_index(position)
+    text = f"{uplink}: {reason}"
+    if index is None:
+        at = rows.last_us[position.row] if rows is not None else env.clock.boottime_us()
+        return [Gap(0, GapReason.REFUSED, at, at, None, None, text=text)]
+    first_us, last_us, boot = index.first_us, index.last_us, index.boot
+    return [
+        Gap(device, GapReason.REFUSED, first_us, last_us, None, readings, boot=boot, text=text)
+        for device, readings in index.devices or ((0, index.readings),)
+    ]
