@@ -7,18 +7,21 @@ export PATH="$PATH:/usr/sbin"   # Debian keeps the broker where only root looks
 
 peers_missing() {
     local missing=""
-    for program in mosquitto openssl gcc; do
+    for program in mosquitto openssl gcc dbus-daemon; do
         command -v $program >/dev/null || missing="$missing $program"
     done
     [ -e /usr/include/modbus/modbus.h ] || missing="$missing libmodbus-dev"
     echo "$missing"
 }
 
+# Debian's name of each, where it is not the program's own.
+packages_of() { printf '%s\n' "$@" | sed 's/^dbus-daemon$/dbus/'; }
+
 peers=$(peers_missing)
 if [ -n "$peers" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     echo "installing test peers with apt-get:$peers"
     { DEBIAN_FRONTEND=noninteractive apt-get update -q &&
-      DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $peers libc6-dev
+      DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $(packages_of $peers) libc6-dev
     } >.venv/peers.log 2>&1 || echo "apt-get could not (see .venv/peers.log)"
     # Debian starts the broker it installs; the tests bring their own, on ports of their own.
     peers=$(peers_missing)
@@ -37,5 +40,5 @@ fi
 if [ -n "$peers" ]; then
     export HEADGATE_PEERS="${HEADGATE_PEERS:-optional}"
     echo "not on this machine:$peers. Tests that meet them are skipped, everything else runs."
-    echo "To have them: apt-get install mosquitto openssl gcc libmodbus-dev nodejs npm"
+    echo "To have them: apt-get install mosquitto openssl gcc dbus libmodbus-dev nodejs npm"
 fi

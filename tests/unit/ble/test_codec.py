@@ -1,0 +1,205 @@
+"""Every recorded and constructed advertisement, and every other sequence of bytes."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from headgate_drivers.ble.codec import FORMATS, Advert, Told, advert_of
+from headgate_drivers.ble.codec.freshness import Freshness
+
+VECTORS = json.loads(
+    (Path(__file__).parents[2] / "vectors/protocols/bthome.json").read_text(encoding="utf-8")
+)["vectors"]
+
+FORMAT_OF = {
+    "bthome_v2": "bthome", "atc_pvvx": "atc", "mikrotik_tg": "mikrotik",
+}  # fmt: skip
+
+# What the source of a vector calls otherwise than we do: its name and unit -> ours, and how many of
+# our unit make one of its.
+TRANSLATED: dict[tuple[str, str | None], tuple[str, float]] = {
+    ("battery", "mV"): ("voltage", 1000),
+    ("battery", "eddystone"): ("voltage", 1000),
+    ("motion", "ruuvi"): ("", 0),
+    ("motion_timer", "ruuvi"): ("", 0),
+    ("packet_counter", "ruuvi"): ("sequence", 1),
+    ("pressure", "ruuvi"): ("pressure", 0.01),
+    # Guessed from the voltage by the source's library; the tag does not say it.
+    ("battery", "ruuvi"): ("", 0),
+    ("battery", "kkm"): ("", 0),
+}
+
+# Rounded by the source's library: half of its last digit.
+ROUNDED = {("ruuvi", "humidity"): 0.005, ("kkm", "acceleration"): 0.05}
+
+
+def vectors(kind: str) -> list[Any]:
+    return [pytest.param(v, id=v["name"]) for v in VECTORS if v["kind"] == kind]
+
+
+def advert_in(vector: dict[str, Any], service_data: str | None = None) -> Advert:
+    if "hci" in vector:
+        # LE Meta event, one LE Advertising Report: address at 7 (reversed), data length at 13.
+        event = bytes.fromhex(vector["hci"])
+        address = ":".join(f"{byte:02X}" for byte in event[12:6:-1])
+        rssi = int.from_bytes(event[-1:], "big", signed=True)
+        return advert_of(event[14 : 14 + event[13]], address, rssi)
+    address = vector.get("mac", "00:00:00:00:00:00")
+    if "manufacturer_data" in vector:
+        company = int(vector["company_id"], 16)
+        return Advert(address, company=((company, bytes.fromhex(vector["manufacturer_data"])),))
+    data = bytes.fromhex(service_data or vector["service_data"])
+    return Advert(address, service=((vector["service_uuid"], data),))
+
+
+def frames_in(vector: dict[str, Any], advert: Advert) -> list[Told]:
+    key = bytes.fromhex(vector["bindkey"]) if "bindkey" in vector else None
+    name = FORMAT_OF.get(vector["format"], vector["format"])
+    if name == "teltonika_eye":
+        return [f for n in ("sig", "ela") for f in FORMATS[n].frames(advert, key)]
+    return list(FORMATS[name].frames(advert, key))
+
+
+def expected_in(vector: dict[str, Any]) -> dict[str, Any]:
+    wanted: dict[str, Any] = {}
+    for field in vector["fields"]:
+        name, value, unit = field["field"], field["value"], field.get("unit")
+        if name == "mac":
+            if "hci" in vector:
+                continue  # the report's, checked below
+            value = value.lower()
+        if name == "rssi":
+            continue
+        where = unit if unit == "mV" else None if unit else vector["format"]
+        name, factor = TRANSLATED.get((name, where), (name, 1))
+        if not name:
+            continue
+        if factor != 1 and value is not None:
+            value /= factor
+        if name == "timestamp":
+            value = int(dt.datetime.fromisoformat(value).timestamp())
+        for key, more in field.get("properties", {}).items():
+            wanted[f"{name.removeprefix('event:')}_{key}"] = more
+        wanted[name.removeprefix("event:")] = value
+    return wanted
+
+
+def told_fields(frames: list[Told]) -> dict[str, Any]:
+    return {field.name: field.value for frame in frames for field in frame.fields}
+
+
+def check_fields(vector: dict[str, Any], frames: list[Told]) -> None:
+    told = told_fields(frames)
+    for name, value in expected_in(vector).items():
+        assert name in told, f"{name} is not told: {told}"
+        if isinstance(value, str) or value is None:
+            assert told[name] == value, name
+        else:
+            slack = ROUNDED.get((vector["format"], name), 1e-12)
+            assert math.isclose(told[name], value, rel_tol=1e-12, abs_tol=slack), name
+
+
+@pytest.mark.parametrize("vector", vectors("valid"))
+def test_a_valid_frame_tells_what_its_source_says(vector: dict[str, Any]) -> None:
+    advert = advert_in(vector)
+    frames = frames_in(vector, advert)
+    assert frames
+    assert [frame.fault for frame in frames] == [None] * len(frames)
+    check_fields(vector, frames)
+    for field in vector["fields"]:
+        if field["field"] == "rssi":
+            assert advert.rssi == field["value"]
+        if field["field"] == "mac" and "hci" in vector:
+            assert advert.address.replace(":", "") == field["value"]
+
+
+@pytest.mark.parametrize("vector", vectors("broken"))
+def test_a_broken_frame_gives_its_error_and_what_came_before(vector: dict[str, Any]) -> None:
+    if "sequence" in vector:
+        fresh = Freshness()
+        told = [frames_in(vector, advert_in(vector, data))[0] for data in vector["sequence"]]
+        assert [one.fault for one in told] == [None, None], "each of them opens"
+        assert [fresh.accept(one.counter or 0, 0) for one in told] == [True, False]
+        return
+    frames = frames_in(vector, advert_in(vector))
+    assert {str(frame.fault) for frame in frames} == {vector["expected_error"]}
+    check_fields(vector, frames)
+    wanted = expected_in(vector)
+    assert not told_fields(frames).keys() - wanted.keys()
+
+
+def test_no_vector_is_left_out() -> None:
+    assert len(vectors("valid")) + len(vectors("broken")) == len(VECTORS) >= 90
+
+
+@given(
+    st.sampled_from(sorted(FORMATS)), st.binary(max_size=255), st.sampled_from([None, bytes(16)])
+)
+@example("bthome", b"\x41", bytes(16))
+def test_no_bytes_make_a_codec_fail(name: str, data: bytes, key: bytes | None) -> None:
+    services = ("fcd2", "fe95", "feaa", "181a", "5242", "2a6e", "2a6f", "2a6d", "2a19")
+    companies = (0x004C, 0x0499, 0x0757, 0x094F)
+    advert = Advert(
+        "A4:C1:38:8D:18:B2", -60,
+        tuple((uuid, data) for uuid in services), tuple((number, data) for number in companies),
+    )  # fmt: skip
+    for frame in FORMATS[name].frames(advert, key):
+        for field in frame.fields:
+            assert field.name.rstrip("0123456789").rstrip("_") in FORMATS[name].names or (
+                field.name in FORMATS[name].names
+            )
+            assert field.value is None or isinstance(field.value, (int, float, bool, str))
+
+
+@given(st.sampled_from(VECTORS), st.data())
+def test_no_frame_cut_or_altered_makes_a_codec_fail(
+    vector: dict[str, Any], data: st.DataObject
+) -> None:
+    if "sequence" in vector:
+        return
+    advert = advert_in(vector)
+
+    def spoiled(raw: bytes) -> bytes:
+        cut = bytearray(raw[: data.draw(st.integers(0, len(raw)))])
+        if cut:
+            cut[data.draw(st.integers(0, len(cut) - 1))] ^= data.draw(st.integers(1, 255))
+        return bytes(cut)
+
+    spoilt = advert._replace(
+        service=tuple((uuid, spoiled(raw)) for uuid, raw in advert.service),
+        company=tuple((number, spoiled(raw)) for number, raw in advert.company),
+    )
+    frames_in(vector, spoilt)
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_make_an_advert_fail(data: bytes) -> None:
+    advert = advert_of(data, "A4:C1:38:8D:18:B2")
+    assert sum(len(raw) for _, raw in (*advert.service, *advert.company)) <= len(data)
+
+
+def test_a_counter_may_wrap_but_not_fall() -> None:
+    fresh = Freshness(bits=32)
+    assert fresh.accept(0xFFFFFFFE, 0)
+    assert not fresh.accept(0xFFFFFFFE, 0)
+    assert fresh.accept(3, 0)
+    assert not fresh.accept(2, 0)
+
+
+def test_a_lower_counter_is_believed_after_the_silence_that_the_site_allows() -> None:
+    fresh = Freshness(restart_us=3_600_000_000)
+    assert fresh.accept(5000, 0)
+    assert not fresh.accept(1, 3_599_999_999)
+    assert fresh.accept(1, 3_600_000_000)
+    assert not fresh.accept(1, 9_999_999_999), "the same frame is a replay after any silence"
+    never = Freshness()
+    assert never.accept(5000, 0)
+    assert not never.accept(1, 10**15)
