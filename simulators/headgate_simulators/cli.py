@@ -91,6 +91,87 @@ def water_gauge(
         _stop_with(str(wrong))
 
 
+@app.command("pump-station")
+def pump_station(
+    count: Annotated[int, typer.Option(help="How many stations, in one server.")] = 1,
+    seed: Annotated[int, typer.Option(help="Everything that varies follows from it.")] = 1,
+    bind: Annotated[str, typer.Option(help="ADDR[:PORT]; port 0 takes a free one.")] = (
+        "127.0.0.1:14840"
+    ),
+    truth: Truth = None,
+    storm: StormPlan = None,
+    speed: Annotated[float, typer.Option(help="World seconds in one real second.")] = 1.0,
+    cycle: Annotated[float, typer.Option(help="Seconds between two cycles.")] = 1.0,
+    security: Annotated[
+        Path | None,
+        typer.Option(help="Offer security; certificates, trusted and rejected clients lie here."),
+    ] = None,
+    user: Annotated[
+        list[str] | None, typer.Option(help="NAME:PASSWORD; nobody else is let in.")
+    ] = None,
+    print_site: Annotated[Path | None, typer.Option(help="Write a site.toml fragment.")] = None,
+    interval: Annotated[str, typer.Option(help="Heartbeat in that fragment.")] = "5s",
+    control: Control = None,
+) -> None:
+    """Sewage pump stations on OPC UA: wet wells, pumps, energy, methods, faults."""
+    try:
+        from headgate_simulators.pump_station.farm import PumpPlan
+        from headgate_simulators.pump_station.run import run
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").partition(".")[0] != "asyncua":
+            raise
+        _stop_with("simulated pump stations need asyncua: pip install 'headgate[opcua]'")
+    try:
+        host, port = _address(bind)
+        plan = PumpPlan(
+            count=count,
+            seed=seed,
+            host=host,
+            port=port,
+            speed=speed,
+            cycle_s=cycle,
+            storms=tuple(_storm(written) for written in storm or ()),
+            folder=security,
+            users=dict(_user(written) for written in user or ()),
+        )
+        asyncio.run(run(plan, truth, print_site, interval, control))
+    except (ValueError, OSError) as wrong:
+        _stop_with(str(wrong))
+
+
+def _user(written: str) -> tuple[str, str]:
+    """`NAME:PASSWORD`."""
+    name, colon, password = written.partition(":")
+    if not colon or not name:
+        raise ValueError("user: write NAME:PASSWORD")
+    return name, password
+
+
+@app.command("replay")
+def replay_(
+    trace: Annotated[Path, typer.Argument(metavar="FILE", help="A trace that was saved.")],
+    bind: Annotated[str, typer.Option(help="ADDR[:PORT]; port 0 takes a free one.")] = (
+        "127.0.0.1:15020"
+    ),
+) -> None:
+    """A recorded device: answers as the one in the trace did."""
+    from headgate_simulators.replay import ReplayServer
+
+    async def serve() -> None:
+        host, port = _address(bind)
+        async with ReplayServer.of_file(trace, host, port) as server:
+            typer.echo(f"{server.host}:{server.port}  {server.replay.requests} requests known")
+            stop = asyncio.Event()
+            for number in (signal.SIGINT, signal.SIGTERM):
+                asyncio.get_running_loop().add_signal_handler(number, stop.set)
+            await stop.wait()
+
+    try:
+        asyncio.run(serve())
+    except (ValueError, OSError) as wrong:
+        _stop_with(f"{trace}: {wrong}")
+
+
 @app.command("fault")
 def fault_(
     device: Annotated[str, typer.Argument(help="Device id, or * for all.")],

@@ -9,20 +9,23 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-Command = Callable[[Mapping[str, Any]], None]
+#: Does what one command says, at once or awaited; a `ValueError` tells what was wrong with it.
+Command = Callable[[Mapping[str, Any]], Awaitable[None] | None]
 
 
-def obey(line: bytes | str, command: Command) -> dict[str, Any]:
+async def obey(line: bytes | str, command: Command) -> dict[str, Any]:
     """Do what one line says; whatever is wrong with it becomes the answer."""
     try:
         said = json.loads(line)
         if not isinstance(said, dict):
             raise ValueError("a command is one JSON object on one line")
-        command(said)
+        doing = command(said)
+        if doing is not None:
+            await doing
     except (ValueError, RecursionError) as wrong:
         return {"ok": False, "error": str(wrong)}
     return {"ok": True}
@@ -60,7 +63,7 @@ class ControlSocket:
         self._talking.add(task)
         try:
             while line := await reader.readline():
-                writer.write(json.dumps(obey(line, self._command)).encode() + b"\n")
+                writer.write(json.dumps(await obey(line, self._command)).encode() + b"\n")
                 await writer.drain()
         except (ValueError, ConnectionError, asyncio.CancelledError):
             pass  # a line without end, a caller gone, or our own stop: hang up

@@ -23,7 +23,7 @@ from headgate_drivers.opcua.places import POINT_KEYS, Layout, Place, layout_of
 from headgate_drivers.opcua.settings import Settings, settings_of
 
 if TYPE_CHECKING:
-    from headgate_drivers.opcua.session import Session
+    from headgate_drivers.opcua.session import Met, Session
 
 
 class OpcUaDriver(StreamingDriver):
@@ -104,6 +104,13 @@ class OpcUaDriver(StreamingDriver):
             channel, lambda s: _write(s, device, layout, place, raw)
         )
         return read_back
+
+    async def meet(self, channel: Channel) -> Met | None:
+        """Our certificate and the server's, for `headgate opcua trust`."""
+        _need_library()
+        from headgate_drivers.opcua import session
+
+        return await session.meet(channel.id, self._settings(channel))
 
     def _settings(self, channel: Channel) -> Settings:
         options: Mapping[str, Any] = getattr(channel, "options", {})

@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 from asyncua import ua as library
 from asyncua.client.client import Client
 from asyncua.crypto import security_policies
@@ -139,9 +140,7 @@ class Session:
         theirs = seen(_first(endpoint.ServerCertificate or b""))
         if settings.trust == "listed" and not trust.accepts(theirs):
             raise stranger(self.channel, settings, trust, theirs)
-        policy = getattr(
-            security_policies, f"SecurityPolicy{endpoint.SecurityPolicyUri.rpartition('#')[2]}"
-        )
+        policy = getattr(security_policies, f"SecurityPolicy{policy_of(endpoint)}")
         with translated(self.channel, settings, "connect"):
             await client.set_security(
                 policy, str(certificate), str(key), None, theirs.der, endpoint.SecurityMode
@@ -437,6 +436,37 @@ async def endpoints(channel: str, settings: Settings) -> list[Any]:
             await asyncio.sleep(0)
 
 
+class Met(NamedTuple):
+    """A server and we, for the technician who makes the two trust each other."""
+
+    ours: Seen
+    ours_at: Path
+    #: The certificate of the endpoint we would use.
+    server: Seen
+    accepted: bool
+    offered: Sequence[str]
+    trust: Trust
+
+
+async def meet(channel: str, settings: Settings) -> Met | None:
+    """Both certificates, without a session; None where the server has none to show.
+
+    Raises:
+        ChannelClosed, ChannelTimeout: nobody there, or nothing offered that the site file allows.
+    """
+    trust = Trust(settings)
+    certificate, _ = await trust.own()
+    offered = await endpoints(channel, settings)
+    names = sorted({f"{policy_of(e)} {e.SecurityMode.name.rstrip('_')}" for e in offered})
+    if not any(endpoint.ServerCertificate for endpoint in offered):
+        return None
+    any_policy = msgspec.structs.replace(settings, security="best")
+    endpoint = chosen(channel, settings if settings.security != "None" else any_policy, offered)
+    server = seen(_first(endpoint.ServerCertificate))
+    ours = seen(await asyncio.to_thread(certificate.read_bytes))
+    return Met(ours, certificate, server, trust.accepts(server), names, trust)
+
+
 def chosen(channel: str, settings: Settings, offered: Sequence[Any]) -> Any:
     """The endpoint to use. `best` never falls back to one without security.
 
@@ -452,15 +482,13 @@ def chosen(channel: str, settings: Settings, offered: Sequence[Any]) -> Any:
     for policy in reversed(wanted):
         for endpoint in offered:
             if (
-                endpoint.SecurityPolicyUri.rpartition("#")[2] == policy
+                policy_of(endpoint) == policy
                 and endpoint.SecurityMode == modes[settings.mode]
                 and endpoint.EndpointUrl.startswith("opc.tcp://")
                 and endpoint.ServerCertificate
             ):
                 return endpoint
-    has = ", ".join(
-        sorted({f"{e.SecurityPolicyUri.rpartition('#')[2]} {e.SecurityMode.name}" for e in offered})
-    )
+    has = ", ".join(sorted({f"{policy_of(e)} {e.SecurityMode.name.rstrip('_')}" for e in offered}))
     raise ChannelClosed(
         f"{settings.url} offers {has}",
         code="HG-3317", channel=channel, url=settings.url,
@@ -481,6 +509,11 @@ def stranger(channel: str, settings: Settings, trust: Trust, theirs: Seen) -> Ch
 
 
 # ---------------------------------------------------------------- the library's types
+
+
+def policy_of(endpoint: Any) -> str:
+    """The policy of an endpoint as a site file names it; its uri has underscores in some of them."""
+    return str(endpoint.SecurityPolicyUri).rpartition("#")[2].replace("_", "")
 
 
 def _first(chain: bytes) -> bytes:

@@ -24,8 +24,8 @@ _REASONS: Final[Mapping[int, Status]] = {
     0x800D: Status.LINE_CLOSED,  # BadServerNotConnected
     0x800E: Status.LINE_CLOSED,  # BadServerHalted
     0x801F: Status.REFUSED,  # BadUserAccessDenied
-    0x8030: Status.NO_ANSWER,  # BadNoCommunication
-    0x8031: Status.NO_ANSWER,  # BadWaitingForInitialData
+    0x8031: Status.NO_ANSWER,  # BadNoCommunication
+    0x8032: Status.NOT_READ,  # BadWaitingForInitialData
     0x8033: Status.REFUSED,  # BadNodeIdInvalid
     0x8034: Status.REFUSED,  # BadNodeIdUnknown
     0x8035: Status.REFUSED,  # BadAttributeIdInvalid
@@ -40,8 +40,7 @@ _REASONS: Final[Mapping[int, Status]] = {
     0x808B: Status.DEVICE_FAULT,  # BadDeviceFailure
     0x808C: Status.DEVICE_FAULT,  # BadSensorFailure
     0x808D: Status.NOT_READ,  # BadOutOfService
-    0x808E: Status.OUT_OF_RANGE,  # BadDeadbandFilterInvalid
-    0x408F: Status.NO_ANSWER,  # UncertainNoCommunicationLastUsable
+    0x408F: Status.NO_ANSWER,  # UncertainNoCommunicationLastUsableValue
     0x4090: Status.STALE,  # UncertainLastUsableValue
     0x4091: Status.SUBSTITUTED,  # UncertainSubstituteValue
     0x4092: Status.NOT_READ,  # UncertainInitialValue

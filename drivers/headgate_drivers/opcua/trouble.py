@@ -20,8 +20,9 @@ _CERTIFICATE = range(
     0x8012, 0x801E
 )  # BadCertificateInvalid .. BadCertificateIssuerRevoked, and 8013
 _SESSION = {0x8056: "HG-3314"}  # BadTooManySessions
-_LOGIN = {0x801F, 0x8020, 0x8021}  # BadUserAccessDenied, BadIdentityTokenInvalid, ...Rejected
-_REFUSED_US = {0x8012, 0x8013, 0x801A, 0x8016, 0x8017, 0x8018, 0x8055}
+_LOGIN = {0x801F, 0x8020, 0x8021, 0x8057}  # BadUserAccessDenied, BadIdentityToken..., ...Signature
+#: BadSecurityChecksFailed, BadCertificateUntrusted: what a server says of a client that it does not know.
+_REFUSED_US = {0x8013, 0x801A}
 
 
 def quiet() -> None:
@@ -50,34 +51,34 @@ def translated(channel: str, settings: Settings, stage: str) -> Iterator[None]:
         yield
     except HeadgateError:
         raise
-    except TimeoutError as error:
-        raise ChannelTimeout(
-            f"channel {channel}: no answer from {settings.url}",
-            channel=channel,
-            url=settings.url,
-            timeout_s=settings.timeout_s,
-        ) from error
-    except (OSError, AssertionError, EOFError, RuntimeError, ValueError) as error:
+    except Exception as error:
+        # First of all: the library's errors are of the kinds below as well.
+        if isinstance(code := getattr(error, "code", None), int):
+            raise _by_code(channel, settings, stage, code >> 16, _words(error)) from error
+        if isinstance(error, TimeoutError):
+            raise _timeout(channel, settings) from error
         if stage == "channel" and not isinstance(error, ValueError):
             # The server hung up while the secure channel was opened, which is how one says that our
             # certificate is not on its list; the library has a bare AssertionError for it.
             raise not_trusted(channel, settings, "") from error
-        raise _closed(channel, settings, _words(error)) from error
-    except Exception as error:
-        code = getattr(error, "code", None)
-        if not isinstance(code, int):
-            if type(error).__module__.startswith("asyncua"):
-                raise _closed(channel, settings, _words(error)) from error
-            raise
-        raise _by_code(channel, settings, stage, code >> 16, _words(error)) from error
+        if isinstance(error, (OSError, AssertionError, EOFError, RuntimeError, ValueError)):
+            raise _closed(channel, settings, _words(error)) from error
+        raise
+
+
+def _timeout(channel: str, settings: Settings) -> ChannelTimeout:
+    return ChannelTimeout(
+        f"channel {channel}: no answer from {settings.url}",
+        channel=channel,
+        url=settings.url,
+        timeout_s=settings.timeout_s,
+    )
 
 
 def _by_code(channel: str, settings: Settings, stage: str, kind: int, words: str) -> ChannelError:
     fields = {"channel": channel, "url": settings.url, "reason": words}
     if kind == 0x800A:  # BadTimeout
-        return ChannelTimeout(
-            words, channel=channel, url=settings.url, timeout_s=settings.timeout_s
-        )
+        return _timeout(channel, settings)
     if kind in _LOGIN:
         return ChannelClosed(words, code="HG-3313", **fields, user=settings.username or "-")
     if kind in _SESSION:

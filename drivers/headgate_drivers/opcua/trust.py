@@ -116,8 +116,9 @@ class Trust:
             _write(key, cert_gen.dump_private_key_as_pem(private), 0o600)
         unset = datetime.now(UTC).year < _UNSET_YEAR
         host = socket.gethostname()
-        x509: Any = cert_gen.x509  # type: ignore[attr-defined]
-        made: Any = cert_gen.generate_self_signed_app_certificate(
+        library: Any = cert_gen
+        x509 = library.x509
+        made: Any = library.generate_self_signed_app_certificate(
             private,
             f"Headgate {self._settings.gateway}",
             {},
@@ -125,7 +126,7 @@ class Trust:
                 x509.UniformResourceIdentifier(self._settings.application_uri),
                 x509.DNSName(host),
             ],
-            extended=[cert_gen.ExtendedKeyUsageOID.CLIENT_AUTH],  # type: ignore[attr-defined]
+            extended=[x509.oid.ExtendedKeyUsageOID.CLIENT_AUTH],
             days=_UNSET_DAYS if unset else LIFETIME_DAYS,
         )
         _write(certificate, _uacrypto().der_from_x509(made), 0o644)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from headgate_simulators.faults import FaultKind, Faults
 from headgate_simulators.manhole_street import frames
@@ -47,6 +47,8 @@ class Device:
     """One device on one line. `unit` is its address as a site file writes it."""
 
     profile: str
+    #: What a site file has to say of it.
+    params: ClassVar[Mapping[str, float]] = {}
     #: Whether it tells a sample counter, so that looks can be counted.
     counted = True
 
@@ -65,7 +67,7 @@ class Device:
         """As the ready line and the truth header tell it."""
         return {
             "id": self.id, "name": f"{self.id} {self.place.name}", "model": self.profile,
-            "url": self.port.url, "unit": self.unit,
+            "url": self.port.url, "unit": self.unit, "params": self.params,
         }  # fmt: skip
 
     async def speak(self, frame: bytes, values: Mapping[str, Any] | None) -> bool:
@@ -214,9 +216,9 @@ class Cover(Device):
 
 def _cover_values(state: frames.CoverState, rssi: int) -> dict[str, Any]:
     return {
-        "cover_open": bool(state.flags & frames.COVER_OPEN),
-        "water_high": bool(state.flags & frames.WATER_HIGH),
-        "battery_low": bool(state.flags & frames.BATTERY_LOW),
+        "cover_open": float(bool(state.flags & frames.COVER_OPEN)),
+        "water_high": float(bool(state.flags & frames.WATER_HIGH)),
+        "battery_low": float(bool(state.flags & frames.BATTERY_LOW)),
         "tilt": state.tilt_tenths / 10,
         "level": state.level_mm / 1000,
         "battery": state.battery_mv / 1000,
@@ -230,6 +232,7 @@ class Probe(Device):
     """An ultrasonic level probe that answers `#01R`."""
 
     profile = "generic/level-probe-text"
+    params: ClassVar[Mapping[str, float]] = {"zero_distance_m": 6.0}
 
     async def asked(self, line: bytes) -> None:
         """Answer a request, if it is ours."""
@@ -245,6 +248,7 @@ class Probe(Device):
         frame = frames.probe_answer(int(self.unit), distance, temperature, self.sample)
         values = {
             "distance": distance / 1000,
+            "level": 6.0 - distance / 1000,
             "temperature": temperature / 10,
             "sample": self.sample,
         }

@@ -23,5 +23,8 @@ def site_fragment(devices: Iterable[Mapping[str, Any]], interval: str = "10s") -
         rows = "".join(
             f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in fields.items()
         )
+        if device["params"]:
+            inside = ", ".join(f"{key} = {value}" for key, value in device["params"].items())
+            rows += f"params = {{ {inside} }}\n"
         tables.append(f"[[device]]\n{rows}")
     return "\n".join(tables)

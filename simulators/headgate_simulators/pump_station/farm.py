@@ -1,0 +1,328 @@
+"""Pump stations behind one OPC UA server, in one world, with one truth."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from asyncua import ua as library
+from asyncua.common.utils import ServiceError
+from asyncua.crypto import cert_gen
+from asyncua.crypto.permission_rules import SimpleRoleRuleset, User, UserRole
+from asyncua.server.server import Server
+from asyncua.server.user_managers import UserManager
+
+from headgate_simulators.pump_station.station import (
+    DI,
+    MACHINERY,
+    PUMPS,
+    VENDOR,
+    Station,
+)
+from headgate_simulators.truth import Truth, header
+from headgate_simulators.world import Storm, World, WorldClock
+
+APPLICATION = "urn:headgate:simulator:pump-station"
+#: Its generated types fit no type checker.
+ua: Any = library
+#: Its own door to cryptography.
+crypto: Any = cert_gen
+_FLUSH_S = 0.5
+_LOST_NODE = "WetWell/Inflow"
+
+
+class PumpFault(Enum):
+    """What can go wrong, by command."""
+
+    SENSOR = "sensor-fault"  # the level has status BadSensorFailure
+    TRIP = "pump-trip"  # pump 1 has tripped and cannot be started
+    NODE = "node-gone"  # the inflow's node is deleted
+    CLOCK = "clock-skew"  # the controller's clock is `value` seconds ahead of the server's
+    SESSIONS = "session-limit"  # every new session is refused
+
+
+@dataclass(frozen=True, slots=True)
+class PumpPlan:
+    """What is wanted.
+
+    With `folder` the server has a certificate there and offers security; a client is let in when its
+    certificate lies in `folder/trusted`, others are put into `folder/rejected`. `users` are names with
+    passwords; with any, nobody is let in without.
+    """
+
+    count: int = 1
+    seed: int = 1
+    host: str = "127.0.0.1"
+    port: int = 0
+    speed: float = 1.0
+    cycle_s: float = 1.0
+    storms: tuple[Storm, ...] = ()
+    folder: Path | None = None
+    users: Mapping[str, str] = field(default_factory=dict)
+    only_secure: bool = False
+    shift_namespaces: int = 0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.count <= 1000:
+            raise ValueError(f"count {self.count}: 1 to 1000 stations fit in one server")
+        if not 0.01 <= self.cycle_s <= 60:
+            raise ValueError(f"cycle {self.cycle_s}: 0.01 to 60 seconds")
+
+
+class PumpStationFarm:
+    """A running server: `async with PumpStationFarm(plan, truth) as farm: ...`."""
+
+    def __init__(self, plan: PumpPlan, truth: Truth, now: Callable[[], float] = time.time) -> None:
+        self.plan = plan
+        self.truth = truth
+        self.port = plan.port
+        self.started = now()
+        self.held = False
+        self._now = now
+        self.clock = WorldClock(self.started, plan.speed)
+        self.world = World(plan.seed, self.started, [self._from_now(s) for s in plan.storms])
+        self.stations = [
+            Station(f"ps-{i + 1:03d}", f"Pump station {i + 1:03d} {place.name}", 0.3 + i % 4 / 10)
+            for i, place in enumerate(self.world.places(plan.count))
+        ]
+        self._server: Server | None = None
+        self._cycler: asyncio.Task[None] | None = None
+        self._refuse_sessions = False
+
+    async def start(self) -> None:
+        """Build the server and listen."""
+        logging.getLogger("asyncua").setLevel(logging.CRITICAL)
+        plan = self.plan
+        users = _Users(plan.users) if plan.users else None
+        server = Server(user_manager=users)
+        await server.init()
+        await server.set_application_uri(APPLICATION)
+        server.set_server_name("Simulated pump stations")
+        server.set_endpoint(f"opc.tcp://{plan.host}:{self.port}/")
+        await server.set_build_info("urn:example", "Example Controls", "PC-40", "2.4.1", "17",
+                                    datetime.now(UTC))  # fmt: skip
+        if plan.folder is not None:
+            await self._secure(server, plan.folder)
+        else:
+            server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
+        if plan.users:
+            server.set_identity_tokens([ua.UserNameIdentityToken])
+        server.set_certificate_validator(self._admit)
+        for number in range(plan.shift_namespaces):
+            await server.register_namespace(f"urn:example:something-else:{number}")
+        for uri in (DI, MACHINERY, PUMPS, VENDOR):
+            await server.register_namespace(uri)
+        machinery = await server.get_namespace_index(MACHINERY)
+        await server.nodes.objects.add_object(
+            ua.NodeId("Machines", machinery), ua.QualifiedName("Machines", machinery)
+        )
+        for station in self.stations:
+            await station.build(server)
+        await server.start()
+        self._server = server
+        assert server.bserver is not None
+        self.port = server.bserver.port
+        await self._cycle(0.0)
+        self.truth.write(header(plan.seed, self.started, self.description))
+        self.truth.flush()
+        self._cycler = asyncio.create_task(self._run(), name="pump station cycle")
+
+    async def stop(self) -> None:
+        """Hang up on everybody; the port can be listened on again."""
+        if self._cycler is not None:
+            self._cycler.cancel()
+            await asyncio.gather(self._cycler, return_exceptions=True)
+            self._cycler = None
+        if self._server is not None:
+            await self._server.stop()
+            self._server = None
+        self.truth.flush()
+
+    async def __aenter__(self) -> PumpStationFarm:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+        self.truth.close()
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"opc.tcp://{self.plan.host}:{self.port}/"
+
+    @property
+    def description(self) -> list[dict[str, Any]]:
+        """Each station as the ready line and the truth header tell it."""
+        return [
+            {
+                "id": station.id,
+                "name": station.name,
+                "model": "generic/pump-station",
+                "url": self.url,
+                "address": f"/{station.id}",
+            }
+            for station in self.stations
+        ]
+
+    def site(self, interval: str = "5s") -> str:
+        """These stations as a site.toml fragment."""
+        security = "best" if self.plan.folder is not None else "None"
+        lines = [
+            "[[channel]]", 'id = "pumps"', f'url = "{self.url}"',
+            f'options = {{ security = "{security}", publishing = "500ms", sampling = "0s" }}', "",
+        ]  # fmt: skip
+        for station in self.stations:
+            lines += [
+                "[[device]]", f'id = "{station.id}"', f'name = "{station.name}"',
+                'channel = "pumps"', f'address = "/{station.id}"',
+                'profile = "generic/pump-station"', f'interval = "{interval}"', "",
+            ]  # fmt: skip
+        return "\n".join(lines)
+
+    # ------------------------------------------------------------ commands
+
+    async def command(self, said: Mapping[str, Any]) -> None:
+        """Do what one control line says; a `ValueError` tells what was wrong with it.
+
+        `{"fault": KIND, "device": ID, "on": true, "value": 3600}`, `{"storm": {...}}` or
+        `{"hold": true}`: no cycles until released.
+        """
+        if isinstance(said.get("storm"), Mapping):
+            peak, duration = (
+                float(said["storm"].get(key, usual))
+                for key, usual in (("peak_mm_h", 80.0), ("duration_s", 1800.0))
+            )
+            self.world.ask_storm(Storm(self.clock.world_time(self._now()), peak, duration))
+        elif isinstance(said.get("hold"), bool):
+            self.held = said["hold"]
+        elif isinstance(said.get("fault"), str) and isinstance(said.get("on"), bool):
+            device = str(said.get("device", "*"))
+            await self.fault(device, said["fault"], on=said["on"], value=said.get("value"))
+        else:
+            raise ValueError('a command is {"fault": ...}, {"storm": ...} or {"hold": true}')
+
+    async def fault(
+        self, device: str, kind: str, *, on: bool = True, value: float | None = None
+    ) -> None:
+        """Switch a fault of a station (or `*`) on or off, from now on."""
+        try:
+            known = PumpFault(kind)
+        except ValueError:
+            names = ", ".join(sorted(each.value for each in PumpFault))
+            raise ValueError(f"fault {kind!r} is not known; there are: {names}") from None
+        meant = [station for station in self.stations if device in (station.id, "*")]
+        if not meant:
+            raise ValueError(f"device {device!r} is not here")
+        if known is PumpFault.SESSIONS:
+            self._refuse_sessions = on
+        assert self._server is not None
+        for station in meant:
+            if known is PumpFault.SENSOR:
+                station.sensor_broken = on
+            elif known is PumpFault.TRIP:
+                station.well.pumps[0].tripped = on
+            elif known is PumpFault.CLOCK:
+                station.skew_s = float(3600.0 if value is None else value) if on else 0.0
+            elif known is PumpFault.NODE:
+                await (station.lose if on else station.regain)(self._server, _LOST_NODE)
+
+    def _from_now(self, storm: Storm) -> Storm:
+        starts_at = self.clock.world_time(self.started + storm.starts_at)
+        return Storm(starts_at, storm.peak_mm_h, storm.duration_s)
+
+    # ------------------------------------------------------------ cycles
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        due, flushed = loop.time(), loop.time()
+        while True:
+            due += self.plan.cycle_s
+            await asyncio.sleep(max(0.0, due - loop.time()))
+            if not self.held:
+                await self._cycle(self.plan.cycle_s * self.plan.speed)
+            if loop.time() - flushed > _FLUSH_S:
+                self.truth.flush()
+                flushed = loop.time()
+
+    async def _cycle(self, seconds: float) -> None:
+        assert self._server is not None
+        now = self._now()
+        at = self.clock.world_time(now)
+        runoff, water_c = self.world.runoff_mm_h(at), self.world.water_temperature_c(at)
+        for station in self.stations:
+            values = await station.cycle(self._server, now, seconds, runoff, round(water_c, 2))
+            # What nobody subscribed to was told to nobody.
+            if self._subscribed():
+                self.truth.write(
+                    {"t": now, "device": station.id, "sample": station.sample, "values": values}
+                )
+
+    def _subscribed(self) -> bool:
+        assert self._server is not None
+        subscriptions = self._server.iserver.subscription_service.subscriptions.values()
+        return any(each.monitored_item_srv._monitored_items for each in subscriptions)
+
+    # ------------------------------------------------------------ who is let in
+
+    async def _secure(self, server: Server, folder: Path) -> None:
+        for name in ("trusted", "rejected"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        key, certificate = folder / "key.pem", folder / "certificate.der"
+        usages = crypto.x509.oid.ExtendedKeyUsageOID
+        await cert_gen.setup_self_signed_certificate(
+            key,
+            certificate,
+            APPLICATION,
+            "localhost",
+            [usages.SERVER_AUTH, usages.CLIENT_AUTH],
+            {"commonName": "Simulated pump stations"},
+        )
+        policies = [
+            getattr(ua.SecurityPolicyType, f"{policy}_{mode}")
+            for policy in ("Basic256Sha256", "Aes128Sha256RsaOaep", "Aes256Sha256RsaPss")
+            for mode in ("SignAndEncrypt", "Sign")
+        ]
+        plain = [] if self.plan.only_secure else [ua.SecurityPolicyType.NoSecurity]
+        server.set_security_policy([*policies, *plain], SimpleRoleRuleset())  # type: ignore[no-untyped-call]
+        await server.load_certificate(str(certificate))
+        await server.load_private_key(key)
+
+    async def _admit(self, certificate: Any, _description: Any) -> None:
+        if self._refuse_sessions:
+            raise ServiceError(ua.StatusCodes.BadTooManySessions)
+        if self.plan.folder is None:
+            return
+        der = certificate.public_bytes(crypto.Encoding.DER)
+        name = f"{certificate.serial_number:x}.der"
+        trusted = self.plan.folder / "trusted"
+        if any(file.read_bytes() == der for file in trusted.iterdir()):
+            return
+        (self.plan.folder / "rejected" / name).write_bytes(der)
+        raise ServiceError(ua.StatusCodes.BadSecurityChecksFailed)
+
+
+class _Users(UserManager):
+    """Names and passwords."""
+
+    def __init__(self, users: Mapping[str, str]) -> None:
+        self._users = users
+
+    def get_user(
+        self, iserver: Any, username: Any = None, password: Any = None, certificate: Any = None
+    ) -> User | None:
+        """The user, when name and password fit."""
+        del iserver, certificate
+        if username in self._users and self._users[username] == password:
+            return User(role=UserRole.Admin, name=username)
+        return None
+
+
+__all__ = ["PumpFault", "PumpPlan", "PumpStationFarm"]

@@ -1,0 +1,205 @@
+"""One pump station: its well, its nodes in the server, and what its controller tells each cycle.
+
+Two trees over one plant. The vendor's: `<id>/WetWell`, `<id>/Pump1`, `<id>/Pump2`, `<id>/Controller`, in a
+namespace of its own. After OPC 40223 v1.0: `Machines/<id>-P1`, with Identification, Operational and
+Measurements in the namespaces of DI and Pumps. Source: docs/reference/simulators.md, "Manuals".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from asyncua import ua as library
+from asyncua.server.server import Server
+
+from headgate_simulators.pump_station.hydraulics import ALARM_M, BRIM_M, LIFT_M, WetWell
+
+#: Its generated types fit no type checker.
+ua: Any = library
+
+VENDOR = "urn:example:pump-controller"
+DI = "http://opcfoundation.org/UA/DI/"
+MACHINERY = "http://opcfoundation.org/UA/Machinery/"
+PUMPS = "http://opcfoundation.org/UA/Pumps/"
+
+_DOUBLE, _BOOL, _UINT = ua.VariantType.Double, ua.VariantType.Boolean, ua.VariantType.UInt32
+_PUMP = {"Running": _BOOL, "Tripped": _BOOL, "Flow": _DOUBLE, "Power": _DOUBLE, "Energy": _DOUBLE,
+         "Starts": _UINT, "Hours": _DOUBLE}  # fmt: skip
+#: Node of the vendor's tree, its type, and the point that the profile makes of it.
+VARIABLES: Mapping[str, tuple[Any, str]] = {
+    "WetWell/Level": (_DOUBLE, "level"),
+    "WetWell/Inflow": (_DOUBLE, "inflow"),
+    "WetWell/Overflow": (_DOUBLE, "overflow_total"),
+    "WetWell/HighLevel": (_BOOL, "high_level"),
+    **{
+        f"Pump{number}/{name}": (kind, f"pump{number}_{name.lower()}")
+        for number in (1, 2)
+        for name, kind in _PUMP.items()
+    },
+    "Controller/Sample": (_UINT, "sample"),
+}
+
+
+class Station:
+    """One station in one server."""
+
+    def __init__(self, id_: str, name: str, runoff_share: float) -> None:
+        self.id = id_
+        self.name = name
+        self.well = WetWell(level_m=0.9 + runoff_share)
+        self.sample = 0
+        self.sensor_broken = False
+        self.skew_s = 0.0
+        self._share = runoff_share
+        self._nodes: dict[str, Any] = {}
+        self._standard: dict[str, Any] = {}
+
+    # ------------------------------------------------------------ nodes
+
+    async def build(self, server: Server) -> None:
+        """Make both trees."""
+        space = await server.get_namespace_index(VENDOR)
+        base = await server.nodes.objects.add_object(_at(space, self.id), _named(space, self.id))
+        folders: dict[str, Any] = {}
+        for path, (kind, _) in VARIABLES.items():
+            folder, _, name = path.partition("/")
+            if folder not in folders:
+                node_id = _at(space, f"{self.id}.{folder}")
+                folders[folder] = await base.add_object(node_id, _named(space, folder))
+            self._nodes[path] = await folders[folder].add_variable(
+                _at(space, f"{self.id}.{folder}.{name}"),
+                _named(space, name),
+                ua.Variant({_BOOL: False, _UINT: 0}.get(kind, 0.0), kind),
+            )
+        for number in (1, 2):
+            folder = f"Pump{number}"
+            for word, wish in (("Start", True), ("Stop", False), ("Release", None)):
+                method = self._method(number - 1, wish)
+                node_id = _at(space, f"{self.id}.{folder}.{word}")
+                await folders[folder].add_method(node_id, _named(space, word), method, [], [])
+        setpoint = await folders["WetWell"].add_variable(
+            _at(space, f"{self.id}.WetWell.AlarmLevel"), _named(space, "AlarmLevel"), ALARM_M
+        )
+        await setpoint.set_writable()
+        self._nodes["WetWell/AlarmLevel"] = setpoint
+        await self._build_standard(server)
+
+    def _method(self, pump: int, wish: bool | None) -> Any:
+        async def method(parent: Any) -> list[Any]:
+            if self.well.pumps[pump].tripped and wish:
+                raise ua.uaerrors.BadInvalidState
+            self.well.pumps[pump].commanded = wish
+            return []
+
+        return method
+
+    async def _build_standard(self, server: Server) -> None:
+        di, machinery, pumps = [await server.get_namespace_index(u) for u in (DI, MACHINERY, PUMPS)]
+        vendor = await server.get_namespace_index(VENDOR)
+        machines = await server.nodes.objects.get_child(_named(machinery, "Machines"))
+        for number in (1, 2):
+            name = f"{self.id}-P{number}"
+            pump = await machines.add_object(_at(vendor, f"40223.{name}"), _named(vendor, name))
+            plate = await pump.add_object(
+                _at(vendor, f"40223.{name}.Identification"), _named(di, "Identification")
+            )
+            for word, said in (("Manufacturer", "Example Pumps"), ("SerialNumber", f"EP-{name}")):
+                await plate.add_property(
+                    _at(vendor, f"40223.{name}.{word}"), _named(di, word), said
+                )
+            group = await pump.add_object(
+                _at(vendor, f"40223.{name}.Operational"), _named(di, "Operational")
+            )
+            measured = await group.add_object(
+                _at(vendor, f"40223.{name}.Measurements"), _named(pumps, "Measurements")
+            )
+            for word in ("DifferentialPressure", "FluidTemperature", "BearingTemperature",
+                         "HydraulicEfficiency"):  # fmt: skip
+                self._standard[f"{number}/{word}"] = await measured.add_variable(
+                    _at(vendor, f"40223.{name}.{word}"), _named(pumps, word), 0.0
+                )
+
+    async def lose(self, server: Server, path: str) -> None:
+        """A node of the vendor's tree is there no more, as after a download to the controller."""
+        await server.delete_nodes([self._nodes.pop(path)])
+
+    async def regain(self, server: Server, path: str) -> None:
+        """It is there again."""
+        space = await server.get_namespace_index(VENDOR)
+        folder, _, name = path.partition("/")
+        parent = server.get_node(_at(space, f"{self.id}.{folder}"))
+        kind, _ = VARIABLES[path]
+        self._nodes[path] = await parent.add_variable(
+            _at(space, f"{self.id}.{folder}.{name}"),
+            _named(space, name),
+            ua.Variant({_BOOL: False, _UINT: 0}.get(kind, 0.0), kind),
+        )
+
+    # ------------------------------------------------------------ a cycle
+
+    async def cycle(
+        self, server: Server, now: float, seconds: float, runoff_mm_h: float, water_c: float
+    ) -> dict[str, float | None]:
+        """Let time pass and tell: the values of this cycle by point, None where there is none.
+
+        Args:
+            now: wall clock, unix seconds.
+            seconds: world seconds since the cycle before.
+        """
+        self.well.step(seconds, runoff_mm_h * self._share * 2)
+        self.sample += 1
+        values = self._values()
+        at = datetime.fromtimestamp(now + self.skew_s, UTC)
+        for path, (kind, point) in VARIABLES.items():
+            if path not in self._nodes:
+                continue
+            broken = self.sensor_broken and point in ("level", "high_level")
+            code = ua.StatusCodes.BadSensorFailure if broken else ua.StatusCodes.Good
+            value = ua.DataValue(
+                ua.Variant(values[point], kind), ua.StatusCode(code), at, datetime.now(UTC)
+            )
+            await server.write_attribute_value(self._nodes[path].nodeid, value)
+        for number, pump in enumerate(self.well.pumps, 1):
+            head_m = LIFT_M - self.well.level_m
+            for word, said in (
+                ("DifferentialPressure", head_m * 9806.65 if pump.running else 0.0),
+                ("FluidTemperature", water_c),
+                ("BearingTemperature", water_c + (18.0 if pump.running else 2.0)),
+                ("HydraulicEfficiency", 62.0 if pump.running else 0.0),
+            ):
+                value = ua.DataValue(ua.Variant(said, _DOUBLE), ua.StatusCode(), at)
+                await server.write_attribute_value(self._standard[f"{number}/{word}"].nodeid, value)
+        gone = {point for path, (_, point) in VARIABLES.items() if path not in self._nodes}
+        gone |= {"level", "high_level"} if self.sensor_broken else set()
+        return {point: None if point in gone else float(said) for point, said in values.items()}
+
+    def _values(self) -> dict[str, Any]:
+        well = self.well
+        values: dict[str, Any] = {
+            "level": round(min(well.level_m, BRIM_M), 4),
+            "inflow": round(well.inflow_m3_h, 3),
+            "overflow_total": round(well.overflow_m3, 3),
+            "high_level": well.level_m >= ALARM_M,
+            "sample": self.sample,
+        }
+        for number, pump in enumerate(well.pumps, 1):
+            values |= {
+                f"pump{number}_running": pump.running,
+                f"pump{number}_tripped": pump.tripped,
+                f"pump{number}_flow": round(pump.flow_m3_h, 3),
+                f"pump{number}_power": round(pump.power_kw, 3),
+                f"pump{number}_energy": round(pump.energy_kwh, 5),
+                f"pump{number}_starts": pump.starts,
+                f"pump{number}_hours": round(pump.hours, 5),
+            }
+        return values
+
+
+def _at(space: int, name: str) -> Any:
+    return ua.NodeId(name, space)
+
+
+def _named(space: int, name: str) -> Any:
+    return ua.QualifiedName(name, space)

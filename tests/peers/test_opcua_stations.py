@@ -1,0 +1,399 @@
+"""The OPC UA driver against simulated pump stations: an asyncua server with faults by command."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import socket
+import stat
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headgate.columns import readings
+from headgate.env import SystemFiles, system_env
+from headgate.errors import ChannelClosed, ChannelError, DeviceRefused
+from headgate.model import Block, Quality, Status
+from headgate.profiles import load, packaged_folder, resolve
+from headgate.runtime.ownline import OwnLine
+from headgate.sdk import Device
+from headgate_drivers.opcua import OpcUaDriver
+from headgate_simulators.pump_station.farm import PumpPlan, PumpStationFarm
+from headgate_simulators.truth import TruthList
+
+LIBRARY = load(SystemFiles(), [packaged_folder()], {"opcua": OpcUaDriver.point_keys})
+FAST = {"publishing": "100ms", "sampling": "0s"}
+
+
+def station(
+    profile: str = "generic/pump-station", address: str = "/ps-001", interval_s: float = 60
+):
+    return resolve(
+        LIBRARY.find(profile), device_id="ps-001", number=1, channel="pumps", address=address,
+        sm3=lambda _: bytes(32), interval_us=int(interval_s * 1e6),
+    )  # fmt: skip
+
+
+def line(url: str, folder: Path, **options: Any) -> OwnLine:
+    given = {"security": "None", **FAST, "folder": str(folder), "gateway": "gw-1", "timeout_s": 4.0,
+             "connect_timeout_s": 5.0, **options}  # fmt: skip
+    return OwnLine(system_env(), "pumps", url, {"url": url, **given})
+
+
+@asynccontextmanager
+async def stations(**wanted: Any) -> AsyncIterator[PumpStationFarm]:
+    async with PumpStationFarm(PumpPlan(**{"cycle_s": 0.05, **wanted}), TruthList()) as farm:
+        yield farm
+
+
+Values = dict[str, Any]
+
+
+class Ear:
+    """Listens to a line and hands out readings by point; fails when nothing comes."""
+
+    def __init__(self, blocks: AsyncGenerator[Block, None], device: Device) -> None:
+        self._blocks = blocks
+        self._device = device
+        self.now: Values = {}
+
+    async def next(self) -> Values:
+        async with asyncio.timeout(20):
+            block = await anext(self._blocks)
+        if not isinstance(block, Block):
+            return {}
+        said = {reading.point: reading for reading in readings(block, self._device.table)}
+        self.now |= said
+        return said
+
+    async def until(self, wanted: Callable[[Values], bool]) -> Values:
+        while True:
+            said = await self.next()
+            if wanted(said):
+                return said
+
+
+@asynccontextmanager
+async def listening(channel: OwnLine, device: Device | None = None) -> AsyncIterator[Ear]:
+    device = device or station()
+    async with aclosing(OpcUaDriver().listen(channel, [device])) as blocks:
+        yield Ear(blocks, device)
+
+
+async def refused(channel: OwnLine, code: str) -> ChannelError:
+    """How a line fails that must fail."""
+    with pytest.raises(ChannelError) as raised:
+        async with listening(channel) as ear:
+            await ear.next()
+    assert raised.value.code == code, raised.value
+    assert raised.value.retryable
+    return raised.value
+
+
+# ---------------------------------------------------------------- values
+
+
+async def test_every_cycle_of_the_controller_arrives_once_and_whole(tmp_path: Path) -> None:
+    async with stations() as farm:
+        async with listening(line(farm.url, tmp_path)) as ear:
+            first = await ear.next()
+            assert len(first) == 20
+            heard = [await ear.next() for _ in range(30)]
+        samples = [int(said["sample"].value) for said in heard]
+        assert samples == list(range(samples[0], samples[0] + 30))
+        truth = {x["sample"]: x["values"] for x in farm.truth.looks()}
+        assert len(truth) >= 29
+        for said in heard:
+            expected = truth.get(said["sample"].value)
+            if expected is not None:
+                assert {name: float(said[name].value) for name in expected} == expected
+        assert all(reading.taken_at_us > 0 for said in heard for reading in said.values())
+
+
+async def test_a_broken_sensor_is_bad_with_its_reason_and_the_rest_is_not(tmp_path: Path) -> None:
+    async with stations() as farm, listening(line(farm.url, tmp_path)) as ear:
+        await farm.fault("ps-001", "sensor-fault")
+        said = await ear.until(lambda s: s["level"].quality is Quality.BAD)
+        assert said["level"].value is None
+        assert said["level"].status == Status.DEVICE_FAULT << 8 | 0x8C
+        assert said["inflow"].quality is Quality.GOOD
+        await farm.fault("ps-001", "sensor-fault", on=False)
+        await ear.until(lambda s: s["level"].quality is Quality.GOOD)
+
+
+async def test_a_server_that_is_polled_gives_the_same(tmp_path: Path) -> None:
+    async with (
+        stations() as farm,
+        listening(line(farm.url, tmp_path, read="poll"), station(interval_s=0.2)) as ear,
+    ):
+        said = [await ear.next() for _ in range(4)]
+        assert all(len(look) == 20 for look in said[:1])
+        numbers = [look["sample"].value for look in said if "sample" in look]
+        assert numbers == sorted(set(numbers))
+        assert len(numbers) == 4
+
+
+async def test_a_station_where_nothing_happens_is_heard_at_each_heartbeat(tmp_path: Path) -> None:
+    async with stations(cycle_s=60) as farm:
+        channel, device = line(farm.url, tmp_path), station(interval_s=0.3)
+        async with listening(channel, device) as ear:
+            looks = [await ear.next() for _ in range(4)]
+        assert [len(look) for look in looks] == [20] * 4
+
+
+async def test_a_node_that_goes_away_is_told_and_watched_again_when_it_is_back(
+    tmp_path: Path,
+) -> None:
+    async with (
+        stations() as farm,
+        listening(line(farm.url, tmp_path), station(interval_s=0.3)) as ear,
+    ):
+        await ear.until(lambda s: "inflow" in s)
+        await farm.fault("ps-001", "node-gone")
+        said = await ear.until(lambda s: "inflow" in s and s["inflow"].quality is Quality.BAD)
+        assert said["inflow"].status >> 8 == Status.REFUSED
+        await farm.fault("ps-001", "node-gone", on=False)
+        # Twice: once by reading, and from then on by subscription.
+        await ear.until(lambda s: "inflow" in s and s["inflow"].quality is Quality.GOOD)
+        await ear.until(lambda s: "inflow" in s and "sample" in s)
+
+
+async def test_a_point_that_is_not_there_is_bad_and_the_others_are_read(tmp_path: Path) -> None:
+    async with stations() as farm:
+        await farm.fault("ps-001", "node-gone")
+        async with listening(line(farm.url, tmp_path)) as ear:
+            said = await ear.next()
+            assert said["inflow"].status >> 8 == Status.REFUSED
+            assert [n for n, r in said.items() if r.quality is Quality.BAD] == ["inflow"]
+
+
+async def test_a_source_clock_an_hour_ahead_moves_no_reading_and_is_reported(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with stations() as farm:
+        channel = line(farm.url, tmp_path)
+        async with listening(channel) as ear:
+            await ear.next()
+            await farm.fault("ps-001", "clock-skew", value=3600)
+            before_us = channel.now_us()
+            with caplog.at_level(logging.WARNING):
+                said = await ear.until(
+                    lambda s: (
+                        "sample" in s
+                        and s["sample"].device_time_us / 1e6 > farm.clock.world_time(0) + 0
+                        and "source clock differs from server clock" in caplog.text
+                    )
+                )
+            assert said["sample"].taken_at_us <= channel.now_us()
+            assert said["sample"].taken_at_us > before_us - 2_000_000
+        assert caplog.text.count("source clock differs") == 1
+
+
+# ---------------------------------------------------------------- the line
+
+
+async def test_namespaces_that_change_their_index_at_a_restart_are_found_by_uri(
+    tmp_path: Path,
+) -> None:
+    async with stations() as farm:
+        port = farm.port
+        async with listening(line(farm.url, tmp_path)) as ear:
+            assert (await ear.next())["level"].quality is Quality.GOOD
+    async with (
+        stations(port=port, shift_namespaces=3) as farm,
+        listening(line(farm.url, tmp_path)) as ear,
+    ):
+        said = await ear.next()
+        assert all(reading.quality is Quality.GOOD for reading in said.values())
+
+
+@asynccontextmanager
+async def process(port: int, *more: str) -> AsyncIterator[Any]:
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "headgate_simulators", "pump-station", "--cycle", "0.05",
+        "--bind", f"127.0.0.1:{port}", *more, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert child.stdout is not None
+    try:
+        ready = json.loads(await child.stdout.readline())
+        yield child, ready["devices"][0]["url"]
+    finally:
+        if child.returncode is None:
+            child.kill()
+        await child.wait()
+        child._transport.close()  # type: ignore[attr-defined]
+        await asyncio.sleep(0)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def test_a_server_killed_ends_the_line_and_the_next_try_finds_it_restarted(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    port = free_port()
+    async with process(port) as (child, url), listening(line(url, tmp_path)) as ear:
+        await ear.next()
+        child.send_signal(signal.SIGKILL)
+        with pytest.raises(ChannelError):
+            await ear.until(lambda _: False)
+    await refused(line(url, tmp_path), "HG-3001")
+    async with process(port) as (_, url), listening(line(url, tmp_path)) as ear:
+        assert (await ear.next())["sample"].quality is Quality.GOOD
+    # The library writes a traceback a second while a server is away.
+    assert "Traceback" not in capfd.readouterr().err
+
+
+async def test_a_server_that_stops_answering_is_noticed(tmp_path: Path) -> None:
+    async with (
+        process(free_port()) as (child, url),
+        listening(line(url, tmp_path, timeout_s=1.0)) as ear,
+    ):
+        await ear.next()
+        os.kill(child.pid, signal.SIGSTOP)
+        with pytest.raises(ChannelError):
+            await ear.until(lambda _: False)
+
+
+async def test_a_server_without_a_session_left_is_said_to_be_that(tmp_path: Path) -> None:
+    async with stations(folder=tmp_path / "server") as farm:
+        channel = line(farm.url, tmp_path, security="best", trust="any")
+        await refused(channel, "HG-3311")
+        trust_us(tmp_path)
+        await farm.fault("*", "session-limit")
+        await refused(channel, "HG-3314")
+        await farm.fault("*", "session-limit", on=False)
+        async with listening(channel) as ear:
+            await ear.next()
+
+
+# ---------------------------------------------------------------- security
+
+
+def trust_us(folder: Path) -> None:
+    """What the server's keeper does with our certificate."""
+    ours = (folder / "opcua/own/certificate.der").read_bytes()
+    (folder / "server/trusted/gateway.der").write_bytes(ours)
+
+
+@pytest.mark.parametrize("mode", ["SignAndEncrypt", "Sign"])
+@pytest.mark.parametrize("policy", ["Basic256Sha256", "Aes128Sha256RsaOaep", "Aes256Sha256RsaPss"])
+async def test_each_policy_and_mode_carries_values(tmp_path: Path, policy: str, mode: str) -> None:
+    async with stations(folder=tmp_path / "server") as farm:
+        channel = line(farm.url, tmp_path, security=policy, mode=mode, trust="any")
+        await refused(channel, "HG-3311")
+        trust_us(tmp_path)
+        async with listening(channel) as ear:
+            assert len(await ear.next()) == 20
+            await ear.until(lambda said: "sample" in said)
+
+
+async def test_trust_is_made_both_ways_with_a_clear_word_each_time(tmp_path: Path) -> None:
+    from headgate_drivers.opcua.settings import settings_of
+    from headgate_drivers.opcua.trust import Trust
+
+    async with stations(folder=tmp_path / "server") as farm:
+        channel = line(farm.url, tmp_path, security="best")
+        met = await refused(channel, "HG-3310")
+        rejected = list((tmp_path / "opcua/rejected").iterdir())
+        assert [str(met.fields["thumbprint"]) in file.name for file in rejected] == [True]
+        trust = Trust(settings_of("channel pumps", channel.options))
+        theirs = await OpcUaDriver().meet(channel)
+        trust.accept(theirs.server)
+        said = await refused(channel, "HG-3311")
+        assert said.fields["uri"] == "urn:headgate:gw-1"
+        trust_us(tmp_path)
+        async with listening(channel) as ear:
+            await ear.next()
+        key = tmp_path / "opcua/own/key.pem"
+        assert stat.S_IMODE(key.stat().st_mode) == 0o600
+        assert trust.forget(theirs.server.thumbprint) == 1
+        await refused(channel, "HG-3310")
+
+
+async def test_a_server_with_another_certificate_than_before_is_not_believed(
+    tmp_path: Path,
+) -> None:
+    channel: OwnLine | None = None
+    for turn in ("first", "second"):
+        async with stations(folder=tmp_path / turn) as farm:
+            channel = line(farm.url, tmp_path, security="best")
+            if turn == "first":
+                met = await OpcUaDriver().meet(channel)
+                met.trust.accept(met.server)
+            else:
+                await refused(channel, "HG-3318")
+
+
+async def test_best_never_means_none(tmp_path: Path) -> None:
+    async with stations() as farm:
+        said = await refused(line(farm.url, tmp_path, security="best"), "HG-3317")
+        assert "None" in str(said.fields["offered"])
+
+
+async def test_a_wrong_password_is_said_to_be_that_and_a_right_one_lets_us_in(
+    tmp_path: Path,
+) -> None:
+    async with stations(folder=tmp_path / "server", users={"operator": "right"}) as farm:
+        secure = {"security": "best", "trust": "any", "username": "operator"}
+        await refused(line(farm.url, tmp_path, **secure, password="right"), "HG-3311")
+        trust_us(tmp_path)
+        await refused(line(farm.url, tmp_path, **secure, password="wrong"), "HG-3313")
+        async with listening(line(farm.url, tmp_path, **secure, password="right")) as ear:
+            await ear.next()
+
+
+async def test_a_password_does_not_leave_in_the_clear(tmp_path: Path) -> None:
+    async with stations(users={"operator": "right"}) as farm:
+        open_line = {"username": "operator", "password": "right"}
+        await refused(line(farm.url, tmp_path, **open_line), "HG-3315")
+        async with listening(line(farm.url, tmp_path, **open_line, plain_password=True)) as ear:
+            await ear.next()
+
+
+# ---------------------------------------------------------------- writing
+
+
+async def test_a_pump_is_started_and_stopped_by_its_methods_and_a_setpoint_is_written(
+    tmp_path: Path,
+) -> None:
+    driver, device = OpcUaDriver(), station()
+    async with stations() as farm:
+        channel = line(farm.url, tmp_path)
+        pump = farm.stations[0].well.pumps[0]
+        await driver.write(channel, device, "pump1_running", True)
+        assert pump.commanded is True
+        await driver.write(channel, device, "pump1_running", False)
+        assert pump.commanded is False
+        assert await driver.write(channel, device, "alarm_level", 3.2) == 3.2
+        await farm.fault("ps-001", "pump-trip")
+        with pytest.raises(DeviceRefused):
+            await driver.write(channel, device, "pump1_running", True)
+        with pytest.raises(DeviceRefused) as raised:
+            await driver.write(channel, device, "level", 1.0)
+        assert raised.value.code == "HG-3322"
+
+
+async def test_a_server_tells_its_software(tmp_path: Path) -> None:
+    async with stations() as farm:
+        identity = await OpcUaDriver().identify(line(farm.url, tmp_path), station())
+        assert identity is not None
+        assert (identity.vendor, identity.model, identity.firmware) == (
+            "Example Controls", "PC-40", "2.4.1"
+        )  # fmt: skip
+
+
+async def test_a_line_that_nobody_answers_is_closed_not_broken(tmp_path: Path) -> None:
+    with pytest.raises(ChannelClosed):
+        async with listening(line(f"opc.tcp://127.0.0.1:{free_port()}/", tmp_path)) as ear:
+            await ear.next()
