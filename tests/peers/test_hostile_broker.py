@@ -35,7 +35,7 @@ from headgate.runtime.outboxes import Outboxes
 from headgate.runtime.terms import Pace
 from headgate.sdk import UplinkContext
 from headgate.spool import ClearIndex, SealedRecord, Spool, State
-from headgate.spool.state import Grant
+from headgate.spool.remembered import Grant
 from headgate_plugins.mqtt import MqttUplink
 
 pytestmark = [pytest.mark.peer("mosquitto"), pytest.mark.timeout(60)]

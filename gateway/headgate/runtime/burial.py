@@ -8,7 +8,7 @@ from headgate.env import Env
 from headgate.errors import SpoolCorrupt
 from headgate.model import Gap, GapReason
 from headgate.spool import Position, Spool, State
-from headgate.spool.state import DeadLetter
+from headgate.spool.remembered import DeadLetter
 
 
 def bury(

@@ -25,7 +25,7 @@ from headgate.envelope.record import RecordKey
 from headgate.errors import SecurityError, SpoolError
 from headgate.runtime.identity import Identity
 from headgate.spool import State
-from headgate.spool.state import Grant
+from headgate.spool.remembered import Grant
 
 RECORDS_PER_KEY = 1 << 20
 KEY_AGE_US = 24 * 3600 * 1_000_000

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -19,7 +18,9 @@ import msgspec
 from headgate.env import Env
 from headgate.envelope.ranges import RangeSet
 from headgate.errors import EnvelopeError, SpoolLocked
+from headgate.spool.devices import DeviceNumbers
 from headgate.spool.records import Totals
+from headgate.spool.remembered import DeadLetter, Epoch, Grant, OriginKey
 
 log = logging.getLogger(__name__)
 
@@ -47,48 +48,6 @@ CREATE TABLE noted (spool BLOB PRIMARY KEY, serial INTEGER NOT NULL, totals BLOB
 _pack = msgspec.msgpack.encode
 
 
-class Grant(msgspec.Struct, frozen=True):
-    """A grant that was issued: `wrap` is the secret under the local key, or None; `message` as sent."""
-
-    key_id: bytes
-    epoch: bytes
-    core: bytes
-    wrap: bytes | None
-    message: bytes | None
-    created: int
-
-
-class Epoch(msgspec.Struct, frozen=True):
-    """One start of the gateway. `last_n` is the last n it is known to have committed."""
-
-    epoch: bytes
-    boot: bytes
-    previous: bytes | None
-    last_n: int | None
-    started: int
-
-
-class DeadLetter(msgspec.Struct, frozen=True):
-    """A record that a platform refused for good, kept for people to look at; None: no data was kept."""
-
-    uplink: str
-    epoch: bytes
-    n: int
-    key_id: bytes
-    reason: str
-    at: int
-    data: bytes | None = None
-
-
-class OriginKey(msgspec.Struct, frozen=True):
-    """What makes two deliveries the same one."""
-
-    station: str
-    function: str
-    serial: int
-    digest: bytes
-
-
 class State:
     """The memory of the gateway. Reads never wait for the disk, `table` and dead letters excepted."""
 
@@ -104,9 +63,7 @@ class State:
         self._dirty: dict[tuple[object, ...], tuple[str, tuple[object, ...]]] = {}
         self._epochs: dict[bytes, Epoch] = {}
         self._settled: dict[str, dict[bytes, RangeSet]] = {}
-        self._devices: dict[str, int] = {}
-        self._devices_new = False  # since their second home was written
-        self._lowest = 1
+        self._devices = DeviceNumbers(env.files, path.with_name("devices"), self._note_device)
         self._tables: dict[bytes, bytes] = {}  # digest -> epoch that announced it last
         self._fresh: dict[bytes, bytes] = {}  # table bytes not flushed yet
         self._grants: dict[bytes, Grant] = {}
@@ -139,8 +96,7 @@ class State:
                 # A full or read-only disk: go on from memory; `flush` keeps trying.
                 log.error("state.db cannot be written", extra={"error": str(worse)})
                 self._disconnect()
-        self._load_devices()
-        self.number_above(max(self._devices.values(), default=0))
+        self._devices.load()
 
     def close(self) -> None:
         """Flush and close."""
@@ -176,7 +132,7 @@ class State:
         self._settled = {}
         for uplink, epoch, ranges in db.execute("SELECT uplink, epoch, ranges FROM settled"):
             self._settled.setdefault(uplink, {})[epoch] = RangeSet.decode(ranges)
-        self._devices = dict(db.execute("SELECT id, number FROM devices"))
+        self._devices.known(dict(db.execute("SELECT id, number FROM devices")))
         self._tables = dict(db.execute("SELECT digest, epoch FROM tables"))
         self._grants = {
             row[0]: Grant(*row)
@@ -224,8 +180,7 @@ class State:
 
     def flush(self) -> bool:
         """Make what was noted durable in one transaction. False when the disk refuses; nothing is lost."""
-        if self._devices_new:
-            self._save_devices()
+        self._devices.save()
         if not self._dirty:
             return True
         taken: dict[tuple[object, ...], tuple[str, tuple[object, ...]]] = {}
@@ -379,59 +334,20 @@ class State:
 
     def device_number(self, device: str) -> int:
         """The number of a device, for ever, never given to another. Flush before a record uses a new one."""
-        number = self._devices.get(device)
-        if number is None:
-            number = self._lowest
-            self._lowest += 1
-            self._devices[device] = number
-            self._note(
-                ("device", device), "INSERT OR REPLACE INTO devices VALUES (?, ?)", device, number
-            )
-            self._devices_new = True
-        return number
+        return self._devices.number(device)
 
     def devices(self) -> Mapping[str, int]:
         """Every device that ever had a number."""
-        return dict(self._devices)
+        return self._devices.all()
 
     def number_above(self, number: int) -> None:
         """Give no number up to this: a clear index uses it, and whose it is was lost with the database."""
-        self._lowest = max(self._lowest, number + 1)
+        self._devices.above(number)
 
-    @property
-    def _devices_path(self) -> Path:
-        return self._path.with_name("devices")
-
-    def _save_devices(self) -> None:
-        # A number means a device for ever, so it has a second home beside a database that may be lost.
-        self._devices_new = False
-        body = _pack(self._devices)
-        try:
-            self._env.files.replace(
-                self._devices_path, zlib.crc32(body).to_bytes(4, "big") + body, 0o640
-            )
-        except OSError as error:
-            self._devices_new = True
-            log.warning("device numbers not written", extra={"error": str(error)})
-
-    def _load_devices(self) -> None:
-        try:
-            data = self._env.files.read(self._devices_path)
-            if zlib.crc32(data[4:]) != int.from_bytes(data[:4], "big"):
-                return
-            saved = msgspec.msgpack.decode(data[4:], type=dict[str, int])
-        except (OSError, msgspec.MsgspecError):
-            return
-        taken = set(self._devices.values())
-        for device, number in saved.items():
-            if device not in self._devices and number not in taken:
-                self._devices[device] = number
-                self._note(
-                    ("device", device),
-                    "INSERT OR REPLACE INTO devices VALUES (?, ?)",
-                    device,
-                    number,
-                )
+    def _note_device(self, device: str, number: int) -> None:
+        self._note(
+            ("device", device), "INSERT OR REPLACE INTO devices VALUES (?, ?)", device, number
+        )
 
     # ------------------------------------------------------------ tables and grants
 

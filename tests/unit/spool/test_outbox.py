@@ -18,7 +18,7 @@ from headgate.runtime.outboxes import Outboxes
 from headgate.runtime.terms import Pace
 from headgate.sdk import StoredRecord
 from headgate.spool import ClearIndex, SealedRecord, Spool, State
-from headgate.spool.state import Grant
+from headgate.spool.remembered import Grant
 
 BOOT = b"b" * 16
 ALARM, LIVE = Lane.ALARM, Lane.LIVE

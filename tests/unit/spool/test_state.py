@@ -12,7 +12,7 @@ from headgate.env import system_env
 from headgate.envelope.ranges import RangeSet
 from headgate.errors import SpoolLocked
 from headgate.spool import State, Totals
-from headgate.spool.state import DeadLetter, Grant, OriginKey
+from headgate.spool.remembered import DeadLetter, Grant, OriginKey
 
 Open = Callable[[], State]
 

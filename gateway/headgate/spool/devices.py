@@ -1,0 +1,85 @@
+"""Device numbers: given once, meant for ever, and kept in two places because a database may be lost."""
+
+from __future__ import annotations
+
+import logging
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from headgate.env import Files
+
+log = logging.getLogger(__name__)
+
+_pack = msgspec.msgpack.encode
+
+
+class DeviceNumbers:
+    """Numbers by device id. `path` is their second home, a small file beside the database.
+
+    Args:
+        note: called with each (device, number) that the database does not have.
+    """
+
+    def __init__(self, files: Files, path: Path, note: Callable[[str, int], None]) -> None:
+        self._files = files
+        self._path = path
+        self._note = note
+        self._numbers: dict[str, int] = {}
+        self._new = False  # since the second home was written
+        self._lowest = 1
+
+    def known(self, numbers: dict[str, int]) -> None:
+        """What the database has."""
+        self._numbers = numbers
+
+    def load(self) -> None:
+        """Add what only the second home knows."""
+        taken = set(self._numbers.values())
+        for device, number in self._saved().items():
+            if device not in self._numbers and number not in taken:
+                self._numbers[device] = number
+                self._note(device, number)
+        self.above(max(self._numbers.values(), default=0))
+
+    def _saved(self) -> Mapping[str, int]:
+        try:
+            data = self._files.read(self._path)
+            if zlib.crc32(data[4:]) != int.from_bytes(data[:4], "big"):
+                return {}
+            return msgspec.msgpack.decode(data[4:], type=dict[str, int])
+        except (OSError, msgspec.MsgspecError):
+            return {}
+
+    def number(self, device: str) -> int:
+        """The number of a device; a new one when it has none."""
+        number = self._numbers.get(device)
+        if number is None:
+            number = self._lowest
+            self._lowest += 1
+            self._numbers[device] = number
+            self._note(device, number)
+            self._new = True
+        return number
+
+    def all(self) -> Mapping[str, int]:
+        """Every device that ever had a number."""
+        return dict(self._numbers)
+
+    def above(self, number: int) -> None:
+        """Give no number up to this."""
+        self._lowest = max(self._lowest, number + 1)
+
+    def save(self) -> None:
+        """Write the second home where there is something new. A refusing disk is tried again next time."""
+        if not self._new:
+            return
+        self._new = False
+        body = _pack(self._numbers)
+        try:
+            self._files.replace(self._path, zlib.crc32(body).to_bytes(4, "big") + body, 0o640)
+        except OSError as error:
+            self._new = True
+            log.warning("device numbers not written", extra={"error": str(error)})
