@@ -7,7 +7,6 @@ is never believed again. Nothing here knows uplinks or lanes; `Spool` decides wh
 from __future__ import annotations
 
 import logging
-import re
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,8 +16,9 @@ from pathlib import Path
 import msgspec
 
 from headgate.env import AppendFile, Env, Files
-from headgate.errors import SpoolCorrupt, SpoolError, SpoolLocked
+from headgate.errors import SpoolCorrupt, SpoolError
 from headgate.model import GapReason
+from headgate.spool.folder import NO_HEADER, SegmentFolder
 from headgate.spool.ledger import Gone, Ledger
 from headgate.spool.records import Account, ClearIndex, Loss, Position, SealedRecord, Totals
 from headgate.spool.rows import Names, Rows
@@ -27,24 +27,16 @@ from headgate.spool.segment import (
     ZERO,
     Damage,
     Entry,
-    NewerFormat,
     SegmentHeader,
     check_record,
-    decode_header,
     encode_header,
     encode_record,
-    header_size,
-    scan,
-    sealed_intact,
-    seed,
 )
 from headgate.spool.stretch import Stretch, Stretches, before
 
 log = logging.getLogger(__name__)
 
-_SEGMENT = re.compile(r"^(\d{12})\.seg$")
 _encode_index = msgspec.msgpack.Encoder().encode
-_NO_HEADER = SegmentHeader(b"", 0, -1, (), b"")
 
 Needed = Callable[[Rows, int], bool]
 
@@ -59,6 +51,7 @@ class Log:
         self._files: Files = env.files
         self._random = env.random
         self._folder = folder
+        self._disk = SegmentFolder(env.files, folder)
         self._names = names
         self._segment_bytes = segment_bytes
         self.name = name
@@ -90,10 +83,7 @@ class Log:
             SpoolError: the folder cannot be read at all.
         """
         try:
-            self._files.make_folder(self._folder, 0o750)
-            numbers = sorted(
-                int(m[1]) for name in self._files.list(self._folder) if (m := _SEGMENT.match(name))
-            )
+            numbers = self._disk.numbers()
         except OSError as error:
             raise SpoolError(
                 f"cannot use {self._folder}: {error}",
@@ -101,16 +91,17 @@ class Log:
                 folder=str(self._folder),
                 cause=str(error),
             ) from error
-        headers = {number: self._header(number) for number in numbers}
+        headers = {number: self._disk.header(number) for number in numbers}
         self.ledger = self._load_ledger(headers)
+        self._disk.log_id = self.ledger.log_id
         accounts: list[Account] = []
-        sound = [number for number in numbers if headers[number] is not _NO_HEADER]
+        sound = [number for number in numbers if headers[number] is not NO_HEADER]
         doubtful = sound[-1] if sound else 0
         limits = self._limits(numbers, headers)
         for number in numbers:
             if headers[number].log_id not in (b"", self.ledger.log_id):
                 log.warning("segment of another spool set aside", extra={"segment": number})
-                self._set_aside(number)
+                self._disk.set_aside(number)
                 continue
             accounts += self._load_segment(
                 number, headers[number], limits[number], number >= doubtful
@@ -159,21 +150,6 @@ class Log:
         self._save_ledger()
         self._tidy()
 
-    def _header(self, number: int) -> SegmentHeader:
-        try:
-            data = self._files.read(self._path(number), 0, 4096)
-            if header_size(data) > len(data):
-                data = self._files.read(self._path(number), 0, header_size(data))
-            header = decode_header(data)
-        except OSError:
-            header = None
-        except NewerFormat as newer:
-            raise SpoolLocked(
-                f"{self._path(number)} is of format {newer.version}, newer than this runtime knows",
-                code="HG-4004", path=str(self._path(number)), version=newer.version,
-            ) from None  # fmt: skip
-        return header if header is not None and header.number == number else _NO_HEADER
-
     def _load_ledger(self, headers: dict[int, SegmentHeader]) -> Ledger:
         """The ledger file, or the copy in the newest segment where that knows more or the file is damaged."""
         try:
@@ -201,7 +177,11 @@ class Log:
             begins = headers[number].serial
             if begins < 0:
                 begins = next(
-                    (e.serial for e in self._scan(number, 0, brief=True) if isinstance(e, Entry)),
+                    (
+                        e.serial
+                        for e in self._disk.scan(number, 0, brief=True)
+                        if isinstance(e, Entry)
+                    ),
                     lowest,
                 )
             if headers[number].log_id in (b"", self.ledger.log_id):
@@ -212,13 +192,13 @@ class Log:
         self, number: int, header: SegmentHeader, limit: int, verify: bool
     ) -> list[Account]:
         rows = Rows(self.name, number, self._names)
-        rows.file_size = self._size(number)
+        rows.file_size = self._disk.size(number)
         if header.serial >= 0:
             self._found.append(Stretch(header.serial, header.serial, header.totals, header.totals))
         accounts: list[Account] = []
         found = Stretches(self._found)
         last = -1
-        for entry in self._scan(number, header.size, brief=True):
+        for entry in self._disk.scan(number, header.size, brief=True):
             if isinstance(entry, Damage) or entry.serial >= limit or entry.serial <= last:
                 continue
             last = entry.serial
@@ -226,9 +206,9 @@ class Log:
                 # Its loss is known, or the power went between the ledger and the unlink.
                 self._spent.add(number)
                 continue
-            if verify and not self._sealed_intact(number, entry):
+            if verify and not self._disk.sealed_intact(number, entry):
                 self._unreadable += [
-                    e for e in self._one(number, entry.offset) if e.serial == entry.serial
+                    e for e in self._disk.one(number, entry.offset) if e.serial == entry.serial
                 ]
                 continue
             if entry.index is not None:
@@ -237,33 +217,6 @@ class Log:
             found.add(entry)
         self.segments[number] = rows
         return accounts
-
-    def _scan(self, number: int, offset: int, *, brief: bool = False) -> Iterator[Entry | Damage]:
-        """What a segment holds; a read error ends it like damage, for the file is then no better."""
-        path = self._path(number)
-        found = scan(
-            lambda at, size: self._files.read(path, at, size),
-            offset,
-            self._size(number),
-            self._seed(number),
-            brief=brief,
-        )
-        try:
-            yield from found
-        except OSError as error:
-            log.warning("segment cannot be read", extra={"segment": number, "error": str(error)})
-
-    def _one(self, number: int, offset: int) -> Sequence[Entry]:
-        """The record at a place, if it can be found."""
-        found = next(self._scan(number, offset), None)
-        return (found,) if isinstance(found, Entry) else ()
-
-    def _sealed_intact(self, number: int, entry: Entry) -> bool:
-        try:
-            data = self._files.read(self._path(number), entry.sealed_offset, entry.sealed_size)
-        except OSError:
-            return False
-        return sealed_intact(entry, data, self._seed(number))
 
     def _tidy(self) -> None:
         """Remove files that hold nothing, set aside those of which nothing could be read."""
@@ -275,9 +228,9 @@ class Log:
                 number in self._spent
                 or rows.file_size <= FILE_HEADER + len(self.ledger.encode()) + 64
             ):
-                self._remove(number)
+                self._disk.remove(number)
             else:
-                self._set_aside(number)
+                self._disk.set_aside(number)
 
     # ------------------------------------------------------------ commit
 
@@ -330,7 +283,7 @@ class Log:
         if self._file is None or self._open is None:
             number = next(self.numbers)
             self._open = Rows(self.name, number, self._names)
-            self._file = self._files.append(self._path(number))
+            self._file = self._files.append(self._disk.path(number))
             parts.append(
                 encode_header(
                     SegmentHeader(
@@ -339,7 +292,7 @@ class Log:
                 )
             )
         offset = self._open.file_size + sum(map(len, parts))
-        start = self._seed(self._open.number)
+        start = self._disk.seed(self._open.number)
         entries: list[Entry] = []
         for place, (record, index) in enumerate(zip(records, indexes, strict=True)):
             serial = self._serial + place
@@ -376,7 +329,7 @@ class Log:
         rows = self._open
         self._end_segment()
         if rows is not None and not len(rows):
-            self._remove(rows.number)
+            self._disk.remove(rows.number)
 
     # ------------------------------------------------------------ read
 
@@ -393,10 +346,10 @@ class Log:
             offset = rows.offsets[row]
             for _ in range(2):  # a first read error of a worn card is often the last
                 try:
-                    data = self._files.read(self._path(rows.number), offset, rows.sizes[row])
+                    data = self._files.read(self._disk.path(rows.number), offset, rows.sizes[row])
                 except OSError:
                     continue
-                sealed = check_record(data, offset, self._seed(rows.number))
+                sealed = check_record(data, offset, self._disk.seed(rows.number))
                 if sealed is not None:
                     return sealed
             if position.segment in self.segments:
@@ -415,7 +368,7 @@ class Log:
                 continue
             rows.dead.add(position.row)
             serial = rows.serials[position.row]
-            found = next(iter(self._scan(rows.number, rows.offsets[position.row])), None)
+            found = next(iter(self._disk.scan(rows.number, rows.offsets[position.row])), None)
             if isinstance(found, Entry) and found.serial == serial and found.index is not None:
                 self._lose_entry(found, GapReason.CORRUPT)
             elif not self.ledger.covers(serial):
@@ -437,7 +390,7 @@ class Log:
         rows = self.segments.get(position.segment)
         if rows is None:
             return None
-        found = next(iter(self._scan(rows.number, rows.offsets[position.row])), None)
+        found = next(iter(self._disk.scan(rows.number, rows.offsets[position.row])), None)
         if not isinstance(found, Entry) or found.serial != rows.serials[position.row]:
             return None
         return found.index
@@ -467,7 +420,7 @@ class Log:
         first: Entry | None = None
         last: Entry | None = None
         alive = {rows.serials[row] for row in rows.alive()}
-        for entry in self._scan(number, 0):
+        for entry in self._disk.scan(number, 0):
             if isinstance(entry, Damage) or entry.serial not in alive:
                 continue
             alive.discard(entry.serial)
@@ -496,7 +449,7 @@ class Log:
             self.ledger.add(loss)
         saved = self._save_ledger()
         self.segments.pop(number, None)
-        self._remove(number)
+        self._disk.remove(number)
         if not saved:
             self._save_ledger()
         return loss
@@ -537,33 +490,6 @@ class Log:
             return False
         self.written += len(data)
         return True
-
-    def _remove(self, number: int) -> None:
-        try:
-            self._files.remove(self._path(number))
-        except OSError as error:
-            log.warning("segment not removed", extra={"segment": number, "error": str(error)})
-
-    def _set_aside(self, number: int) -> None:
-        try:
-            self._files.make_folder(self._folder / "quarantine", 0o750)
-            self._files.rename(
-                self._path(number), self._folder / "quarantine" / f"{number:012}.seg"
-            )
-        except OSError as error:
-            log.warning("segment not set aside", extra={"segment": number, "error": str(error)})
-
-    def _path(self, number: int) -> Path:
-        return self._folder / f"{number:012}.seg"
-
-    def _seed(self, number: int) -> int:
-        return seed(self.ledger.log_id, number)
-
-    def _size(self, number: int) -> int:
-        try:
-            return self._files.size(self._path(number)) or 0
-        except OSError:
-            return 0
 
 
 def added(totals: tuple[int, ...], lane: int, readings: int) -> tuple[int, ...]:
