@@ -13,15 +13,13 @@ from headgate.env import Files
 from headgate.envelope.payload import decode_table
 from headgate.envelope.ranges import RangeSet
 from headgate.envelope.record import RecordKey
-from headgate.envelope.wire import MAX_INT
-from headgate.model import Alarm, ClockFix, EpochLink, Event, Gap, Item, Plan, PointTable, Value
-from headgate_receiver.clock import add_fix
+from headgate.model import PointTable
+from headgate_receiver.inserts import insert_item, reading_rows
 from headgate_receiver.store import (
     Batch,
     Before,
     Fork,
     Held,
-    Look,
     OpenRecord,
     StoredGrant,
     StoreError,
@@ -294,60 +292,14 @@ class SqliteSink:
         number = cursor.lastrowid
         assert number is not None
         for item in record.items:
-            self._item(item, record, boot, number)
+            insert_item(self._db, item, record, boot, number, self._boot)
         self._db.executemany(
             "INSERT INTO unknown_items VALUES (?, ?, ?, ?)",
             ((record.gateway, each.type, each.data, number) for each in record.unknown),
         )
         for look in record.looks if self.keeps_readings else ():
             base = self._point_base(record.gateway, look.table)
-            yield from _rows(look, base, boot, number)
-
-    def _item(self, item: Item, record: OpenRecord, boot: int, number: int) -> None:
-        run, gateway = self._db.execute, record.gateway
-        if isinstance(item, Gap):
-            first = boot if item.boot is None else self._boot(gateway, item.boot)
-            run(
-                "INSERT INTO gaps VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    gateway, item.device, item.reason.value, first, item.first_us, boot, item.last_us,
-                    item.looks, item.readings, item.first_slot, item.last_slot, item.text, number,
-                ),
-            )  # fmt: skip
-        elif isinstance(item, ClockFix):
-            add_fix(self._db, self._boot(gateway, item.boot), item)
-        elif isinstance(item, Alarm):
-            run(
-                "INSERT INTO alarms VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'gateway', ?)",
-                (
-                    gateway, item.device, item.point, item.code, item.severity, item.active, boot,
-                    item.at_us, item.value, item.text, number,
-                ),
-            )  # fmt: skip
-        elif isinstance(item, Event):
-            fields = json.dumps(item.fields, ensure_ascii=False)
-            run(
-                "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)",
-                (gateway, item.kind, boot, item.at_us, fields, number),
-            )
-        elif isinstance(item, Plan):
-            run(
-                "INSERT INTO plans VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    gateway, item.device, item.table, boot, item.start_us, item.interval_us,
-                    item.readings, item.first_slot, number,
-                ),
-            )  # fmt: skip
-        elif isinstance(item, EpochLink) and record.n == 0:
-            run(
-                "INSERT INTO epochs VALUES (?, ?, 1, ?, ?, ?, ?, ?) "
-                "ON CONFLICT (gateway, epoch) DO UPDATE SET linked = 1, previous = excluded.previous,"
-                " last_n = excluded.last_n, boot = excluded.boot, at_us = excluded.at_us",
-                (
-                    gateway, record.epoch, item.previous, item.last_n, item.boot, item.at_us,
-                    record.received_us,
-                ),
-            )  # fmt: skip
+            yield from reading_rows(look, base, boot, number)
 
     def _boot(self, gateway: str, boot: bytes) -> int:
         key = (gateway, boot)
@@ -405,27 +357,3 @@ def _inode(path: Path) -> tuple[int, int] | None:
     except FileNotFoundError:
         return None
     return found.st_dev, found.st_ino
-
-
-def _rows(look: Look, base: int, boot: int, record: int) -> Iterator[tuple[Any, ...]]:
-    at, slot, device_time = look.at_us, look.slot, look.device_time_us
-    values, raws = _fitting(look.values), _fitting(look.raws)
-    if look.offsets_us is None:
-        for point, value, raw, quality, status in zip(
-            look.points, values, raws, look.qualities, look.statuses, strict=True
-        ):
-            yield base + point, boot, at, slot, value, raw, quality, status, device_time, record
-    else:
-        for point, value, raw, quality, status, offset in zip(
-            look.points, values, raws, look.qualities, look.statuses, look.offsets_us, strict=True
-        ):
-            yield (
-                base + point, boot, at + offset, slot, value, raw, quality, status, device_time, record
-            )  # fmt: skip
-
-
-def _fitting(values: Sequence[Value]) -> Sequence[Value]:
-    """Integers above 2^63 - 1 as text: SQLite has no room for them."""
-    if any(type(v) is int and v > MAX_INT for v in values):
-        return [str(v) if type(v) is int and v > MAX_INT else v for v in values]
-    return values
