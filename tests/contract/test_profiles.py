@@ -29,11 +29,12 @@ from headgate.profiles import (
 from headgate_drivers.manhole import ManholeDriver
 from headgate_drivers.modbus import ModbusDriver
 from headgate_drivers.modbus.points import QUIRKS
+from headgate_drivers.opcua import OpcUaDriver
 from headgate_drivers.serial import PolledSerialDriver, SerialDriver
 
 ROOT = Path(__file__).parents[2]
 FILES = SystemFiles()
-DRIVERS = (ModbusDriver, SerialDriver, PolledSerialDriver, ManholeDriver)
+DRIVERS = (ModbusDriver, SerialDriver, PolledSerialDriver, ManholeDriver, OpcUaDriver)
 LIBRARY = load(FILES, [packaged_folder()], {driver.name: driver.point_keys for driver in DRIVERS})
 PROFILES = list(LIBRARY.profiles.values())
 each_profile = pytest.mark.parametrize("profile", PROFILES, ids=lambda p: p.id)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from headgate.sdk import (
     Access,
+    Alarm,
     Block,
     Channel,
     ConfigError,
     Device,
     DeviceRefused,
+    Gap,
     Identity,
     PluginError,
     Problem,
@@ -37,9 +39,9 @@ class OpcUaDriver(StreamingDriver):
     def __init__(self) -> None:
         self._sessions: dict[str, Session] = {}
 
-    def plan(self, device: Device) -> Layout:
-        """Where the device's points stand. Raises ProfileError: every point that leads nowhere."""
-        return layout_of(device)
+    def check(self, device: Device) -> None:
+        """Raises ProfileError: every point that leads nowhere."""
+        layout_of(device)
 
     def examine(self, channel: str, options: Mapping[str, Any]) -> Sequence[Problem]:
         """What is wrong with the options of a channel, off the network."""
@@ -49,7 +51,9 @@ class OpcUaDriver(StreamingDriver):
             return error.problems
         return ()
 
-    async def listen(self, channel: Channel, devices: Sequence[Device]) -> AsyncIterator[Block]:
+    async def listen(
+        self, channel: Channel, devices: Sequence[Device]
+    ) -> AsyncIterator[Block | Alarm | Gap]:
         """Blocks of all devices of one server, until the line is lost.
 
         Raises:
@@ -75,7 +79,21 @@ class OpcUaDriver(StreamingDriver):
 
         async with aclosing(listen(channel, settings, stations, on_session)) as life:
             async for out in life:
-                yield out  # type: ignore[misc]  # alarms and gaps come the same way
+                yield out
+
+    def replay(self, device: Device, frames: Iterable[tuple[bytes, bytes]]) -> Block:
+        """The block that recorded values would have brought; its time is 0.
+
+        Args:
+            frames: (the point's path or node id in UTF-8, the DataValue as on the wire).
+
+        Raises:
+            ProfileError: points that lead nowhere.
+            ProtocolError: bytes that are no DataValue.
+        """
+        from headgate_drivers.opcua.replay import replayed
+
+        return replayed(device, frames)
 
     # ------------------------------------------------------------ on demand
 

@@ -93,7 +93,7 @@ class Stream:
             self._line_up.clear()
             try:
                 async for told in self._driver.listen(self.line, devices):
-                    if isinstance(told, Alarm):
+                    if isinstance(told, Alarm | Gap):
                         self._raise(told)
                     else:
                         await self._take(told)
@@ -146,9 +146,10 @@ class Stream:
 
     # ------------------------------------------------------------ what it brings
 
-    def _raise(self, alarm: Alarm) -> None:
-        if alarm.device in self.talkers:
-            self._sink.put_item(alarm)
+    def _raise(self, said: Alarm | Gap) -> None:
+        """What a device raises itself, or says that it lost."""
+        if said.device in self.talkers:
+            self._sink.put_item(said)
         else:
             self._strangers += 1
 

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
-from headgate.model import Alarm, Block, Identity, Origin, Value
+from headgate.model import Alarm, Block, Gap, Identity, Origin, Value
 from headgate.sdk.channel import Channel, Listener
 from headgate.sdk.device import Device
 
@@ -85,10 +85,13 @@ class StreamingDriver(Driver):
         return
 
     @abstractmethod
-    def listen(self, channel: Channel, devices: Sequence[Device]) -> AsyncIterator[Block | Alarm]:
+    def listen(
+        self, channel: Channel, devices: Sequence[Device]
+    ) -> AsyncIterator[Block | Alarm | Gap]:
         """Blocks, and alarms that the devices raise themselves, as they come, until the line is lost.
 
-        An alarm is on disk within milliseconds, whatever else waits.
+        An alarm is on disk within milliseconds, whatever else waits. A gap is what a device says that
+        it lost itself: values that its own queue could not keep.
         """
 
 

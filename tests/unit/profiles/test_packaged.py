@@ -10,12 +10,13 @@ from headgate.profiles.cases import Expected, run
 from headgate.sdk import Device
 from headgate_drivers.manhole import ManholeDriver
 from headgate_drivers.modbus import ModbusDriver
+from headgate_drivers.opcua import OpcUaDriver
 from headgate_drivers.serial import PolledSerialDriver, SerialDriver
 
 FILES = SystemFiles()
 DRIVERS = {
     driver.name: driver
-    for driver in (ModbusDriver, SerialDriver, PolledSerialDriver, ManholeDriver)
+    for driver in (ModbusDriver, SerialDriver, PolledSerialDriver, ManholeDriver, OpcUaDriver)
 }
 LIBRARY = load(
     FILES, [packaged_folder()], {name: driver.point_keys for name, driver in DRIVERS.items()}
