@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import struct
 from collections.abc import Mapping, Sequence
@@ -99,7 +100,8 @@ class Place(msgspec.Struct, frozen=True):
         whole = self.column not in _FLOATS
         if (_INTEGER if whole else _NUMBER).fullmatch(text) is None:
             return None, Status.MALFORMED
-        return self._fitted(int(text) if whole else float(text))
+        number = int(text) if whole else float(text)
+        return self._fitted(number) if math.isfinite(number) else (None, Status.MALFORMED)
 
     def _binary(self, raw: bytes) -> Found:
         ordered = _ordered(raw, self.order)
