@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from headgate import columns
-from headgate.errors import ChannelClosed, HeadgateError
+from headgate.errors import ChannelClosed, ChannelError, ChannelTimeout, HeadgateError
 from headgate.model import Identity, PointTable, Quality, Reading
 from headgate.profiles import Library, Profile, judge, resolve
 from headgate.runtime.field import Field
@@ -24,6 +24,8 @@ from headgate.sdk import Channel, Device, LineSettings, PollingDriver, line_of
 
 #: Schemes whose line settings are ours to change.
 SERIAL = ("modbus+rtu", "modbus+ascii", "serial")
+#: Profiles tried in a row without an answer before a unit is left alone.
+PATIENCE = 3
 #: Profiles shown for one unit.
 MOST_PROPOSALS = 3
 #: A profile that brings less than this share of good values is not proposed.
@@ -121,6 +123,7 @@ class Search:
         self._timeout_s = timeout_s
         wanted = [p for p in library.profiles.values() if p.driver == driver.name]
         self._profiles = [p for p in wanted if not profiles or p.id in profiles]
+        self._asked_for = bool(profiles)
         self._known = {
             str(p.device.address): p.device.id
             for p in field.postings.values()
@@ -144,7 +147,7 @@ class Search:
                 if not await self._turn_present(bare):
                     continue
                 found += 1
-                identity = await self._who(bare)
+                identity = None if self._settled(bare) else await self._who(bare)
                 yield {
                     "unit": unit,
                     "line": line,
@@ -185,6 +188,10 @@ class Search:
                 reason="removed from the site",
             ) from None
 
+    def _settled(self, bare: Device) -> bool:
+        """Whether it has its profile: a live device is not shaken for nothing."""
+        return str(bare.address) in self._known and not self._asked_for
+
     async def _who(self, device: Device) -> Identity | None:
         async def ask(line: Channel) -> Identity | None:
             return await self._driver.identify(line, device)
@@ -198,9 +205,19 @@ class Search:
 
     async def _fitting(self, bare: Device, identity: Identity | None) -> list[Candidate]:
         """The profiles that bring good values, the most fitting first."""
+        if self._settled(bare):
+            return []
         fitting = []
+        unanswered = 0
         for profile in self._profiles:
-            candidate = await self._try(profile, bare)
+            try:
+                candidate = await self._try(profile, bare)
+                unanswered = 0
+            except ChannelTimeout:
+                candidate = None
+                unanswered += 1
+                if unanswered == PATIENCE:
+                    break  # it fell silent: questions that it does not know are not good for it
             if candidate is not None and candidate.good >= max(1, candidate.points * FITS):
                 fitting.append(candidate)
         model = (identity.model if identity else "").lower()
@@ -225,7 +242,7 @@ class Search:
 
         try:
             got = await self._field.poller.between(self._channel, look)
-        except ChannelClosed:
+        except ChannelError:
             raise
         except HeadgateError:
             return None
@@ -257,7 +274,9 @@ def _as(profile: Profile, bare: Device, firmware: str | None) -> Device:
         timeout_s=bare.timeout_s,
         retries=0,
     )
-    return msgspec.structs.replace(device, quirks={**device.quirks, **bare.quirks})
+    # Function 43/14 was asked once already, and means nothing for one profile or another.
+    quirks = {**device.quirks, **bare.quirks, "no_device_id": True}
+    return msgspec.structs.replace(device, quirks=quirks)
 
 
 def _shown(reading: Reading) -> str:
