@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from headgate_simulators.faults import Fault
+from headgate_simulators.manhole_street.command import manhole_street
 from headgate_simulators.world import Storm
 
 if TYPE_CHECKING:
@@ -170,6 +171,29 @@ def replay_(
         asyncio.run(serve())
     except (ValueError, OSError) as wrong:
         _stop_with(f"{trace}: {wrong}")
+
+
+app.command("manhole-street")(manhole_street)
+
+
+@app.command("lid")
+def lid_(
+    cover: Annotated[str, typer.Argument(help="Cover id.")],
+    control: ControlOf,
+    is_open: Annotated[bool, typer.Option("--open/--close", help="Open or close it.")] = True,
+) -> None:
+    """Open or close a cover of a running manhole street."""
+    _say(control, {"lid": cover, "open": is_open})
+
+
+@app.command("plug")
+def plug_(
+    line: Annotated[str, typer.Argument(help="covers, probe, gas or stick.")],
+    control: ControlOf,
+    inserted: Annotated[bool, typer.Option("--in/--out", help="Put it in or pull it.")] = False,
+) -> None:
+    """Pull the plug of a line of a running manhole street, or put it back."""
+    _say(control, {"plug": line, "in": inserted})
 
 
 @app.command("fault")

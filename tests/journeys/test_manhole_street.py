@@ -27,13 +27,11 @@ class StreetRoad(Road):
         super().__init__(folder, broker="amqtt")
         self.control = folder / "street.sock"
         arguments = [
-            "--covers", "6", "--heartbeat", "0.4", "--interval", "1s", "--seed", "7",
+            "sim", "manhole-street", "--covers", "6", "--heartbeat", "0.4", "--interval", "1s", "--seed", "7",
             "--truth", str(self.truth), "--print-site", str(folder / "gauges.toml"),
             "--control", str(self.control), *more,
         ]  # fmt: skip
-        self.gauges = Child.module(
-            "street", "headgate_simulators.manhole_street", arguments, folder / "gauges.log"
-        )
+        self.gauges = Child.headgate("street", arguments, folder / "gauges.log")
 
     async def command(self, **said: Any) -> None:
         answer = await asyncio.to_thread(say, self.control, said)

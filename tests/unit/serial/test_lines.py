@@ -240,16 +240,18 @@ async def test_a_plug_that_comes_back_is_listened_to_at_once(kind: str, tmp_path
 async def test_half_a_word_before_the_plug_was_pulled_does_not_spoil_the_first_after_it(
     tmp_path: Path,
 ) -> None:
-    async with line("pty", tmp_path) as (channel, port):
-        async with stream(channel, ManholeDriver(), cover()) as kept:
-            await taken(port)
-            port.say(word(0, 1) + word(0, 2)[:10])
-            await kept.until(Block, 1)
-            await port.pull()
-            await port.plug()
-            await taken(port)
-            port.say(word(0, 3))
-            await kept.until(Block, 2)
+    async with (
+        line("pty", tmp_path) as (channel, port),
+        stream(channel, ManholeDriver(), cover()) as kept,
+    ):
+        await taken(port)
+        port.say(word(0, 1) + word(0, 2)[:10])
+        await kept.until(Block, 1)
+        await port.pull()
+        await port.plug()
+        await taken(port)
+        port.say(word(0, 3))
+        await kept.until(Block, 2)
 
 
 async def test_a_sleeping_cover_is_not_dead_until_its_heartbeat_is_overdue(tmp_path: Path) -> None:
