@@ -163,3 +163,27 @@ def test_an_epoch_without_records_takes_its_grants_and_tables_along(open_state: 
         assert state.table(b"table of both") == b"data"
         assert state.settled("city") == {b"new": RangeSet([(0, 5)])}
         state = open_state()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        # A rotten bit that still reads as ranges, and ranges that stand under another name.
+        "UPDATE settled SET ranges = substr(ranges, 1, length(ranges) - 1) || x'7f'",
+        "UPDATE settled SET uplink = 'other'",
+        "UPDATE settled SET epoch = x'6532'",
+    ],
+)
+def test_settled_ranges_that_rotted_settle_nothing(
+    open_state: Open, tmp_path: Path, change: str
+) -> None:
+    state = open_state()
+    state.settle("city", b"e1", RangeSet([(0, 9)]))
+    assert state.flush()
+    assert open_state().settled("city")[b"e1"] == RangeSet([(0, 9)])
+    with sqlite3.connect(tmp_path / "state.db") as database:
+        database.execute(change)
+    database.close()
+    state = open_state()
+    assert not state.settled("city")
+    assert not state.settled("other")
