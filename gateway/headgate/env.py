@@ -169,7 +169,7 @@ class Net(Protocol):
         """Listen on a unix socket; a stale one is replaced. Raises OSError."""
         ...
 
-    async def datagrams(
+    async def connect_udp(
         self, factory: Callable[[], D], host: str, port: int
     ) -> tuple[asyncio.DatagramTransport, D]:
         """A UDP socket that speaks with one peer only. Raises OSError."""
@@ -390,7 +390,7 @@ class SystemNet:
         with _umask(0o777 & ~mode), reachable(path) as short:
             return await asyncio.get_running_loop().create_unix_server(factory, short)
 
-    async def datagrams(
+    async def connect_udp(
         self, factory: Callable[[], D], host: str, port: int
     ) -> tuple[asyncio.DatagramTransport, D]:
         return await asyncio.get_running_loop().create_datagram_endpoint(

@@ -17,7 +17,7 @@ class UdpChannel(TcpChannel):
 
     async def _dial(self) -> _Line:
         line = _Line(self)
-        await self._env.net.datagrams(lambda: _Datagrams(line), self._host, self._port)
+        await self._env.net.connect_udp(lambda: _Datagrams(line), self._host, self._port)
         return line
 
     def _received(self, line: _Line, data: bytes) -> None:
