@@ -107,14 +107,19 @@ def _command(pid: int) -> str:
 
 # --- peers -------------------------------------------------------------------------------------
 
-MODBUS_SERIAL = Path(__file__).parent / "peers" / "node_modules" / "modbus-serial"
+NODE_MODULES = Path(__file__).parent / "peers" / "node_modules"
+
+
+def _from_npm(name: str) -> bool:
+    return (NODE_MODULES / name).is_dir() and shutil.which("node") is not None
 
 
 def missing_peers(names: tuple[str, ...]) -> list[str]:
     """Those of the named foreign programs and libraries that this machine does not have."""
     have = {
         "libmodbus": lambda: find_library("modbus") is not None,
-        "modbus-serial": lambda: MODBUS_SERIAL.is_dir() and shutil.which("node") is not None,
+        "modbus-serial": lambda: _from_npm("modbus-serial"),
+        "node-opcua-server": lambda: _from_npm("node-opcua-server"),
         # Debian keeps the broker in a folder that only root has on its path.
         "mosquitto": lambda: (
             shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin") is not None

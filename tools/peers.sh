@@ -27,13 +27,15 @@ if [ -n "$peers" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     peers=$(peers_missing)
 fi
 
-if [ -f tests/peers/package.json ] && [ ! -d tests/peers/node_modules/modbus-serial ]; then
+npm_peers=tests/peers/node_modules
+if [ -f tests/peers/package.json ] &&
+   { [ ! -d $npm_peers/modbus-serial ] || [ ! -d $npm_peers/node-opcua-server ]; }; then
     if command -v npm >/dev/null; then
-        echo "installing the test peer modbus-serial with npm"
+        echo "installing the test peers modbus-serial and node-opcua-server with npm"
         npm install --prefix tests/peers --no-audit --no-fund --no-package-lock --omit=optional \
-            --loglevel=error >.venv/npm.log 2>&1 || peers="$peers modbus-serial(npm)"
+            --loglevel=error >.venv/npm.log 2>&1 || peers="$peers modbus-serial(npm) node-opcua-server(npm)"
     else
-        peers="$peers modbus-serial(npm)"
+        peers="$peers modbus-serial(npm) node-opcua-server(npm)"
     fi
 fi
 
