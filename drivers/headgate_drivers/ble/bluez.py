@@ -70,7 +70,7 @@ class BluezWatch:
         for rule in (
             f"type='signal',sender='{_BUS}',member='NameOwnerChanged',arg0='{BLUEZ}'",
             f"type='signal',sender='{BLUEZ}',path='{self.path}',member='PropertiesChanged'",
-            f"type='signal',sender='{BLUEZ}',path='/',member='InterfacesRemoved',arg0='{self.path}'",
+            f"type='signal',sender='{BLUEZ}',path='/',member='InterfacesRemoved',arg0path='{self.path}'",
         ):
             await self._ask(bus, _BUS, "/org/freedesktop/DBus", _BUS, "AddMatch", "s", [rule])
         owner = await self._ask(

@@ -46,7 +46,8 @@ def options_of(channel: Channel) -> LineOptions:
     scan = options.choice("scan", ("auto", "active", "passive"), default="auto")
     watchdog_s = options.duration("watchdog", default_s=60.0, low_s=1.0, high_s=86_400.0)
     keys: dict[str, bytes] = {}
-    for name, text in options.table("bindkeys").items():
+    for name, entry in options.table("bindkeys").items():
+        text = entry.get("secret") if isinstance(entry, Mapping) else None
         key = key_of(text) if isinstance(text, str) else None
         if key is None:
             options.problem("bindkeys", "HG-3506", device=name)
