@@ -50,6 +50,11 @@ class Cover:
         said = {k: (value, Quality.GOOD, 0) for k, value in raw.items() if value is not None}
         return self.device.partial(at_us, said)
 
+    def remember(self, word: Word) -> None:
+        """This word was taken: what it said is no news any more."""
+        self.last = word.said
+        self.flags = word.items.get(Tag.FLAGS, self.flags)
+
     def alarms(self, word: Word, at_us: int) -> list[Alarm]:
         """What began or ended with this word.
 
@@ -60,7 +65,6 @@ class Cover:
         if flags is None:
             return []
         changed = ~0 if self.flags is None else self.flags ^ flags
-        self.flags = flags
         tilt = word.items.get(Tag.TILT)
         return [
             Alarm(
@@ -128,9 +132,9 @@ class ManholeDriver(StreamingDriver):
                     for alarm in cover.alarms(word, at_us):
                         yield alarm
                     yield cover.block(word, at_us)
-                    cover.last = word.said
+                    cover.remember(word)
                 if word.kind == Kind.ALARM:
-                    # Only now: whoever takes what we yield has it in hand. Repetitions too are
+                    # Only now: an alarm is on disk when we are resumed. Repetitions too are
                     # acknowledged, for the first acknowledgement may be what was lost.
                     await channel.send(acknowledgement(word))
 

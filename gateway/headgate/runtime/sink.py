@@ -21,6 +21,10 @@ class Sink(Protocol):
         """Take an item that is never refused; there are few of them."""
         ...
 
+    async def durable(self) -> None:
+        """Return when everything put in so far is on disk. Raises SpoolError."""
+        ...
+
     async def room(self) -> None:
         """Return when `put` takes blocks again."""
         ...

@@ -4,7 +4,8 @@ Policies, each visible upstream as data:
 
 - a block is judged, goes through its stages and to the writer; when the writer has no room the driver
   is not asked for the next one until there is;
-- an alarm that a driver raises passes by the stages and never waits for room;
+- an alarm that a driver raises passes by the stages and never waits for room; the driver goes on when it is
+  on disk, so that it may acknowledge then;
 - a line that ends or fails is begun again after a pause that doubles, with jitter, or as soon as it is up;
 - a device that says nothing for one and a half of its heartbeats gets one bad block (`STALE`), so that
   it shows, and a gap `device-silent` over the time until it speaks again, or the gateway stops.
@@ -14,12 +15,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 
 from headgate.channels import ChannelState
 from headgate.env import Env
-from headgate.errors import HeadgateError
+from headgate.errors import ChannelError, HeadgateError, SpoolError
 from headgate.model import Alarm, Block, Event, Gap, GapReason, Status
 from headgate.runtime.health import ChannelHealth, DeviceHealth, DeviceState
 from headgate.runtime.polled import Judge
@@ -92,11 +93,7 @@ class Stream:
             before = self._blocks
             self._line_up.clear()
             try:
-                async for told in self._driver.listen(self.line, devices):
-                    if isinstance(told, Alarm | Gap):
-                        self._raise(told)
-                    else:
-                        await self._take(told)
+                await self._follow(self._driver.listen(self.line, devices))
                 self._enter("down", "the line ended")
             except HeadgateError as error:
                 self._enter("down", str(error))
@@ -116,6 +113,19 @@ class Stream:
                 async with asyncio.timeout(self._env.random.uniform(pause_s / 2, pause_s)):
                     await self._line_up.wait()
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+
+    async def _follow(self, told: AsyncIterator[Block | Alarm | Gap]) -> None:
+        """Take what a driver tells until it ends."""
+        try:
+            async for item in told:
+                if isinstance(item, Alarm | Gap):
+                    await self._raise(item)
+                else:
+                    await self._take(item)
+        finally:
+            # At once, so that the line is free for the next to listen.
+            if isinstance(told, AsyncGenerator):
+                await told.aclose()
 
     def line_changed(self, state: ChannelState) -> None:
         """What the core's own line says of itself: who talks on it is listened to as soon as it is up."""
@@ -146,12 +156,18 @@ class Stream:
 
     # ------------------------------------------------------------ what it brings
 
-    def _raise(self, said: Alarm | Gap) -> None:
-        """What a device raises itself, or says that it lost."""
-        if said.device in self.talkers:
-            self._sink.put_item(said)
-        else:
+    async def _raise(self, said: Alarm | Gap) -> None:
+        """What a device raises itself, or says that it lost. An alarm is on disk when this returns."""
+        if said.device not in self.talkers:
             self._strangers += 1
+            return
+        self._sink.put_item(said)
+        if isinstance(said, Alarm):
+            try:
+                await self._sink.durable()
+            except SpoolError as error:
+                # It is kept and tried again; but who repeats until acknowledged must not be told so.
+                raise ChannelError(str(error), code=error.code, **error.fields) from error
 
     async def _take(self, block: Block) -> None:
         talker = self.talkers.get(block.device)

@@ -90,7 +90,8 @@ class StreamingDriver(Driver):
     ) -> AsyncIterator[Block | Alarm | Gap]:
         """Blocks, and alarms that the devices raise themselves, as they come, until the line is lost.
 
-        An alarm is on disk within milliseconds, whatever else waits. A gap is what a device says that
+        An alarm is on disk within milliseconds, whatever else waits, and before the driver is resumed: a
+        protocol that wants it acknowledged may be answered then. A gap is what a device says that
         it lost itself: values that its own queue could not keep.
         """
 

@@ -193,6 +193,9 @@ class ListSink:
     def put_item(self, item: Any) -> None:
         self.items.append(item)
 
+    async def durable(self) -> None:
+        return
+
     async def room(self) -> None:
         await self._room.wait()
 

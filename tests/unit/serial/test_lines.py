@@ -12,7 +12,7 @@ import pytest
 from headgate.channels import ChannelSettings, ChannelState, ManagedChannel, open_channel
 from headgate.columns import readings
 from headgate.env import system_env
-from headgate.errors import ChannelClosed, ChannelTimeout, ProtocolError
+from headgate.errors import ChannelClosed, ChannelTimeout, ProtocolError, SpoolError
 from headgate.model import Alarm, Event, Gap, GapReason, Plan
 from headgate.runtime.streams import Stream, Talker
 from headgate.sdk import Block, Device, DevicePoint, Point, PollingDriver, StreamingDriver
@@ -133,6 +133,10 @@ class Kept:
         self.news = asyncio.Event()
         self.full = False
         self.emptied = asyncio.Event()
+        self.broken = False
+        self.waited = 0
+        self.kept = asyncio.Event()
+        self.kept.set()
 
     def put(self, block: Block, device: Device) -> bool:
         if not self.full:
@@ -141,6 +145,12 @@ class Kept:
 
     def put_item(self, item: Gap | Event | Plan | Alarm) -> None:
         self._keep(item)
+
+    async def durable(self) -> None:
+        self.waited += 1
+        if self.broken:
+            raise SpoolError("the disk is full")
+        await self.kept.wait()
 
     async def room(self) -> None:
         await self.emptied.wait()
@@ -217,6 +227,49 @@ async def test_the_concentrator_is_answered(tmp_path: Path) -> None:
             while not (found := frames.acknowledged(buffer)):
                 buffer += await said.get()
             assert found == [(0x11, 5)]
+
+
+async def test_nothing_is_acknowledged_before_it_is_on_disk(tmp_path: Path) -> None:
+    async with (
+        line("tcp", tmp_path) as (channel, port),
+        stream(channel, ManholeDriver(), cover()) as kept,
+    ):
+        said: asyncio.Queue[bytes] = asyncio.Queue()
+        port.heard = said.put_nowait
+        await taken(port)
+        kept.kept.clear()
+        port.say(word(1, 5, frames.ALARM))
+        await kept.until(Alarm, 1)
+        assert not [item for item in kept.all if isinstance(item, Block)]
+        assert said.empty()
+        kept.kept.set()
+        assert frames.acknowledged(bytearray(await said.get())) == [(0x11, 5)]
+        assert kept.waited == 3
+
+
+async def test_what_the_disk_refused_is_taken_again_when_it_is_repeated(tmp_path: Path) -> None:
+    async with (
+        line("tcp", tmp_path) as (channel, port),
+        stream(channel, ManholeDriver(), cover()) as kept,
+    ):
+        said: asyncio.Queue[bytes] = asyncio.Queue()
+        port.heard = said.put_nowait
+        await taken(port)
+        kept.broken = True
+        port.say(word(1, 5, frames.ALARM))
+        await kept.until(Alarm, 1)
+        while kept.waited < 1:
+            await asyncio.sleep(0)
+        kept.broken = False
+        while said.empty():  # as the concentrator does
+            port.say(word(1, 5, frames.ALARM))
+            await asyncio.sleep(0.05)
+        alarms = await kept.until(Alarm, 4)
+        assert [(a.code, a.active) for a in alarms if isinstance(a, Alarm)][-3:] == [
+            ("cover-open", True),
+            ("water-high", False),
+            ("battery-low", False),
+        ]
 
 
 @pytest.mark.parametrize("kind", LINES)
