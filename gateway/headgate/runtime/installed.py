@@ -18,7 +18,7 @@ from headgate.runtime import plugins
 from headgate.runtime.busload import Share, check_buses
 from headgate.runtime.plugins import Registry
 from headgate.runtime.roster import on_its_line
-from headgate.sdk import Device, PollingDriver, StreamingDriver
+from headgate.sdk import Device, PollingDriver, Stage, StreamingDriver, Uplink
 
 #: A device's table is named by a digest that no check looks at.
 _NO_DIGEST = bytes(32)
@@ -170,9 +170,5 @@ def look(env: Env, folders: Sequence[Path] = ()) -> Callable[[Plugins], Installe
     return load
 
 
-def _options(types: Mapping[str, type]) -> dict[str, tuple[str, ...] | None]:
-    # A class that names its option keys has misspelt ones found before it is built.
-    return {
-        name: tuple(keys) if (keys := getattr(one, "option_keys", None)) is not None else None
-        for name, one in types.items()
-    }
+def _options(types: Mapping[str, type[Stage] | type[Uplink]]) -> dict[str, tuple[str, ...] | None]:
+    return {name: one.option_keys for name, one in types.items()}

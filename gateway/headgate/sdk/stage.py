@@ -17,6 +17,8 @@ class Stage(ABC):
     """A pipeline step from the site file. Options are checked in `__init__`."""
 
     name: ClassVar[str]
+    #: Keys of its own options: a misspelt one is then told with file and line. None: only it knows.
+    option_keys: ClassVar[tuple[str, ...] | None] = None
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         self.options = options

@@ -127,6 +127,8 @@ class Uplink(ABC):
 
     name: ClassVar[str]
     schemes: ClassVar[tuple[str, ...]] = ()
+    #: Keys of its own options: a misspelt one is then told with file and line. None: only it knows.
+    option_keys: ClassVar[tuple[str, ...] | None] = None
 
     def __init__(self, context: UplinkContext) -> None:
         self.context = context

@@ -17,6 +17,7 @@ class DeadbandStage(Stage):
     """Lets a look pass when something in it moved, and once in `at_least` whatever happens."""
 
     name: ClassVar[str] = "deadband"
+    option_keys: ClassVar[tuple[str, ...] | None] = ("at_least", "send", "unchanged", "points")
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         super().__init__(options)

@@ -38,6 +38,9 @@ class MqttUplink(Uplink):
 
     name: ClassVar[str] = "mqtt"
     schemes: ClassVar[tuple[str, ...]] = ("mqtt", "mqtts")
+    option_keys: ClassVar[tuple[str, ...] | None] = (
+        "receipt_timeout", "ahead", "ahead_mib", "nobody_listening",
+    )  # fmt: skip
 
     def __init__(self, context: UplinkContext) -> None:
         super().__init__(context)

@@ -44,6 +44,9 @@ class MqttJsonUplink(Uplink):
     name: ClassVar[str] = "mqtt-json"
     # It is chosen by its type; the schemes belong to the native uplink.
     schemes: ClassVar[tuple[str, ...]] = ()
+    option_keys: ClassVar[tuple[str, ...] | None] = (
+        "per", "template", "fields", "units", "gap_topic", "alarm_topic", "batch", "nobody_listening",
+    )  # fmt: skip
 
     def __init__(self, context: UplinkContext) -> None:
         super().__init__(context)

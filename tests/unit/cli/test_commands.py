@@ -134,7 +134,10 @@ def test_check_asks_an_uplink_for_its_own_options(headgate, tmp_path: Path) -> N
     (tmp_path / "site.toml").write_text(text + "no_such_option = 1\n")
     told = headgate("check")
     assert told.status == 1, told.out
-    assert "no_such_option" in told.out
+    assert "site.toml:8: uplink[1].no_such_option" in told.out
+    # What may stand there is said in the site file's own words.
+    assert "keepalive," in told.out and "keepalive_s" not in told.out
+    assert "receipt_timeout" in told.out
     (tmp_path / "site.toml").write_text(
         text + 'username = "me"\npassword = "file:only-on-the-box"\n'
     )
