@@ -40,6 +40,7 @@ from headgate.runtime.identity import Identity, load_identity
 from headgate.runtime.insight import Insight
 from headgate.runtime.installed import Installed, look
 from headgate.runtime.keyring import Keyring
+from headgate.runtime.learned import Learned, Learnings
 from headgate.runtime.metrics import MetricsServer, Sample
 from headgate.runtime.notify import Notifier
 from headgate.runtime.outlets import Outlets, context_of
@@ -185,7 +186,8 @@ class Gateway:
             },
         )
         self._changing = asyncio.Lock()
-        self._learned: dict[str, str] = {}
+        self._learnings = Learnings(env.files, site.state_folder / "identities.json")
+        self._learnings.load()
         self._identification = Identification(env, self._field.poller, self._identified)
         calls = Calls(self.status, self._field.poller, lambda: self._field.devices, self.reload)
         errands = Errands(env, self._field, self._writer.put_item, lambda: self.installed.library)
@@ -258,7 +260,9 @@ class Gateway:
             self._state.device_number,
             self._provider.sm3,
             self.installed.alike,
-            self._learned,
+            self._learnings.firmware(
+                {d.id: (d.profile, f"{d.channel}/{d.address}") for d in site.device}
+            ),
         )
         for problem in roster.problems:
             log.error(
@@ -329,9 +333,11 @@ class Gateway:
             firmware = identity.firmware
             if known is None or firmware is None or known.device.firmware == firmware:
                 return
-            self._learned[name] = firmware
+            entry = self.site.devices[name]
+            place = f"{entry.channel}/{entry.address}"
+            self._learnings.learn(name, Learned(firmware, entry.profile, place))
             changed = post(
-                self.site, self.site.devices[name], self.installed.library, self._drivers,
+                self.site, entry, self.installed.library, self._drivers,
                 known.driver.name, self._state.device_number, self._provider.sm3,
                 self.installed.alike, firmware,
             )  # fmt: skip
@@ -341,6 +347,7 @@ class Gateway:
                 "vendor": identity.vendor, "model": identity.model,
                 "profile": changed.device.profile,
             }  # fmt: skip
+            await self._writer.aside(self._learnings.save)
             self._writer.put_item(Event("identified", self._env.clock.boottime_us(), fields))
             log.info("device identified", extra=fields)
 

@@ -95,7 +95,7 @@ class Errands:
                     line.remove_tap(tap)
 
         try:
-            back = await self._field.poller.between(posting.device.channel, put)
+            back = await self._field.between(posting.device.channel, put)
         except HeadgateError as error:
             self._note(said, "failed", None, error.code)
             raise

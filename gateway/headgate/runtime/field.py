@@ -6,8 +6,9 @@ what both have in common: opening the right kind of line, taking over a changed 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from headgate.channels import ManagedChannel, open_channel
 from headgate.config import Channel as ChannelEntry
@@ -22,6 +23,8 @@ from headgate.runtime.roster import Posting, Roster
 from headgate.runtime.sink import Sink
 from headgate.runtime.streams import Stream, Streams, Talker
 from headgate.sdk import Channel, Device, Driver, PollingDriver, Stage, StreamingDriver
+
+T = TypeVar("T")
 
 #: Stages with the patterns of the devices they work on, in the order of the site file.
 Stages = Sequence[tuple[Sequence[str], Stage]]
@@ -125,8 +128,7 @@ class Field:
         self, site: Site, roster: Roster, channel_id: str, driver: StreamingDriver
     ) -> Channel:
         if driver.transport == "own":
-            entry = site.channels[channel_id]
-            return OwnLine(self._env, entry.id, str(entry.url), _options(self._env, site, entry))
+            return own_line(self._env, site, site.channels[channel_id])
         line = open_channel(self._env, roster.channels[channel_id])
         line.open()
         self._lines[channel_id] = line
@@ -183,6 +185,17 @@ class Field:
         """The driver that speaks over a channel."""
         return self._drivers.get(channel_id)
 
+    async def between(self, channel_id: str, action: Callable[[Channel], Awaitable[T]]) -> T:
+        """Run `action` on a line: alone between two looks, or beside what a talking line tells.
+
+        Raises:
+            KeyError: no such channel.
+        """
+        stream = self._streams.lines.get(channel_id)
+        if stream is not None:
+            return await action(stream.line)
+        return await self.poller.between(channel_id, action)
+
     def tell(self) -> dict[str, str]:
         """The channels of those devices that may know their own firmware, by device id."""
         return {name: p.device.channel for name, p in self._postings.items() if p.tells}
@@ -206,6 +219,11 @@ class Field:
     def device_health(self) -> list[DeviceHealth]:
         """Every device."""
         return [*self.poller.device_health(), *self._streams.device_health()]
+
+
+def own_line(env: Env, site: Site, entry: ChannelEntry) -> OwnLine:
+    """The line of a driver with a connection of its own, as the site file describes it."""
+    return OwnLine(env, entry.id, str(entry.url), _options(env, site, entry))
 
 
 def _options(env: Env, site: Site, entry: ChannelEntry) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Asks devices who they are: when they are well for the first time, when they come back, now and then.
+"""Asks devices who they are: before their first look, when they come back, and now and then.
 
 A device that was silent may have been exchanged or given new firmware, and one that suddenly answers
 nonsense may well speak by another map: both are asked at once. All others are asked again every hour,
@@ -47,8 +47,16 @@ class Identification:
         poller.on_turn = self._turned
 
     def watch(self, devices: dict[str, str]) -> None:
-        """Ask these devices, and no others: their channels by device id."""
+        """Ask these devices, and no others: their channels by device id.
+
+        One of which nothing is known is asked before its first look: values by a wrong map are worse
+        than values a moment later.
+        """
         self._known = dict(devices)
+        now = asyncio.get_running_loop().time()
+        for name in devices:
+            if name not in self._asked_at and self._poller.work(name).device.firmware is None:
+                self._plan(name, now)
         for due in self._due.values():
             for gone in [name for name in due if name not in devices]:
                 del due[gone]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import struct
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -289,9 +290,7 @@ def test_a_saved_trace_gives_each_request_its_own_answer() -> None:
     ]  # fmt: skip
 
 
-async def test_firmware_learned_late_gives_the_device_its_map_and_loses_no_look(
-    tmp_path: Path,
-) -> None:
+async def test_firmware_that_a_device_tells_gives_it_its_map(tmp_path: Path) -> None:
     unit = Unit()
     unit.registers[0] = 0x0203
     unit.missing = {20}  # firmware 2 has its level elsewhere: the map of firmware 1 is refused
@@ -333,3 +332,25 @@ async def test_a_device_that_is_well_is_asked_again_now_and_then(
         await until(lambda: field.devices["t1"].firmware == "1.5")
         unit.registers[0] = 0x0106  # same map, and no look fails
         await until(lambda: field.devices["t1"].firmware == "1.6")
+
+
+async def test_what_was_learned_is_known_after_a_restart_until_the_unit_is_another(
+    tmp_path: Path,
+) -> None:
+    unit = Unit()
+    teller = {"id": "t1", "unit": 1, "model": "teller"}
+    unit.registers[0] = 0x0203
+    (tmp_path / "a").mkdir()
+    async with running(tmp_path / "a", unit, teller) as (gateway, _):
+        await until(lambda: gateway._field.devices["t1"].firmware == "2.3")
+    unit.units = set()  # now nobody can be asked
+    shutil.rmtree(tmp_path / "a" / "profiles")
+    async with running(tmp_path / "a", unit, teller) as (gateway, _):
+        assert gateway._field.devices["t1"].profile == "test/teller@2.x"
+    shutil.rmtree(tmp_path / "a" / "profiles")
+    async with running(tmp_path / "a", unit, {**teller, "unit": 2}) as (gateway, _):
+        assert gateway._field.devices["t1"].profile == "test/teller@1.x"
+    shutil.rmtree(tmp_path / "a" / "profiles")
+    (tmp_path / "a" / "state" / "identities.json").write_text("{broken")
+    async with running(tmp_path / "a", unit, teller) as (gateway, _):
+        assert gateway._field.devices["t1"].firmware is None
