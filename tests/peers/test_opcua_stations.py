@@ -397,3 +397,37 @@ async def test_a_line_that_nobody_answers_is_closed_not_broken(tmp_path: Path) -
     with pytest.raises(ChannelClosed):
         async with listening(line(f"opc.tcp://127.0.0.1:{free_port()}/", tmp_path)) as ear:
             await ear.next()
+
+
+# ---------------------------------------------------------------- the technician
+
+
+async def test_a_browsed_tree_is_a_profile_that_reads_the_same_values(tmp_path: Path) -> None:
+    driver = OpcUaDriver()
+    async with stations(cycle_s=60) as farm:
+        channel = line(farm.url, tmp_path)
+        tree = await driver.browse(channel, "/ps-001", 8)
+        assert "  Level  float64" in tree
+        text = await driver.browse(channel, "/ps-001", 8, "city/station-7")
+        folder = tmp_path / "profiles/city/station-7"
+        folder.mkdir(parents=True)
+        (folder / "profile.toml").write_text(text, encoding="utf-8")
+        library = load(SystemFiles(), [tmp_path / "profiles"], {"opcua": driver.point_keys})
+        assert library.problems == ()
+        device = resolve(
+            library.find("city/station-7"), device_id="ps-001", number=1, channel="pumps",
+            address="/ps-001", sm3=lambda _: bytes(32), interval_us=60_000_000,
+        )  # fmt: skip
+        async with listening(channel, device) as ear:
+            said = await ear.next()
+        assert len(said) == 20
+        assert all(reading.quality is Quality.GOOD for reading in said.values())
+        assert said["wetwell_level"].value == farm.stations[0].well.level_m
+
+
+async def test_a_pump_after_the_standard_is_read_by_its_profile(tmp_path: Path) -> None:
+    device = station("generic/pump-opc40223", "/machinery:Machines/own:ps-001-P1")
+    async with stations() as farm, listening(line(farm.url, tmp_path), device) as ear:
+        said = await ear.next()
+        assert said["serial_number"].value == "EP-ps-001-P1"
+        assert said["bearing_temperature"].value > said["fluid_temperature"].value

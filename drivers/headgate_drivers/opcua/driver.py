@@ -130,6 +130,35 @@ class OpcUaDriver(StreamingDriver):
 
         return await session.meet(channel.id, self._settings(channel))
 
+    async def browse(
+        self, channel: Channel, path: str, depth: int, profile: str | None = None
+    ) -> str:
+        """A server's tree below a path from Objects; or, named `vendor/model`, a profile of it.
+
+        The path is of names alone: each is looked for in whatever namespace it is.
+        """
+        _need_library()
+        from headgate_drivers.opcua import browse
+
+        async def work(session: Session) -> str:
+            start = await session.named([step for step in path.split("/") if step])
+            if start is None:
+                raise DeviceRefused(
+                    f"{path}: no such node", code="HG-3320", key="path", value=path,
+                    allowed="/ , /Station",
+                )  # fmt: skip
+            found = await browse.walk(session, start, depth)
+            if profile is None:
+                return browse.tree_text(found)
+            vendor, _, model = profile.partition("/")
+            maker, product, version = await session.build_info()
+            return browse.profile_text(
+                found, vendor, model or "new", f"{maker} {product} {version}"
+            )
+
+        text: str = await self._with(channel, work)
+        return text
+
     def _settings(self, channel: Channel) -> Settings:
         options: Mapping[str, Any] = getattr(channel, "options", {})
         return settings_of(f"channel {channel.id}", {"url": channel.url, **options})

@@ -395,6 +395,44 @@ class Session:
                 found += result.References or ()
         return found
 
+    async def named(self, names: Sequence[str]) -> BrowsePath | None:
+        """The path of names, each in whatever namespace it is; None where one of them is not there."""
+        node, steps = self.objects, []
+        for name in names:
+            for reference in await self.children(node):
+                if reference.BrowseName.Name == name:
+                    uri = self._spaces[reference.BrowseName.NamespaceIndex]
+                    node = _plain(reference.NodeId)
+                    steps.append((uri, name))
+                    break
+            else:
+                return None
+        return BrowsePath(tuple(steps))
+
+    async def declared(self, node: Any) -> tuple[object, object]:
+        """(id of the data type in the standard's namespace, or None; the value) of a variable."""
+        session = self._client.uaclient.session
+        with self._working():
+            kind, rank = [
+                (await session.read_attributes([node], each))[0].Value
+                for each in (ua.AttributeIds.DataType, ua.AttributeIds.ValueRank)
+            ]
+        _, value, _ = (await self.read([node]))[0]
+        name: Any = None if kind is None else kind.Value
+        scalar = rank is None or rank.Value in (-1, None)
+        standard = name is not None and name.NamespaceIndex == 0 and scalar
+        return (name.Identifier if standard else None), value
+
+    async def unit_of(self, node: Any) -> str:
+        """What the node's EngineeringUnits say, for people."""
+        path = BrowsePath(((self._spaces[0], "EngineeringUnits"),))
+        (unit,) = await self.resolve(node, [path])
+        if unit is None:
+            return ""
+        _, value, _ = (await self.read([unit]))[0]
+        said: Any = getattr(value, "DisplayName", None)
+        return str(getattr(said, "Text", "") or "")
+
     def _working(self) -> Any:
         return translated(self.channel, self.settings, "work")
 

@@ -143,6 +143,8 @@ def decode(annotation: Any, value: Any, at: Key, report: Report) -> Any:
         return _mapping(base, value, at, report)
     if isinstance(base, type) and issubclass(base, msgspec.Struct):
         return decode_struct(base, value, at, report)
+    if base is Any:  # a table of a plugin's own options
+        return _option(str(at[-1]), value, at, report)
     return _scalar(base, value, metas, at, report)
 
 
