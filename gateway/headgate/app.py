@@ -45,6 +45,7 @@ from headgate.runtime.metrics import MetricsServer, Sample
 from headgate.runtime.notify import Notifier
 from headgate.runtime.outlets import Outlets, context_of
 from headgate.runtime.press import KnownTable, Sealing, SealingPress
+from headgate.runtime.replaced import Replaced
 from headgate.runtime.report import metrics_of, status_of
 from headgate.runtime.roster import Drivers, Roster, call_up, post
 from headgate.runtime.timekeeper import Timekeeper
@@ -191,7 +192,12 @@ class Gateway:
         self._identification = Identification(env, self._field.poller, self._identified)
         calls = Calls(self.status, self._field.poller, lambda: self._field.devices, self.reload)
         errands = Errands(env, self._field, self._writer.put_item, lambda: self.installed.library)
-        self._api = LocalApi(env, site.api_socket, {**calls.handlers(), **errands.handlers()})
+        replaced = Replaced(
+            env, lambda: self._field.devices, self._writer.put_item, self._writer.durable,
+            self._learnings.forget,
+        )  # fmt: skip
+        handlers = {**calls.handlers(), **errands.handlers(), **replaced.handlers()}
+        self._api = LocalApi(env, site.api_socket, handlers)
 
         now = env.clock.boottime_us()
         gap = off_gap(self._last_sign, env.clock.boot_id(), now)

@@ -30,6 +30,9 @@ COMMANDS: dict[str, Command] = {
     "reload": Command(
         "headgate.cli.reload:app", "take over a changed site file", "采用修改后的站点文件"
     ),
+    "devices": Command(
+        "headgate.cli.devices:app", "device lists: import, export", "设备清单导入导出"
+    ),
     "read": Command("headgate.cli.read:app", "read one device now", "立即读取一台设备"),
     "write": Command("headgate.cli.write:app", "set one point of a device", "写入一个测点"),
     "discover": Command(

@@ -21,7 +21,6 @@ from headgate.channels import ChannelSettings, open_channel  # noqa: E402
 from headgate.env import system_env  # noqa: E402
 from headgate_simulators.replay import Replay, ReplayServer, read_trace  # noqa: E402
 
-
 MAIN = "from headgate.cli import main; main()"
 
 
@@ -187,3 +186,45 @@ def test_a_recorded_device_gives_back_the_transaction_and_takes_its_answers_in_t
     assert got == [tcp(9, f"01 03 02 00 0{n}") for n in (1, 2, 1)]
     assert replay.answer(tcp(9, "02 03 00 00 00 01")) is None
     assert (replay.requests, replay.unknown) == (1, 1)
+
+
+OWNED = """\
+# headgate: machine-owned
+[[device]]
+id = "v2"
+channel = "bus"
+address = 2
+profile = "test/valve"
+"""
+
+
+async def test_a_replaced_unit_keeps_its_number_and_the_platform_hears_of_it(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "site.d").mkdir()
+    made = tmp_path / "site.d" / "imported-street.toml"
+    made.write_text(OWNED)
+    async with running(tmp_path, Unit(), VALVE) as (gateway, _):
+        number = gateway._field.devices["v2"].number
+        words = ("--serial", "SN 2026-7", "--firmware", "1.10", "--profiles", "profiles")
+        done = await shell(tmp_path, "devices", "replace", "v2", *words)
+        assert done.status == 0, done.err
+        assert f"Its number {number}" in done.out
+        device = gateway._field.devices["v2"]
+        assert (device.number, device.firmware) == (number, "1.10")
+        assert device.labels == {"serial": "SN 2026-7"}
+        # A file of a person's is not touched: what to write there is said.
+        before = (tmp_path / "site.toml").read_bytes()
+        done = await shell(tmp_path, "devices", "replace", "v1", *words)
+        assert done.status == 0, done.err
+        assert "site.toml:" in done.out
+        assert 'labels.serial = "SN 2026-7", firmware = "1.10"' in done.out
+        assert (tmp_path / "site.toml").read_bytes() == before
+        done = await shell(tmp_path, "devices", "replace", "v3", *words)
+        assert (done.status, "HG-9120" in done.err) == (1, True)
+    text = made.read_bytes()
+    done = await shell(
+        tmp_path, "devices", "replace", "v2", "--serial", "X", "--profiles", "profiles"
+    )
+    assert (done.status, "HG-9110" in done.err) == (1, True)
+    assert made.read_bytes() == text  # nobody to write it down: nothing changes
