@@ -32,7 +32,7 @@ if [ -f tests/peers/package.json ] &&
    { [ ! -d $npm_peers/modbus-serial ] || [ ! -d $npm_peers/node-opcua-server ]; }; then
     if command -v npm >/dev/null; then
         echo "installing the test peers modbus-serial and node-opcua-server with npm"
-        npm install --prefix tests/peers --no-audit --no-fund --no-package-lock --omit=optional \
+        npm install --prefix tests/peers --no-audit --no-fund --no-package-lock \
             --loglevel=error >.venv/npm.log 2>&1 || peers="$peers modbus-serial(npm) node-opcua-server(npm)"
     else
         peers="$peers modbus-serial(npm) node-opcua-server(npm)"
