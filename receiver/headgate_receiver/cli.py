@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ import typer
 
 from headgate.env import Env, system_env
 from headgate.errors import ConfigError, HeadgateError, Problem
+from headgate.logs import set_up
 from headgate.messages import language, render_error
 from headgate_receiver.duration import seconds
 
@@ -69,11 +71,9 @@ def receive(
     A broker password is taken from HEADGATE_BROKER_PASSWORD.
     """
     env = system_env()
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-    )
-    logging.getLogger("mqtt").setLevel(logging.WARNING)
+    set_up("debug" if verbose else "info", "text")
+    # The store keeps the keys of records beside the readings: for this account and its group alone.
+    os.umask(0o027)
     try:
         asyncio.run(
             _run(env, broker, keys, store, broker_ca, identifier, revoked, seconds(resend_after))

@@ -28,9 +28,9 @@ def run(
 ) -> None:
     """Run until a signal; what was read is committed before the process ends."""
     from headgate.app import Gateway
-    from headgate.cli.logs import set_up
     from headgate.config import Site
     from headgate.env import system_env
+    from headgate.logs import set_up
 
     env = system_env()
     path = site_path(site)
