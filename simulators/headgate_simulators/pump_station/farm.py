@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from asyncua import ua as library
+from asyncua.common.callback import CallbackType
 from asyncua.common.utils import ServiceError
 from asyncua.crypto import cert_gen
 from asyncua.crypto.permission_rules import SimpleRoleRuleset, User, UserRole
@@ -95,6 +96,8 @@ class PumpStationFarm:
         self._server: Server | None = None
         self._cycler: asyncio.Task[None] | None = None
         self._refuse_sessions = False
+        #: The last cycle of each station, when nobody was told it: neither subscribed to nor read.
+        self._untold: dict[str, dict[str, Any]] = {}
 
     async def start(self) -> None:
         """Build the server and listen."""
@@ -123,6 +126,7 @@ class PumpStationFarm:
         await server.nodes.objects.add_object(
             ua.NodeId("Machines", machinery), ua.QualifiedName("Machines", machinery)
         )
+        server.subscribe_server_callback(CallbackType.PostRead, self._on_read)
         for station in self.stations:
             await station.build(server)
         await server.start()
@@ -259,11 +263,23 @@ class PumpStationFarm:
         runoff, water_c = self.world.runoff_mm_h(at), self.world.water_temperature_c(at)
         for station in self.stations:
             values = await station.cycle(self._server, now, seconds, runoff, round(water_c, 2))
-            # What nobody subscribed to was told to nobody.
+            self._untold[station.id] = {
+                "t": now, "device": station.id, "sample": station.sample, "values": values
+            }  # fmt: skip
             if self._subscribed():
-                self.truth.write(
-                    {"t": now, "device": station.id, "sample": station.sample, "values": values}
-                )
+                self._told(station.id)
+
+    def _told(self, station: str) -> None:
+        """Somebody was told this cycle: it is the truth from now on. Once is enough."""
+        line = self._untold.pop(station, None)
+        if line is not None:
+            self.truth.write(line)
+
+    def _on_read(self, event: Any, _dispatcher: Any) -> None:
+        for asked in event.request_params.NodesToRead:
+            name = str(asked.NodeId.Identifier)
+            if name.endswith(".Controller.Sample"):
+                self._told(name.partition(".")[0])
 
     def _subscribed(self) -> bool:
         assert self._server is not None
