@@ -19,8 +19,10 @@ from headgate.sdk import (
     Problem,
     ProfileError,
     ProtocolError,
+    Quality,
     Status,
     StreamingDriver,
+    status_word,
 )
 from headgate_drivers.ble.codec import advert_of
 from headgate_drivers.ble.codec.freshness import Freshness
@@ -78,6 +80,9 @@ class BleDriver(StreamingDriver):
             else:
                 values.update(heard.told_by(advert_of(frame, address)))
         if values:
+            # A recorded frame does not tell how it was heard.
+            for name in (*reader.rssi, *reader.adverts):
+                values.setdefault(name, (None, Quality.BAD, status_word(Status.NOT_READ)))
             told = heard.value(values, 1)
         blocks = [block for block in told if isinstance(block, Block)]
         if not blocks:

@@ -17,7 +17,7 @@ from headgate_drivers.ble.points import Follow, Verdict
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
-_CONNECT_S, _ANSWER_S, _LEAVE_S = 20.0, 10.0, 3.0
+_CONNECT_S, _ANSWER_S, _LEAVE_S, _UNANSWERED_S = 20.0, 10.0, 3.0, 0.1
 _LOST = (BleakError, OSError, EOFError, TimeoutError)
 
 Bring = Callable[[Heard, dict[str, Verdict]], None]
@@ -31,8 +31,8 @@ class Connections:
 
     Args:
         bring: told of every look at a sensor and every notification.
-        alive: whether bluetoothd is there. One that is gone is not asked to disconnect: bleak would
-            wait ten seconds for its answer.
+        alive: whether bluetoothd is there. One that is gone is not waited for when a sensor is let go:
+            bleak would wait ten seconds for its answer.
     """
 
     def __init__(
@@ -127,10 +127,9 @@ class Connections:
         return told
 
     async def _leave(self, client: BleakClient) -> None:
-        if not (self._alive() and client.is_connected):
-            return
+        # Always, even when nobody is there to answer: it is what closes the client's own bus.
         try:
-            async with asyncio.timeout(_LEAVE_S):
+            async with asyncio.timeout(_LEAVE_S if self._alive() else _UNANSWERED_S):
                 await client.disconnect()
         except _LOST as error:
             log.debug("a sensor did not disconnect", extra={"reason": str(error)[:200]})

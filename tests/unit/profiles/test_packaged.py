@@ -8,6 +8,8 @@ from headgate.env import SystemFiles
 from headgate.profiles import Case, Profile, load, load_cases, packaged_folder
 from headgate.profiles.cases import Expected, run
 from headgate.sdk import Device
+from headgate_drivers.ble import BleDriver
+from headgate_drivers.cjt188 import Cjt188Driver
 from headgate_drivers.manhole import ManholeDriver
 from headgate_drivers.modbus import ModbusDriver
 from headgate_drivers.opcua import OpcUaDriver
@@ -16,8 +18,10 @@ from headgate_drivers.serial import PolledSerialDriver, SerialDriver
 FILES = SystemFiles()
 DRIVERS = {
     driver.name: driver
-    for driver in (ModbusDriver, SerialDriver, PolledSerialDriver, ManholeDriver, OpcUaDriver)
-}
+    for driver in (
+        ModbusDriver, SerialDriver, PolledSerialDriver, ManholeDriver, Cjt188Driver, OpcUaDriver, BleDriver,
+    )
+}  # fmt: skip
 LIBRARY = load(
     FILES, [packaged_folder()], {name: driver.point_keys for name, driver in DRIVERS.items()}
 )

@@ -56,7 +56,7 @@ def _beacon(data: bytes) -> Told:
             Field("uuid", data[:16].hex()),
             Field("major", int.from_bytes(data[16:18], "big")),
             Field("minor", int.from_bytes(data[18:20], "big")),
-            Field("measured_power", int.from_bytes(data[20:21], "big", signed=True), "dB[mW]"),
+            Field("measured_power", int.from_bytes(data[20:21], "big", signed=True), "dB{mW}"),
         )
     )
 
@@ -70,7 +70,7 @@ def eddystone(data: bytes) -> Told:
 
 
 def _power(data: bytes) -> Field:
-    return Field("measured_power", int.from_bytes(data[1:2], "big", signed=True), "dB[mW]")
+    return Field("measured_power", int.from_bytes(data[1:2], "big", signed=True), "dB{mW}")
 
 
 def _uid(data: bytes) -> Told:

@@ -49,7 +49,7 @@ def _raw_v2(data: bytes) -> Told:
             Field("pressure", None if pressure is None else pressure + 50_000, "Pa"),
             *_axes(signed(7), signed(9), signed(11)),
             Field("voltage", None if millivolt == 2047 else (millivolt + 1600) / 1000, "V"),
-            Field("tx_power", None if level == 31 else level * 2 - 40, "dB[mW]"),
+            Field("tx_power", None if level == 31 else level * 2 - 40, "dB{mW}"),
             Field("movement_counter", None if data[15] == 0xFF else data[15]),
             Field("sequence", unsigned(16)),
             Field("mac", None if mac == b"\xff" * 6 else mac.hex()),
