@@ -40,9 +40,9 @@ def raw_for(device: str, where: DevicePoint, wanted: Value) -> Value:
         raise _refused("HG-9142", device, point, wanted, **limits)
     raw = _inverse(device, point, number)
     if point.type not in ("f32", "f64"):
+        # The nearest step of the device; the caller is shown which.
         whole = round(raw)
-        # Half a step is what rounding costs; more would be another value than was asked for.
-        if abs(whole - raw) > 0.5 or not _holds(point.type, whole):
+        if not _holds(point.type, whole):
             raise _refused("HG-9141", device, point, wanted, type=point.type)
         raw = whole
     if raw in where.sentinels:
