@@ -43,7 +43,7 @@ class OpcUaDriver(StreamingDriver):
         """Raises ProfileError: every point that leads nowhere."""
         layout_of(device)
 
-    def examine(self, channel: str, options: Mapping[str, Any]) -> Sequence[Problem]:
+    def check_channel(self, channel: str, options: Mapping[str, Any]) -> Sequence[Problem]:
         """What is wrong with the options of a channel, off the network."""
         try:
             settings_of(f"channel {channel}", options)

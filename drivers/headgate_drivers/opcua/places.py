@@ -28,7 +28,6 @@ POINT_KEYS: Mapping[str, str] = {
     "every_sample": "true: told at every sample, also when the value did not change",
     "start": "path of a method called to write true",
     "stop": "path of a method called to write false",
-    "history": "true: fetch from the server's history what was missed in an outage",
 }
 
 Fields = dict[str, str | int | float]
@@ -64,7 +63,6 @@ class Place(NamedTuple):
     percent: bool = False
     start: Where | None = None
     stop: Where | None = None
-    history: bool = False
     every_sample: bool = False
 
 
@@ -73,8 +71,6 @@ class Layout(NamedTuple):
 
     root: Where
     places: tuple[Place, ...]
-    #: Node whose events are the device's alarms; None: nobody listens.
-    events: Where | None = None
 
 
 _NODE = re.compile(r"(?:nsu=(?P<uri>[^;]+);)?(?P<id>[isgb]=.+)", re.DOTALL)
@@ -116,15 +112,9 @@ def layout_of(device: Device) -> Layout:
             )
         except _Wrong as wrong:
             problems.append(Problem(where, "HG-3320", wrong.fields))
-    events = None
-    try:
-        if said := device.quirks.get("events"):
-            events = BrowsePath(()) if said == "." else _path("events", said, spaces)
-    except _Wrong as wrong:
-        problems.append(Problem(f'device "{device.id}": quirks', "HG-3320", wrong.fields))
     if problems:
         raise ProfileError(problems)
-    return Layout(root, tuple(places), events)
+    return Layout(root, tuple(places))
 
 
 def _spaces(quirks: Mapping[str, object]) -> dict[str, str]:
@@ -215,7 +205,6 @@ def _place(
         percent=percent,
         start=methods[0],
         stop=methods[1],
-        history=source.get("history") is True,
         every_sample=source.get("every_sample") is True,
     )
 

@@ -65,7 +65,6 @@ class Published(NamedTuple):
 
     at: datetime | None
     changes: Sequence[Change]
-    events: Sequence[tuple[int, Sequence[object]]] = ()
     status: int | None = None
 
 
@@ -573,15 +572,10 @@ def _of(value: Any) -> tuple[int, object, datetime | None]:
 def _published(result: Any) -> Published:
     message = result.NotificationMessage
     changes: list[Change] = []
-    events: list[tuple[int, Sequence[object]]] = []
     status: int | None = None
     for part in message.NotificationData or ():
         if isinstance(part, ua.DataChangeNotification):
             changes += [Change(item.ClientHandle, *_of(item.Value)) for item in part.MonitoredItems]
-        elif isinstance(part, ua.EventNotificationList):
-            events += [
-                (event.ClientHandle, [f.Value for f in event.EventFields]) for event in part.Events
-            ]
         elif isinstance(part, ua.StatusChangeNotification):
             status = int(part.Status.value) if hasattr(part.Status, "value") else int(part.Status)
-    return Published(message.PublishTime, changes, events, status)
+    return Published(message.PublishTime, changes, status)

@@ -83,6 +83,8 @@ class Installed:
         shares: dict[str, list[Share]] = {}
         for device in site.device:
             resolved = self.resolved.get(device.id)
+            if device.channel not in site.channels:  # told already
+                continue
             scheme = site.channels[device.channel].url.scheme
             named = {driver.name: driver for driver in self.registry.drivers_for(scheme)}
             profile = self.library.profiles.get(device.profile)
@@ -108,10 +110,13 @@ class Installed:
         return requests, problems
 
     def options(self, env: Env, site: Site) -> Sequence[Problem]:
-        """What the site's stages and uplinks say of their own options, off the network."""
+        """What the site's channels, stages and uplinks say of their own options, off the network."""
         from headgate.runtime.outlets import context_of  # the spool's room, which few commands need
 
         problems: list[Problem] = []
+        for channel in site.channel:
+            for driver in self.registry.drivers_for(channel.url.scheme):
+                problems += driver().check_channel(channel.id, channel.options)
         for stage in site.stage:
             kind = self.registry.stages.get(stage.type)
             if kind is not None:

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
+from headgate.errors import Problem
 from headgate.model import Alarm, Block, Gap, Identity, Origin, Value
 from headgate.sdk.channel import Channel, Listener
 from headgate.sdk.device import Device
@@ -29,6 +30,10 @@ class Driver(ABC):
     on_start_failure: ClassVar[OnStartFailure] = "retry"
     #: Keys a profile's point may hold for this driver, with a short description each.
     point_keys: ClassVar[Mapping[str, str]] = {}
+
+    def check_channel(self, channel: str, options: Mapping[str, Any]) -> Sequence[Problem]:
+        """What is wrong with the `options` of a channel's entry, off the network. Pure."""
+        return ()
 
     async def identify(self, channel: Channel, device: Device) -> Identity | None:
         """What the device says of itself; None when it cannot tell."""
