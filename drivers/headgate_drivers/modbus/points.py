@@ -156,8 +156,8 @@ def unit_of(device: Device) -> int:
     except ValueError:
         unit = -1
     if not 0 <= unit <= 255:
-        fields: _Fields = {"key": "address", "value": str(device.address), "allowed": "0 .. 255"}
-        raise ProfileError([Problem(f'device "{device.id}": address', "HG-3120", fields)])
+        fields: _Fields = {"value": str(device.address), "allowed": "0 .. 255"}
+        raise ProfileError([Problem(f'device "{device.id}": address', "HG-3122", fields)])
     return unit
 
 

@@ -20,6 +20,7 @@ app = typer.Typer()
 
 #: A type or scheme that nothing here knows.
 _NOT_INSTALLED = {"HG-1205", "HG-1206", "HG-1208"}
+_UNKNOWN_KEY = {"HG-1100", "HG-1101"}
 
 
 @app.command()
@@ -53,11 +54,18 @@ def command(
     if seen and _NOT_INSTALLED & {p.code for p in found}:
         found += plugins.problems(seen[-1].registry)  # one that failed to load may be the reason
     requests: dict[str, int] = {}
-    if loaded.site is not None:
-        counted, refused = seen[-1].plan(loaded.site)
+    if loaded.partial is not None:
+        counted, refused = seen[-1].plan(loaded.partial)
         requests.update(counted)
         found += refused
-        found += seen[-1].options(env, loaded.site)
+        # An unknown key was told already, with its line.
+        told = {p.fields.get("key") for p in found if p.code in _UNKNOWN_KEY}
+        found += [
+            p
+            for p in seen[-1].options(env, loaded.partial)
+            if p.code not in _UNKNOWN_KEY or p.fields.get("key") not in told
+        ]
+        found += seen[-1].identity(env, loaded.partial)
     if format == "json":
         typer.echo(json.dumps(_as_json(loaded, found), ensure_ascii=False, indent=2))
     else:

@@ -28,10 +28,15 @@ from headgate.messages import severity
 
 
 class Loaded(msgspec.Struct, frozen=True):
-    """What was read: the site when nothing but warnings stood in the way, and all problems."""
+    """What was read: the site when nothing but warnings stood in the way, and all problems.
+
+    `partial` is the site without what could not be read, for further checks: all mistakes are told
+    together. None when not even its gateway could be read.
+    """
 
     site: Site | None
     problems: tuple[Problem, ...]
+    partial: Site | None = None
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -80,7 +85,7 @@ def examine(env: Env, path: Path, known: Known | Callable[[Site], Known] | None 
     usable = (
         site is not None and merge.whole and not any(severity(p.code) == "error" for p in problems)
     )
-    return Loaded(site if usable else None, tuple(problems))
+    return Loaded(site if usable else None, tuple(problems), site)
 
 
 class _Merge:

@@ -19,6 +19,8 @@ from headgate.env import Env
 from headgate.errors import CertificateRefused, SecurityError
 
 KEK_SIZE = 16
+#: Keys of [identity] that name a file of certificates.
+CERTIFICATES = ("certificate", "ca", "platform_encryption", "platform_receipt")
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -50,14 +52,44 @@ def load_identity(env: Env, site: Site, provider: CryptoProvider) -> Identity:
     Raises:
         SecurityError: a key or certificate that does not fit, with the file's name.
     """
-    spec = site.identity
     signing_key = _signing_key(env, site, provider)
+    chain, recipients, receipt = _papers(env, site, signing_key, provider)
+    kek = _kek(env, site) if site.identity.keep_local_wrap else None
+    if kek is None and not (chain and recipients):
+        raise SecurityError("nobody could ever open what would be stored", code="HG-6103")
+    return Identity(
+        gateway=site.gateway.id,
+        signing_key=signing_key,
+        chain=chain,
+        recipients=recipients,
+        receipt_key=provider.sm2_load_public(receipt[0].spki) if receipt else None,
+        kek=kek,
+    )
+
+
+def check_identity(env: Env, site: Site, provider: CryptoProvider) -> None:
+    """Look at what a site file names as `load_identity` would, and make nothing.
+
+    Raises:
+        SecurityError: what the start would refuse.
+    """
+    named = site.identity.key is not None
+    made = not named and env.files.size(site.state_folder / "identity.key") is not None
+    signing_key = _signing_key(env, site, provider) if named or made else None
+    _papers(env, site, signing_key, provider)
+
+
+def _papers(
+    env: Env, site: Site, signing_key: Sm2PrivateKey | None, provider: CryptoProvider
+) -> tuple[tuple[Certificate, ...], tuple[Certificate, ...], tuple[Certificate, ...]]:
+    """Our own certificates, the platform's for encryption and the one for receipts, checked."""
+    spec = site.identity
     chain = _certificates(env, site, spec.certificate)
     anchors = _certificates(env, site, spec.ca)
     recipients = _certificates(env, site, spec.platform_encryption)[:1]
     receipt = _certificates(env, site, spec.platform_receipt)[:1]
     if chain:
-        if chain[0].spki != signing_key.public.spki:
+        if signing_key is not None and chain[0].spki != signing_key.public.spki:
             raise SecurityError(
                 "certificate and key do not belong together",
                 code="HG-6100",
@@ -75,17 +107,7 @@ def load_identity(env: Env, site: Site, provider: CryptoProvider) -> Identity:
         _check(certificate, anchors, usage, role, provider)
     if recipients and receipt and recipients[0].spki == receipt[0].spki:
         raise SecurityError("one key for two purposes", code="HG-6102")
-    kek = _kek(env, site) if spec.keep_local_wrap else None
-    if kek is None and not (chain and recipients):
-        raise SecurityError("nobody could ever open what would be stored", code="HG-6103")
-    return Identity(
-        gateway=site.gateway.id,
-        signing_key=signing_key,
-        chain=chain,
-        recipients=recipients,
-        receipt_key=provider.sm2_load_public(receipt[0].spki) if receipt else None,
-        kek=kek,
-    )
+    return chain, recipients, receipt
 
 
 def _check(

@@ -12,10 +12,12 @@ import msgspec
 from headgate import config, profiles
 from headgate.channels import SCHEMES, check_url
 from headgate.config import Known, Plugins, Site
+from headgate.crypto.provider import LIBCRYPTO_VARIABLE, default_provider
 from headgate.env import Env
 from headgate.errors import ConfigError, Problem, ProfileError, SecurityError
 from headgate.runtime import plugins
 from headgate.runtime.busload import Share, check_buses
+from headgate.runtime.identity import CERTIFICATES, check_identity
 from headgate.runtime.plugins import Registry
 from headgate.runtime.roster import on_its_line
 from headgate.sdk import Device, PollingDriver, Stage, StreamingDriver, Uplink
@@ -137,6 +139,26 @@ class Installed:
                 continue
             problems += _built(partial(platform, context))
         return problems
+
+    def identity(self, env: Env, site: Site) -> Sequence[Problem]:
+        """What is wrong with keys and certificates, as far as they lie here; nothing is made."""
+        missing = [
+            Problem(f"identity.{key}", "HG-1222", {"key": key, "path": str(site.path(written))})
+            for key in CERTIFICATES
+            if (written := getattr(site.identity, key)) is not None
+            and env.files.size(site.path(written)) is None
+        ]
+        if missing:
+            return missing
+        provider = default_provider(env.variable(LIBCRYPTO_VARIABLE))
+        try:
+            check_identity(env, site, provider)
+        except SecurityError as error:
+            if error.code == "HG-1300":  # a secret: it may lie on the box alone
+                return [Problem("identity", "HG-1223", {"reason": str(error)})]
+            fields = {key: str(value) for key, value in error.fields.items()}
+            return [Problem("identity", error.code, {**fields})]
+        return ()
 
 
 def _share(device: Device, entry: config.Device, sizes: tuple[tuple[int, int], ...]) -> Share:

@@ -126,6 +126,56 @@ def test_check_names_a_missing_profile_and_missing_parameters(headgate, tmp_path
     assert told["ok"] is False
 
 
+def test_check_tells_of_every_room_in_one_go(headgate, tmp_path: Path) -> None:
+    channel = '[[channel]]\nid = "bus"\nurl = "modbus+tcp://10.0.0.1:502"\n'
+    device = '[[device]]\nid = "{0}"\nchannel = "{1}"\naddress = {2}\nprofile = "{3}"\n'
+    params = "params = { mounting_elevation_m = 1 }\n"
+    (tmp_path / "site.toml").write_text(
+        'schema = 1\n[gateway]\nid = "g"\n'
+        '[identity]\ncertificate = "nope.crt"\nkey = "file:nope.key"\nca = "gone.crt"\n'
+        + channel
+        + device.format("a", "bus", 300, "generic/radar-level")
+        + params
+        + device.format("b", "bus", 2, "generic/radar-levle")
+        + device.format("c", "buss", 3, "generic/radar-level")
+        + params
+        + 'intervall = "5s"\n'
+        + '[[uplink]]\nid = "up"\ntype = "mqtt"\nurl = "mqtts://platform.example"\n'
+        + 'receipt_timeout = "soon"\nahed = 3\n'
+    )
+    told = json.loads(headgate("check", "--format", "json").out)
+    assert sorted((p["code"], p["severity"]) for p in told["problems"]) == [
+        ("HG-1101", "error"),  # intervall
+        ("HG-1101", "error"),  # ahed
+        ("HG-1107", "error"),  # receipt_timeout
+        ("HG-1222", "warning"),  # nope.crt
+        ("HG-1222", "warning"),  # gone.crt
+        ("HG-3122", "error"),  # address 300
+        ("HG-8040", "error"),  # radar-levle
+    ]
+    assert not (tmp_path / "state").exists()
+
+
+def test_check_refuses_certificates_that_the_start_would_refuse(headgate, tmp_path: Path) -> None:
+    headgate("certs", "dev", "pki", "--gateway", "g", "--gateway", "h")
+    site = (
+        'schema = 1\n[gateway]\nid = "g"\n[identity]\nca = "pki/ca.crt"\n'
+        'certificate = "pki/gateways/g.crt"\nkey = "file:pki/gateways/{0}.key"\n'
+        'platform_encryption = "pki/platform-encryption.crt"\n'
+        'platform_receipt = "pki/platform-{1}.crt"\n'
+    )
+
+    def codes(key: str, receipt: str) -> list[str]:
+        (tmp_path / "site.toml").write_text(site.format(key, receipt))
+        told = json.loads(headgate("check", "--format", "json").out)
+        return [p["code"] for p in told["problems"] if p["code"] != "HG-1214"]
+
+    assert codes("g", "receipt") == []
+    assert codes("h", "receipt") == ["HG-6100"]
+    assert codes("g", "encryption") == ["HG-6105"]
+    assert codes("gone", "receipt") == ["HG-1223"]
+
+
 def test_check_asks_an_uplink_for_its_own_options(headgate, tmp_path: Path) -> None:
     text = (
         'schema = 1\n[gateway]\nid = "g"\n'
@@ -250,7 +300,9 @@ def test_a_gateway_run_as_a_service_does_without_the_command_line_library(tmp_pa
     assert "HG-" in done.stderr
 
 
-@pytest.mark.parametrize("words", [["--help"], ["a", "b"], ["--profiles"], ["--profiles=x"], ["-x"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["a", "b"], ["--profiles"], ["--profiles=x"], ["-x"]]
+)
 def test_run_leaves_what_is_not_plain_to_the_command_line_library(words: list[str]) -> None:
     assert plainly(words) is None
 
