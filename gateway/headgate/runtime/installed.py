@@ -19,7 +19,7 @@ from headgate.runtime import plugins
 from headgate.runtime.busload import Share, check_buses
 from headgate.runtime.identity import CERTIFICATES, check_identity
 from headgate.runtime.plugins import Registry
-from headgate.runtime.roster import on_its_line
+from headgate.runtime.roster import Drivers, misplaced, on_its_line
 from headgate.sdk import Device, PollingDriver, Stage, StreamingDriver, Uplink
 
 #: A device's table is named by a digest that no check looks at.
@@ -81,7 +81,7 @@ class Installed:
     def plan(self, site: Site) -> tuple[Mapping[str, int], Sequence[Problem]]:
         """Requests of one look at each enabled device, where its driver counts them; what it refuses."""
         requests: dict[str, int] = {}
-        problems: list[Problem] = []
+        problems = list(misplaced(site, self.library, Drivers(self.registry)))
         shares: dict[str, list[Share]] = {}
         for device in site.device:
             resolved = self.resolved.get(device.id)

@@ -86,6 +86,21 @@ class Drivers:
         return sorted({s for d in self._registry.drivers.values() for s in d.schemes})
 
 
+def misplaced(site: Site, library: Library, drivers: Drivers) -> Sequence[Problem]:
+    """Devices whose profile wants another driver than the one that speaks over their channel."""
+    problems = []
+    speakers = {entry.id: drivers.speaker(entry, site, library) for entry in site.channel}
+    for unit in site.device:
+        profile, speaker = library.profiles.get(unit.profile), speakers.get(unit.channel)
+        if not unit.enabled or profile is None or speaker in (None, profile.driver):
+            continue
+        fields: dict[str, str | int | float] = {
+            "device": unit.id, "wanted": profile.driver, "channel": unit.channel, "driver": str(speaker),
+        }  # fmt: skip
+        problems.append(Problem(f"device {unit.id}", "HG-9122", fields))
+    return problems
+
+
 def call_up(
     site: Site,
     library: Library,
