@@ -6,7 +6,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo sim test check fmt docs bench wheelhouse clean
+.PHONY: help demo sim test check fmt docs bench wheelhouse install-test clean
 MAKEFLAGS += --no-print-directory
 
 export PYTHON ?= python3
@@ -19,7 +19,7 @@ TESTS ?= tests
 ARGS ?=
 
 help: ## this list
-	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 demo: ## the whole road on this machine, live: gauges, gateway, broker, receiver, verdict (SECONDS=20)
 	@tools/venv.sh demo
@@ -61,9 +61,14 @@ wheelhouse: FOLDER = $(or $(WHEELHOUSE),wheelhouse)
 wheelhouse: ## wheels of everything, for machines without a network (WHEELHOUSE=dir)
 	@WHEELHOUSE= tools/venv.sh test
 	@$(BIN)/python -m pip wheel --disable-pip-version-check -q -w $(FOLDER) -c requirements/run.txt \
-	    $(foreach file,build run test check docs,-r requirements/$(file).txt) pip \
+	    $(foreach file,build run test check docs,-r requirements/$(file).txt) pip . \
 	    >.venv/wheelhouse.log 2>&1 || { echo "not all wheels could be had: .venv/wheelhouse.log"; exit 1; }
-	@echo "$(FOLDER): $$(ls $(FOLDER) | wc -l) wheels; use: make test WHEELHOUSE=$(FOLDER)"
+	@cp packaging/install.sh $(FOLDER)/
+	@echo "$(FOLDER): $$(ls $(FOLDER)/*.whl | wc -l) wheels; use: make test WHEELHOUSE=$(FOLDER), sudo $(FOLDER)/install.sh"
+
+install-test: ## install, upgrade, a failed upgrade, take off: for real, below a temporary root
+	@tools/venv.sh demo
+	@tools/install_test.sh
 
 clean: ## remove what was made, the virtual environment too
 	rm -rf .venv docs/_build build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -45,6 +45,8 @@ COMMANDS: dict[str, Command] = {
     "certs": Command("headgate.cli.certs:app", "keys and certificates", "密钥与证书"),
     "spool": Command("headgate.cli.spool:app", "what waits on disk", "查看本地缓存"),
     "schema": Command("headgate.cli.schema:app", "JSON Schema of our files", "输出 JSON Schema"),
+    "install": Command("headgate.cli.install:app", "install from a folder of wheels", "离线安装"),
+    "uninstall": Command("headgate.cli.install:removal", "take it off again", "卸载"),
     "explain": Command("headgate.cli.explain:app", "what a message means", "解释消息编号"),
     "demo": Command(
         "headgate.cli.demo:app", "the whole road on this machine", "本机完整演示", "sim"

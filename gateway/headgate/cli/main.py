@@ -82,15 +82,16 @@ def root(
         ),
     ] = None,
     version: Annotated[
-        bool, typer.Option("--version", help=both("Print the version.", "显示版本。"))
+        bool,
+        typer.Option(
+            "--version",
+            help=both("Print the version.", "显示版本。"),
+            is_eager=True,  # no command is needed to be told
+            callback=lambda asked: _say_version() if asked else None,
+        ),
     ] = False,
 ) -> None:
     """Take the global options; commands find them in the environment."""
-    if version:
-        from importlib.metadata import version as version_of
-
-        typer.echo(f"headgate {version_of('headgate')}")
-        raise typer.Exit
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -123,6 +124,13 @@ def _ran_plainly(words: Sequence[str]) -> bool:
     if asked is not None:
         run(*asked)
     return asked is not None
+
+
+def _say_version() -> None:
+    from importlib.metadata import version
+
+    typer.echo(f"headgate {version('headgate')}")
+    raise typer.Exit
 
 
 def _remember(variable: str, value: str | None) -> str | None:
