@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Hashable
+from contextlib import suppress
 
 from headgate.channels.base import ChannelSettings
 from headgate.channels.tcp import TcpChannel, _Line
 from headgate.env import Env
+from headgate.errors import ChannelClosed, ChannelTimeout
 from headgate.sdk import Framing, LineSettings
 
 #: The longest frame of any framing spoken over a bus (Modbus ASCII: 513 characters).
@@ -50,7 +52,13 @@ class BusChannel(TcpChannel):
             line = self._now
             self._echo = request if line.echo else b""
             timeout = (timeout_s or self._settings.timeout_s) + self._wire_s(len(request))
-            return await super().exchange(request, framing, key=key, timeout_s=timeout)
+            try:
+                return await super().exchange(request, framing, key=key, timeout_s=timeout)
+            except ChannelTimeout:
+                # Here, so that what the silence costs is put down to the silent one's account.
+                with suppress(ChannelClosed):
+                    await self._drain()
+                raise
 
     async def send(self, data: bytes) -> None:
         async with self._turn:

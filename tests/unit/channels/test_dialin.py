@@ -276,10 +276,11 @@ async def test_a_late_answer_over_a_dial_in_line_is_not_the_next_one_s() -> None
     async with waiting("registration=D1", timeout_s=0.05, quiet_s=0.02) as (channel,):
         dtu = await Dtu.dial(channel, b"D1")
         await until(channel, ChannelState.UP)
-        with pytest.raises(ChannelTimeout):
-            await channel.exchange(b"old?", FOURS)
+        asking = asyncio.ensure_future(channel.exchange(b"old?", FOURS))
         await dtu.reader.readexactly(4)
-        dtu.writer.write(b"OLD!")
+        asyncio.get_running_loop().call_later(0.07, dtu.writer.write, b"OLD!")
+        with pytest.raises(ChannelTimeout):
+            await asking
         assert await polled(channel, dtu, b"new!") == b"new!"
         await dtu.hang_up()
 

@@ -107,6 +107,16 @@ async def test_a_late_answer_never_becomes_the_next_request_s_value(tmp_path: Pa
         assert channel.counters.dropped_bytes == 4
 
 
+async def test_the_silent_one_pays_for_the_silence_that_must_follow(tmp_path: Path) -> None:
+    async with line(tmp_path, timeout_s=0.1, quiet_s=0.02) as (channel, port):
+        loop = asyncio.get_running_loop()
+        port.heard = lambda data: loop.call_later(0.13, port.say, b"OLD!")  # type: ignore[assignment]
+        with pytest.raises(ChannelTimeout):
+            await channel.exchange(b"old?", FOURS)
+        # The late answer has come and gone before anybody else's turn.
+        assert channel.counters.dropped_bytes == 4
+
+
 async def test_a_cancelled_request_is_drained_like_one_that_timed_out(tmp_path: Path) -> None:
     async with line(tmp_path, timeout_s=0.2, quiet_s=0.02) as (channel, port):
         asked = asyncio.Event()
