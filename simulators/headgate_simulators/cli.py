@@ -196,6 +196,38 @@ def plug_(
     _say(control, {"plug": line, "in": inserted})
 
 
+@app.command("ble-street")
+def ble_street(
+    count: Annotated[int, typer.Option(help="How many tags and sensors.")] = 8,
+    seed: Annotated[int, typer.Option(help="Everything that varies follows from it.")] = 1,
+    truth: Truth = None,
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(help="thermometer, cover, tag or environment, in turn; may be repeated."),
+    ] = None,
+    strangers: Annotated[int, typer.Option(help="Tags that no site file knows.")] = 20,
+    every: Annotated[float, typer.Option(help="Seconds between two adverts of one.")] = 1.0,
+    speed: Annotated[float, typer.Option(help="World seconds in one real second.")] = 1.0,
+    print_site: Annotated[Path | None, typer.Option(help="Write a site.toml fragment.")] = None,
+    interval: Annotated[str, typer.Option(help="Heartbeat in that fragment.")] = "5s",
+    control: Control = None,
+) -> None:
+    """Tags and sensors on a private D-Bus. Give the gateway its address: DBUS_SYSTEM_BUS_ADDRESS."""
+    try:
+        from headgate_simulators.ble_street.run import run
+        from headgate_simulators.ble_street.street import StreetPlan
+        from headgate_simulators.ble_street.units import KINDS
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").partition(".")[0] != "dbus_fast":
+            raise
+        _stop_with("a simulated BLE street needs dbus-fast: pip install 'headgate[sim]'")
+    try:
+        plan = StreetPlan(count, seed, tuple(kind or KINDS), strangers, every, speed)
+        asyncio.run(run(plan, truth, print_site, interval, control))
+    except (ValueError, OSError) as wrong:
+        _stop_with(str(wrong))
+
+
 @app.command("fault")
 def fault_(
     device: Annotated[str, typer.Argument(help="Device id, or * for all.")],

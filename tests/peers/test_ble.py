@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from kit.ble import Air, device, point
+from kit.ble_bus import bleak_lets_go
 
 from headgate.errors import ChannelClosed, ChannelTimeout, ConfigError
 from headgate.model import Alarm, Quality
@@ -38,16 +39,6 @@ async def street(monkeypatch: pytest.MonkeyPatch, **wanted: bool) -> AsyncIterat
         finally:
             await bleak_lets_go()
             await fake.die()
-
-
-async def bleak_lets_go() -> None:
-    """bleak keeps a bus for the life of its loop; a test has to end it."""
-    from bleak.backends.bluezdbus import manager
-
-    kept = manager._global_instances.pop(asyncio.get_running_loop(), None)
-    if kept is not None and kept._bus is not None and kept._bus.connected:
-        kept._bus.disconnect()
-        await asyncio.gather(kept._bus.wait_for_disconnect(), return_exceptions=True)
 
 
 def thermometer(**more: float) -> object:

@@ -8,6 +8,8 @@ without `DuplicateData` an advert that says nothing new is not told; a scan may 
 from __future__ import annotations
 
 import asyncio
+import select
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -69,6 +71,7 @@ class FakeBluez:
         self._monitors: dict[tuple[str, str], list[Any]] = {}
         self._last: dict[str, tuple[Any, Any]] = {}
         self._later: set[asyncio.Task[None]] = set()
+        self._out: deque[Message] = deque()
 
     # ------------------------------------------------------------ life
 
@@ -100,6 +103,7 @@ class FakeBluez:
         self._monitors.clear()
         self._last.clear()
         self.objects.clear()
+        self._out.clear()
 
     def _adapter(self) -> dict[str, Variant]:
         return {
@@ -220,13 +224,32 @@ class FakeBluez:
     def _signal(
         self, path: str, interface: str, member: str, signature: str, body: list[Any]
     ) -> None:
-        assert self._bus is not None
-        self._bus.send(
+        self._post(
             Message(
                 path=path, interface=interface, member=member, signature=signature, body=body,
                 message_type=MessageType.SIGNAL,
             )
         )  # fmt: skip
+
+    def _post(self, message: Message) -> None:
+        """Send in order. dbus-fast gives its bus up when the socket is full, so it never gets a full one."""
+        self._out.append(message)
+        if len(self._out) == 1 and not self._flush():
+            self._soon(self._drain())
+
+    def _flush(self) -> bool:
+        """Send what the socket takes; whether that was all."""
+        while self._out and self._bus is not None:
+            # Linux calls a Unix socket writable while three quarters of its buffer are free.
+            sock = self._bus._sock
+            if sock is None or not select.select([], [sock], [], 0)[1]:
+                return False
+            self._bus.send(self._out.popleft())
+        return True
+
+    async def _drain(self) -> None:
+        while not self._flush():  # noqa: ASYNC110 - the socket's own event is dbus-fast's
+            await asyncio.sleep(0.001)
 
     def _add(self, path: str, interfaces: Interfaces) -> None:
         self.objects[path] = interfaces
@@ -337,7 +360,7 @@ class FakeBluez:
             return
         self.connects += 1
         self._change(path, DEVICE, {"Connected": Variant("b", True)})
-        self._bus.send(Message.new_method_return(message))
+        self._post(Message.new_method_return(message))
         address = self.objects[path][DEVICE]["Address"].value
         service = f"{path}/service0001"
         self._add(service, {SERVICE: {
