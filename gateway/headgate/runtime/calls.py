@@ -54,7 +54,9 @@ class Calls:
             {
                 "device": device.id,
                 "age_s": age_us / 1e6,
-                "readings": [_reading(reading) for reading in columns.readings(block, device.table)],
+                "readings": [
+                    _reading(reading) for reading in columns.readings(block, device.table)
+                ],
             }
             for device, block, age_us in self._poller.latest()
         ]
