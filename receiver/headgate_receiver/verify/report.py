@@ -61,7 +61,9 @@ def _lines(verdict: Verdict, lang: Language, zone: tzinfo) -> Iterator[str]:
 def sentence(verdict: Verdict, lang: Language) -> str:
     """The verdict in one sentence."""
     if verdict.good:
-        return say("HG-7540", lang, **verdict.counts)
+        # Without a plan nobody knows what was due: then not every slot is accounted for.
+        code = "HG-7542" if verdict.counts["unplanned"] else "HG-7540"
+        return say(code, lang, **verdict.counts)
     wrong = {kind: verdict.counts[kind] for kind in FAILURES}
     return say("HG-7541", lang, **wrong)
 

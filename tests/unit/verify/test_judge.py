@@ -12,6 +12,7 @@ from kit.stored import RUN, WALL_S, Shelf, truth_lines, write
 
 from headgate_receiver.verify.items import Run
 from headgate_receiver.verify.judge import Verdict, judge
+from headgate_receiver.verify.report import sentence
 from headgate_receiver.verify.truth import TruthError, read_truth
 
 CHINA = timezone(timedelta(hours=8))
@@ -301,6 +302,8 @@ def test_looks_without_a_plan_are_told_and_not_guessed_at(bench: Bench) -> None:
     shelf.all_plans = []
     verdict = bench(lines, shelf)
     assert (verdict.counts["due"], verdict.counts["unplanned"]) == (0, 4)
+    # The last sentence does not claim what nobody can know.
+    assert "every slot is accounted for" not in sentence(verdict, "en")
 
 
 # ---------------------------------------------------------------- the truth file
