@@ -194,7 +194,7 @@ class Gateway:
         errands = Errands(env, self._field, self._writer.put_item, lambda: self.installed.library)
         replaced = Replaced(
             env, lambda: self._field.devices, self._writer.put_item, self._writer.durable,
-            self._learnings.forget,
+            self._forget,
         )  # fmt: skip
         handlers = {**calls.handlers(), **errands.handlers(), **replaced.handlers()}
         self._api = LocalApi(env, site.api_socket, handlers)
@@ -356,6 +356,11 @@ class Gateway:
             await self._writer.aside(self._learnings.save)
             self._writer.put_item(Event("identified", self._env.clock.boottime_us(), fields))
             log.info("device identified", extra=fields)
+
+    async def _forget(self, name: str) -> None:
+        """Another unit stands in a device's place: what the old one said counts no more."""
+        self._learnings.forget(name)
+        await self._writer.aside(self._learnings.save)
 
     async def reload_quietly(self) -> None:
         """As `reload`, on SIGHUP: mistakes go to the log, and everything runs on as it was."""

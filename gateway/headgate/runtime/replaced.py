@@ -27,7 +27,7 @@ class Replaced:
         devices: Callable[[], Mapping[str, Device]],
         put_item: Callable[[Item], object],
         durable: Callable[[], Awaitable[None]],
-        forget: Callable[[str], object],
+        forget: Callable[[str], Awaitable[None]],
     ) -> None:
         self._env = env
         self._devices = devices
@@ -62,7 +62,7 @@ class Replaced:
             if request.get(key):
                 fields[key] = str(request[key])[:_LONGEST]
         # The new unit says itself what it runs; until then the site file does.
-        self._forget(name)
+        await self._forget(name)
         self._put_item(Event("replaced", self._env.clock.boottime_us(), fields))
         await self._durable()
         log.warning("device replaced", extra=fields)

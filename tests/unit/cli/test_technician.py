@@ -228,3 +228,19 @@ async def test_a_replaced_unit_keeps_its_number_and_the_platform_hears_of_it(
     )
     assert (done.status, "HG-9110" in done.err) == (1, True)
     assert made.read_bytes() == text  # nobody to write it down: nothing changes
+
+
+async def test_a_list_is_taken_over_by_the_running_gateway(tmp_path: Path) -> None:
+    (tmp_path / "street.csv").write_bytes(
+        "设备编号,名称,通道,地址,设备型号\r\nv2,二号阀,bus,2,test/valve\r\n".encode("gb18030")
+    )
+    async with running(tmp_path, Unit(), VALVE) as (gateway, _):
+        words = ("devices", "import", "street.csv", "--profiles", "profiles")
+        done = await shell(tmp_path, *words)
+        assert done.status == 0, done.err
+        assert set(gateway._field.devices) == {"v1"}  # nobody asked for it
+        done = await shell(tmp_path, *words, "--reload")
+        assert done.status == 0, done.err
+        assert "v2" in done.out
+        assert set(gateway._field.devices) == {"v1", "v2"}
+        assert "position" in (await shell(tmp_path, "read", "v2")).out

@@ -19,7 +19,11 @@ DEVICE = SimpleNamespace(id="g-1", number=7, labels={"serial": "old"})
 
 def replaced(said: list[Any], durable: Any) -> Replaced:
     devices = {"g-1": cast(Device, DEVICE)}
-    return Replaced(system_env(), lambda: devices, said.append, durable, said.append)
+
+    async def forget(name: str) -> None:
+        said.append(name)
+
+    return Replaced(system_env(), lambda: devices, said.append, durable, forget)
 
 
 async def test_the_event_is_durable_before_the_answer() -> None:
