@@ -29,11 +29,10 @@ log = logging.getLogger(__name__)
 app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
-    help="Open, check, store and acknowledge what gateways send. 接收、校验、入库并回执。",
 )
 
 
-@app.callback(invoke_without_command=True)
+@app.command(help="Open, check, store and acknowledge what gateways send. 接收、校验、入库并回执。")
 def receive(
     broker: Annotated[
         str, typer.Option(metavar="URL", help="mqtt://user@host:1883 或 mqtts://host:8883")
