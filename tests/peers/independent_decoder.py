@@ -158,7 +158,8 @@ class Platform:
         subject = (
             run("x509", "-in", leaf, "-noout", "-subject", "-nameopt", "RFC2253") or b""
         ).decode()
-        need(subject.strip() == f"subject=CN={gateway},OU=headgate-gateway", "name or role")
+        names = set(subject.strip().removeprefix("subject=").split(","))
+        need({f"CN={gateway}", "OU=headgate-gateway"} <= names, "name or role")
         spki = self._spki_of(certificates[0])
         need(sm3(spki) == signer, "signer")
         signed = struct.pack(">I", len(core_raw)) + core_raw + recipients_raw
