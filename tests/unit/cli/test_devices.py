@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import zipfile
 from pathlib import Path
@@ -324,3 +325,33 @@ def test_the_devices_are_listed(shell: Shell) -> None:
     assert "by-hand" in shell.out
     assert shell("list", "--format", "json") == 0
     assert '"id": "by-hand"' in shell.out
+
+
+def _workbook(**cells: str) -> bytes:
+    import openpyxl
+
+    book = openpyxl.Workbook()
+    for place, value in cells.items():
+        book.active[place] = value
+    page = io.BytesIO()
+    book.save(page)
+    return page.getvalue()
+
+
+def test_a_stray_cell_far_below_is_told_and_costs_nothing() -> None:
+    with pytest.raises(ConfigError) as refused:
+        read_table(_workbook(A1="id", A1048576="x"), "x")
+    [problem] = refused.value.problems
+    assert (problem.where, problem.code) == ("x:1048576", "HG-9201")
+
+
+def test_a_damaged_spreadsheet_never_gives_more_than_a_sentence() -> None:
+    import random
+
+    whole, chance = _workbook(A1="id", A2="g-1"), random.Random(7)
+    for _ in range(200):
+        damaged = bytearray(whole)
+        for _ in range(chance.randint(1, 8)):
+            damaged[chance.randrange(4, len(damaged))] = chance.randrange(256)
+        with contextlib.suppress(ConfigError):  # anything else is a bug
+            read_table(bytes(damaged), "x")

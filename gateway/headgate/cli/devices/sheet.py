@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import warnings
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime, time, timedelta
 from typing import Any
@@ -39,11 +40,15 @@ def rows_of(data: bytes, shown: str) -> Iterator[Row]:
                 io.BytesIO(data), read_only=True, data_only=True, keep_links=False
             )
             sheet = book.worksheets[0]
-            # One more than the limit, so that it is met; a stray cell in row 1,048,576 costs nothing.
+            # One more than the limit, so that it is met.
+            lowest = sheet.max_row or 0
             found = list(sheet.iter_rows(max_row=ROWS_LIMIT + 2, max_col=COLUMNS_LIMIT + 1))
         except Exception as error:  # noqa: BLE001 - its parser raises whatever the damage leads to
             reason = f"{type(error).__name__}: {error}"
             raise ConfigError([Problem(shown, "HG-9206", {"reason": reason})]) from None
+    if lowest > ROWS_LIMIT + 2:  # a stray cell far below: refused, not passed over in silence
+        bound: dict[str, str | int | float] = {"what": "rows", "limit": ROWS_LIMIT}
+        raise ConfigError([Problem(f"{shown}:{lowest}", "HG-9201", bound)])
     for number, cells in enumerate(found, start=1):
         yield Row(number, tuple(_cell(cell) for cell in cells))
     book.close()
@@ -99,6 +104,7 @@ def _harmless(data: bytes, shown: str) -> None:
                     raise ConfigError([Problem(shown, "HG-9206", {"reason": reason})])
     except (
         zipfile.BadZipFile,
+        zlib.error,
         RuntimeError,
         NotImplementedError,
         EOFError,
