@@ -96,7 +96,8 @@ def type_name(value: object) -> str:
         return f"boolean {str(value).lower()}"
     if isinstance(value, (int, float)):
         # Python refuses to print very long integers.
-        return f"number {value}" if -(2**63) <= value < 2**63 else "number"
+        printable = isinstance(value, float) or -(2**63) <= value < 2**63
+        return f"number {value}" if printable else "number"
     if isinstance(value, str):
         return f'string "{value[:40]}"'
     if isinstance(value, (datetime, date, time)):

@@ -137,7 +137,8 @@ def check_params(profile: Profile, params: Mapping[str, Scalar], where: str) -> 
                 Problem(
                     f"{where}: params.{key}",
                     "HG-8032",
-                    {"param": key, "value": str(value), "allowed": wrong},
+                    # A number in quotes must look like one.
+                    {"param": key, "value": msgspec.json.encode(value).decode(), "allowed": wrong},
                 )
             )
     for key, param in profile.params.items():

@@ -62,16 +62,19 @@ class Param(msgspec.Struct, frozen=True):
     def misfit(self, value: object) -> str:
         """What this parameter allows, when `value` is not that; empty when it fits."""
         if self.type == "text":
-            fits, words = isinstance(value, str), '"text"'
+            fits, words = isinstance(value, str), "string"
         elif self.type == "integer":
-            fits, words = isinstance(value, int) and not isinstance(value, bool), "1"
+            fits, words = isinstance(value, int) and not isinstance(value, bool), "integer"
         else:
-            fits, words = isinstance(value, (int, float)) and not isinstance(value, bool), "1.5"
-        if fits and self.range is not None and isinstance(value, (int, float)):
+            fits, words = isinstance(value, (int, float)) and not isinstance(value, bool), "number"
+        if self.range is not None:
             low, high = self.range
-            fits, words = low <= value <= high, f"{low:g} .. {high:g} {self.unit}"
-        if fits and self.choices:
-            fits, words = value in self.choices, " | ".join(str(choice) for choice in self.choices)
+            unit = "" if self.unit == "1" else f" {self.unit}"
+            words = f"{words}, {low:g} .. {high:g}{unit}"
+            fits = fits and isinstance(value, (int, float)) and low <= value <= high
+        if self.choices:
+            words = " | ".join(str(choice) for choice in self.choices)
+            fits = fits and value in self.choices
         return "" if fits else words
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from headgate.columns import convert
 from headgate.errors import ProfileError
 from headgate.model import BitField, Linear, Lookup, Point, Polynomial
-from headgate.profiles import match, resolve
+from headgate.profiles import check_params, match, resolve
 from headgate.profiles.compile import raw_range
 from headgate.profiles.schema import raw_sentinel
 from headgate.sdk import Device
@@ -107,6 +107,13 @@ def test_the_table_is_named_by_the_hash_of_its_bytes(device) -> None:
 def test_a_device_crosses_to_a_plugin_host_unchanged(device) -> None:
     made = device(RADAR, params={"height": 1})
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(made), type=Device) == made
+
+
+def test_a_parameter_of_the_wrong_kind_is_told_what_belongs_there(read) -> None:
+    profile = read("[params.a]\n[params.b]\nrange = [0, 1]\n" + RADAR.strip()).profile
+    given = {"a": "25.4", "b": "x", "height": 1}
+    said = [(p.fields["value"], p.fields["allowed"]) for p in check_params(profile, given, "d")]
+    assert said == [('"25.4"', "number"), ('"x"', "number, 0 .. 1")]
 
 
 def test_everything_wrong_with_the_parameters_is_told_together(read) -> None:
