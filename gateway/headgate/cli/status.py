@@ -24,6 +24,14 @@ _WORDS: dict[str, tuple[str, str]] = {
     "devices": ("Devices", "设备"),
     "uplinks": ("Uplinks", "上行"),
     "problems": ("Problems", "问题"),
+    "segments": ("segments", "个分段"),
+    "free": ("free", "可用"),
+    "commits": ("commits", "次提交"),
+    "failures": ("failures", "次失败"),
+    "records": ("records", "条记录"),
+    "synced": ("synced", "已同步"),
+    "holdover": ("holdover", "守时"),
+    "unsynced": ("unsynced", "未同步"),
     "enrolled": ("enrolled", "已入网"),
     "not-enrolled": ("no certificate yet: sealed for this box alone", "尚无证书：数据仅本机可解"),
     "local-wrap": (
@@ -35,7 +43,7 @@ _WORDS: dict[str, tuple[str, str]] = {
 
 
 def word(key: str) -> str:
-    """A heading in the reader's language."""
+    """A heading or a small word in the reader's language."""
     english, chinese = _WORDS.get(key, (key, key))
     return chinese if reader() == "zh" else english
 
@@ -71,17 +79,18 @@ def page(data: dict[str, Any]) -> str:
     refusal = f" ({writer['last_error']})" if writer["last_error"] else ""
     lines = [
         f"{word('gateway')}: {data['gateway']} {data['version']}  {_ago(data['uptime_s'])}",
-        f"{word('clock')}: {clock['state']}{error}",
+        f"{word('clock')}: {word(clock['state'])}{error}",
         f"{word('identity')}: {enrolled}; {wrap}; {identity['sm2']}",
         f"{word('spool')}: {_size(spool['bytes'])} / {_size(spool['quota'])}, "  # noqa: ISC004 - one line
-        f"{spool['segments']} segments, {_size(spool['free'])} free",
-        f"{word('writer')}: {writer['commits']} commits, {writer['failures']} failures{refusal}",
+        f"{spool['segments']} {word('segments')}, {_size(spool['free'])} {word('free')}",
+        f"{word('writer')}: {writer['commits']} {word('commits')}, "  # noqa: ISC004 - one line
+        f"{writer['failures']} {word('failures')}{refusal}",
         f"{word('uplinks')}:",
     ]
     for uplink in data["uplinks"]:
         waiting = uplink["outbox"]
         lines.append(
-            f"  {uplink['id']:<12} {uplink['state']:<12} {waiting['records']} records, "
+            f"  {uplink['id']:<12} {uplink['state']:<12} {waiting['records']} {word('records')}, "
             f"{_size(waiting['bytes'])}"
             + (f"  {uplink['code']} {uplink['error']}" if uplink["error"] else "")
         )
