@@ -209,7 +209,7 @@ class Scene:
         await process.stdout.readline()
 
     async def ask_platform(self, what: str) -> dict[str, Any]:
-        """ "begin" a window, or "report" it."""
+        """Ask it to `begin` a window, or to `report` it."""
         process = self.processes["platform"]
         assert process.stdin is not None
         assert process.stdout is not None

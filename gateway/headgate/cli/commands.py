@@ -42,6 +42,9 @@ COMMANDS: dict[str, Command] = {
     "uplink": Command("headgate.cli.uplink:app", "test the way to a platform", "测试上行链路"),
     "plugins": Command("headgate.cli.plugins:app", "what is installed", "列出插件"),
     "profiles": Command("headgate.cli.profiles:app", "device profiles", "设备 profile"),
+    "opcua": Command(
+        "headgate.cli.opcua:app", "OPC UA: trust, browse", "OPC UA：证书互信、浏览", "opcua"
+    ),
     "certs": Command("headgate.cli.certs:app", "keys and certificates", "密钥与证书"),
     "spool": Command("headgate.cli.spool:app", "what waits on disk", "查看本地缓存"),
     "schema": Command("headgate.cli.schema:app", "JSON Schema of our files", "输出 JSON Schema"),

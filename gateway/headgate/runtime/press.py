@@ -146,7 +146,9 @@ class SealingPress:
 
     def _tables_of(self, items: Iterable[Item]) -> set[bytes]:
         return {
-            item.table for item in items if isinstance(item, Block | Plan) and type(item.table) is bytes
+            item.table
+            for item in items
+            if isinstance(item, Block | Plan) and type(item.table) is bytes
         }
 
     def _payload(self, items: Sequence[Item], announce: Iterable[bytes]) -> tuple[bytes, _Tally]:
@@ -183,7 +185,9 @@ class SealingPress:
             known = type(device) is int and 0 <= device < 1 << 31
             looks = 1 if type(item) is Block else None
             reason = f"{type(error).__name__}: {error}"[:200]
-            return Gap(device if known else 0, GapReason.REFUSED, now, now, looks, None, text=reason)
+            return Gap(
+                device if known else 0, GapReason.REFUSED, now, now, looks, None, text=reason
+            )
         return item
 
 

@@ -89,6 +89,10 @@ class Comparison:
         if delay_s > self._late_s:
             self.late += 1
         difference = _difference(truth, index, look.values)
+        shift_s = 0.0 if taken_s is None else abs(taken_s - truth.times[index])
+        if shift_s > self._late_s + truth.late.get(index, 0.0):
+            wrong = f"time: stored {shift_s:.1f} s away from when the device answered"
+            difference = f"{difference}; {wrong}" if difference else wrong
         if difference:
             self.changed += 1
             self._example("changed", look.device, counter, truth.times[index], difference)

@@ -153,7 +153,9 @@ def farm(**wanted: Any) -> WaterGaugeFarm:
         ("", "Expecting"),
     ],
 )
-async def test_a_command_is_done_or_answered_with_what_is_wrong(line: str, said: str | None) -> None:
+async def test_a_command_is_done_or_answered_with_what_is_wrong(
+    line: str, said: str | None
+) -> None:
     answer = await obey(line, farm(count=4).command)
     assert answer["ok"] is (said is None)
     assert said is None or said in answer["error"]

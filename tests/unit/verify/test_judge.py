@@ -104,6 +104,16 @@ def test_a_value_that_was_left_out_is_a_change(bench: Bench) -> None:
     assert wrong(bench(lines, shelf)) == {"changed": 1}
 
 
+def test_a_look_that_was_moved_in_time_is_a_change(bench: Bench) -> None:
+    lines = truth_lines(20)
+    shelf = Shelf(lines)
+    moved = shelf.all_looks[7]
+    shelf.all_looks[7] = moved._replace(at_us=moved.at_us + 60_000_000)
+    verdict = bench(lines, shelf)
+    assert wrong(verdict)["changed"] == 1
+    assert "60.0 s away" in verdict.examples["changed"][0].text
+
+
 def test_points_that_the_truth_does_not_know_do_not_matter(bench: Bench) -> None:
     lines = truth_lines(3)
     shelf = Shelf(lines)
