@@ -100,10 +100,10 @@ class SpoolOutbox(Outbox):
         for turn in (Turn.ALARM, Turn.LIVE):
             while len(records) < limit and (record := self._take_one(turn)):
                 records.append(record)
-        # Half of the window stays free for what happens now: a history record on a thin link takes long.
+        # The rest of the window stays free for what happens now: a history record on a thin link takes long.
         while (
             len(records) < limit
-            and len(self._history_on_link) < max(1, self._window // 2)
+            and len(self._history_on_link) < max(1, int(self._window * self._pace.history_share))
             and self._may_send_history()
             and (record := self._take_one(Turn.HISTORY)) is not None
         ):

@@ -51,6 +51,7 @@ class Outlets:
 
     def open(self, entry: Uplink, site: Site) -> Outbox:
         """The outbox of one uplink, from where it stood."""
+        share = site.state.history_share if entry.history_share is None else entry.history_share
         outbox = SpoolOutbox(
             self._env,
             self._spool,
@@ -62,7 +63,7 @@ class Outlets:
             say=self._say,
             need_table=self._need_table,
             passed=self._outboxes.passed,
-            pace=Pace(history_after_s=site.state.history_after.s),
+            pace=Pace(history_after_s=site.state.history_after.s, history_share=share),
         )
         self._outboxes.add(outbox)
         return outbox

@@ -197,6 +197,19 @@ async def test_live_goes_before_a_backlog_and_the_backlog_from_its_oldest(box: B
     assert ns(await take(box.city, 4)) == [2, 3]
 
 
+@pytest.mark.parametrize(("share", "at_once"), [(0.0, 1), (0.25, 2), (1.0, 8)])
+async def test_history_takes_the_share_of_the_window_that_it_is_given(
+    tmp_path: Path, share: float, at_once: int
+) -> None:
+    box = Box(tmp_path)
+    for _ in range(12):
+        box.commit(LIVE)
+    box.stop()
+    box.start(pace=Pace(history_share=share))
+    assert len(await take(box.city, 8)) == at_once
+    box.stop()
+
+
 async def test_history_keeps_to_its_bytes_per_second(tmp_path: Path) -> None:
     box = Box(tmp_path)
     box.stop()
