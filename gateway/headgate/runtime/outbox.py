@@ -100,7 +100,7 @@ class SpoolOutbox(Outbox):
         for turn in (Turn.ALARM, Turn.LIVE):
             while len(records) < limit and (record := self._take_one(turn)):
                 records.append(record)
-        # The rest of the window stays free for what happens now: a history record on a thin link takes long.
+        # The rest of the window is for what happens now: on a thin link a history record takes long.
         while (
             len(records) < limit
             and len(self._history_on_link) < max(1, int(self._window * self._pace.history_share))
