@@ -43,10 +43,11 @@ class ReceiptLike(Protocol):
 class Pace(msgspec.Struct, frozen=True):
     """How an uplink shares its link.
 
-    Live data older than `history_after_s` is history. History takes at most `history_share` of the window
-    (one record at least, or it would never go), and `history_bytes_s` on average where that is set. At most `ahead` records wait for their receipt; one that
-    got none within `receipt_s` is offered again, twice as late each time until any receipt comes;
-    `hurry_s` after a receipt for something sent later.
+    Live data older than `history_after_s` is history. History takes at most `history_share` of the
+    window (one record at least, or it would never go), and `history_bytes_s` on average where that is
+    set. At most `ahead` records wait for their receipt; one that got none within `receipt_s` is offered
+    again, twice as late each time until any receipt comes; `hurry_s` after a receipt for something
+    sent later.
     """
 
     history_after_s: float = 60.0
