@@ -204,6 +204,9 @@ class Gateway:
         if gap is not None:
             self._writer.put_item(gap)
         digest = config.config_hash(site, self._provider.sm3).hex()
+        if self._last_sign is None:
+            # Killed before its first commit, a new box still owes the looks it had answered.
+            note_sign(self._state, now)
         self._writer.put_item(Event("started", now, {"version": headgate.__version__}))
         self._writer.put_item(Event("config", now, {"hash": digest}))
         self._timekeeper.start()
@@ -391,17 +394,21 @@ class Gateway:
     async def _keep_house(self) -> None:
         while True:
             await asyncio.sleep(HOUSEKEEPING_S)
-            note_sign(self._state, self._kept_until_us())
+            if (kept_us := self._kept_until_us()) is not None:
+                note_sign(self._state, kept_us)
             self._outlets.note()
             self._state.note(self._spool.totals())
             await self._writer.aside(self._state.flush)
 
-    def _kept_until_us(self) -> int:
-        """Until when everything is durable: a gap after a crash must begin before what was lost."""
+    def _kept_until_us(self) -> int | None:
+        """Until when everything is durable; None when nothing of this start is, yet.
+
+        A gap after a crash must begin before what was lost.
+        """
         status = self._writer.status
         if not status.waiting_bytes:
             return self._env.clock.boottime_us()
-        return status.last_commit_us or self._started_us
+        return status.last_commit_us
 
     def _writer_alive(self) -> bool:
         status = self._writer.status

@@ -28,7 +28,9 @@ def last_sign(spool: Spool, state: State) -> LastSign | None:
     epochs = state.epochs()
     noted = None
     if epochs and state.counter(_LAST_US):
-        noted = LastSign(epochs[-1].boot, state.counter(_LAST_US))
+        # A start that ended before it committed anything noted nothing either.
+        committed = [known for known in epochs if known.last_n is not None]
+        noted = LastSign((committed or epochs)[-1].boot, state.counter(_LAST_US))
     stored = None
     for rows in spool.segments():
         for row in rows.alive():
