@@ -1,0 +1,55 @@
+"""From when on an earlier run is known to have been off."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from headgate.env import system_env
+from headgate.model import GapReason, Lane
+from headgate.runtime.ending import IN_HAND_US, LastSign, last_sign, note_sign, off_gap
+from headgate.spool import ClearIndex, SealedRecord, Spool, State
+
+
+def opened(folder: Path) -> tuple[Spool, State]:
+    env = system_env()
+    spool, state = Spool(env, folder / "spool", ballast_bytes=0), State(env, folder / "state.db")
+    state.open()
+    spool.open(state.noted())
+    return spool, state
+
+
+def record(boot: bytes, at_us: int) -> SealedRecord:
+    index = ClearIndex(readings=1, first_us=at_us, last_us=at_us, boot=boot)
+    return SealedRecord(b"epoch..1", 0, b"key....1", Lane.LIVE, b"sealed", index)
+
+
+def test_a_new_box_was_never_off(tmp_path: Path) -> None:
+    spool, state = opened(tmp_path)
+    assert last_sign(spool, state) is None
+    assert off_gap(None, b"b" * 16, 5) is None
+    spool.close()
+    state.close()
+
+
+def test_the_newest_of_what_was_noted_and_what_was_committed_counts(tmp_path: Path) -> None:
+    boot = system_env().clock.boot_id()
+    spool, state = opened(tmp_path)
+    state.begin_epoch(b"epoch..1", (None, None))
+    note_sign(state, 5_000_000)
+    assert last_sign(spool, state) == LastSign(boot, 5_000_000)
+    spool.commit([record(boot, 9_000_000)])
+    state.committed(b"epoch..1", 0)
+    assert last_sign(spool, state) == LastSign(boot, 9_000_000)
+    spool.close()
+    state.close()
+
+
+def test_the_gap_begins_with_what_may_have_been_in_hand() -> None:
+    old, new = b"o" * 16, b"n" * 16
+    gap = off_gap(LastSign(old, 9_000_000), new, 3_000_000)
+    assert gap is not None
+    assert (gap.reason, gap.device, gap.boot) == (GapReason.GATEWAY_OFF, 0, old)
+    assert (gap.first_us, gap.last_us) == (9_000_000 - IN_HAND_US, 3_000_000)
+    same = off_gap(LastSign(new, 9_000_000), new, 30_000_000)
+    assert same is not None
+    assert same.boot is None
