@@ -106,6 +106,8 @@ class Url(msgspec.Struct, frozen=True):
         parts = urlsplit(text)
         if not re.fullmatch(r"[a-z][a-z0-9+.-]*", parts.scheme):
             raise ValueError("the scheme must be lower-case letters, digits, + . -")
+        if not text.lower().startswith(f"{parts.scheme}://"):
+            raise ValueError("it has no scheme:// at its start")
         if "@" in parts.netloc:
             raise CredentialsError("user name or password in the URL")
         if parts.fragment:
