@@ -1,13 +1,12 @@
 """One log of the spool: numbered segments of records that are only ever appended, read and unlinked.
 
-A start opens a new segment, and so does any I/O error: what was asked of a file after its fsync failed
-is never believed again. Nothing here knows uplinks or lanes; `Spool` decides what may go.
+A start opens a new segment, and so does any I/O error. Nothing here knows uplinks or lanes; `Spool`
+decides what may go.
 """
 
 from __future__ import annotations
 
 import logging
-from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count
@@ -15,24 +14,17 @@ from pathlib import Path
 
 import msgspec
 
-from headgate.env import AppendFile, Env, Files
-from headgate.errors import SpoolCorrupt, SpoolError
+from headgate.env import Env, Files
+from headgate.errors import SpoolCorrupt
 from headgate.model import GapReason
-from headgate.spool.folder import NO_HEADER, SegmentFolder
+from headgate.spool.earlier import Earlier
+from headgate.spool.folder import SegmentFolder
 from headgate.spool.ledger import Gone, Ledger
+from headgate.spool.loss import of_record, of_row, of_segment
 from headgate.spool.records import Account, ClearIndex, Loss, Position, SealedRecord, Totals
 from headgate.spool.rows import Names, Rows
-from headgate.spool.segment import (
-    FILE_HEADER,
-    ZERO,
-    Damage,
-    Entry,
-    SegmentHeader,
-    check_record,
-    encode_header,
-    encode_record,
-)
-from headgate.spool.stretch import Stretch, Stretches, before
+from headgate.spool.segment import ZERO, Entry, SegmentHeader, check_record
+from headgate.spool.tail import Tail
 
 log = logging.getLogger(__name__)
 
@@ -49,13 +41,15 @@ class Log:
 
     def __init__(self, env: Env, folder: Path, name: str, names: Names, segment_bytes: int) -> None:
         self._files: Files = env.files
-        self._random = env.random
         self._folder = folder
         self._disk = SegmentFolder(env.files, folder)
-        self._names = names
         self._segment_bytes = segment_bytes
         self.name = name
         self.segments: dict[int, Rows] = {}
+        self._tail = Tail(env.files, folder, self._disk, names, name)
+        self._earlier = Earlier(
+            env.files, env.random, folder, self._disk, names, name, self.segments
+        )
         self.ledger = Ledger()
         self.written = 0
         self._serial = 0
@@ -64,173 +58,31 @@ class Log:
         #: Where segment numbers come from; shared by the logs of a spool, so that they order all segments.
         self.numbers: Iterator[int] = count(1)
         self.highest = 0
-        self._file: AppendFile | None = None
-        self._open: Rows | None = None
         self._suspects: deque[Position] = deque()
-        self._found: list[Stretch] = []
-        self._unreadable: list[Entry] = []
-        self._spent: set[int] = set()
 
     # ------------------------------------------------------------ start
 
     def load(self, noted: Sequence[Totals] = ()) -> Sequence[Account]:
-        """Find every record of earlier runs; the losses that their gaps account for.
-
-        Changes nothing on disk but the folder itself. `judge` comes next.
+        """Find every record of earlier runs; the losses that their gaps account for. `judge` comes next.
 
         Raises:
             SpoolLocked: a segment is of a newer format.
             SpoolError: the folder cannot be read at all.
         """
-        try:
-            numbers = self._disk.numbers()
-        except OSError as error:
-            raise SpoolError(
-                f"cannot use {self._folder}: {error}",
-                code="HG-4005",
-                folder=str(self._folder),
-                cause=str(error),
-            ) from error
-        headers = {number: self._disk.header(number) for number in numbers}
-        self.ledger = self._load_ledger(headers)
-        self._disk.log_id = self.ledger.log_id
-        accounts: list[Account] = []
-        sound = [number for number in numbers if headers[number] is not NO_HEADER]
-        doubtful = sound[-1] if sound else 0
-        limits = self._limits(numbers, headers)
-        for number in numbers:
-            if headers[number].log_id not in (b"", self.ledger.log_id):
-                log.warning("segment of another spool set aside", extra={"segment": number})
-                self._disk.set_aside(number)
-                continue
-            accounts += self._load_segment(
-                number, headers[number], limits[number], number >= doubtful
-            )
-        self.highest = max([0, *numbers])
-        self._serial, self._totals = self.ledger.end()
-        for stretch in self._found:
-            if stretch.end >= self._serial:
-                self._serial, self._totals = stretch.end, stretch.after
-        for far in noted:
-            if far.spool == self.ledger.log_id and far.serial > self._serial:
-                self._serial, self._totals = far.serial, far.totals
+        accounts = self._earlier.find(noted)
+        self.ledger, self.highest = self._earlier.ledger, self._earlier.highest
         return accounts
 
     def judge(self, accounts: Iterable[Account]) -> None:
         """Compare what is here with what was committed: what is missing is lost, exactly once."""
-        for account in accounts:
-            if account.log == self.name:
-                self.account(account)
-                for rows in self.segments.values():
-                    first = bisect_left(rows.serials, account.first)
-                    rows.dead.update(range(first, bisect_left(rows.serials, account.end, first)))
-        for entry in self._unreadable:
-            if not self.ledger.covers(entry.serial):
-                self._lose_entry(entry, GapReason.CORRUPT)
-        self._unreadable = []
-        if self.ledger.end()[0] > self._serial:
-            # A loss at the very end keeps its serial: the next record must not be taken for it.
-            self._serial, self._totals = self.ledger.end()
-        ends = [*self._found, Stretch(self._serial, self._serial, self._totals, self._totals)]
-        cursor = Stretch(0, 0, ZERO, ZERO)
-        for found in ends:
-            missing = self.ledger.missing(cursor.end, cursor.after, found.first, found.before)
-            for gone in list(missing):
-                account = Account(self.name, gone.first, gone.end, gone.before, gone.after)
-                self.ledger.lose(_loss(account, gone, cursor, found), gone)
-            if found.end >= cursor.end:
-                cursor = found
-        if not self._totals:
-            # The last record's index is damaged: its readings are unknown, so count on from what is known.
-            self._totals = max((s.after for s in ends if s.after), default=ZERO)
-        self._found = []
+        earlier = self._earlier
+        earlier.judge(accounts, self.account)
+        self._serial, self._totals = earlier.serial, earlier.totals
         self.ledger.serial, self.ledger.totals = self._serial, self._totals
         self._far = Totals(self.ledger.log_id, self._serial, self._totals)
         # A second place for the log's name and ledger: one damaged header must not cost the log.
         self._save_ledger()
-        self._tidy()
-
-    def _load_ledger(self, headers: dict[int, SegmentHeader]) -> Ledger:
-        """The ledger file, or the copy in the newest segment where that knows more or the file is damaged."""
-        try:
-            ledger = Ledger.decode(self._files.read(self._folder / "ledger"))
-        except OSError:
-            ledger = None
-        for number in sorted(headers, reverse=True):
-            copy = Ledger.decode(headers[number].ledger)
-            if copy is not None:
-                if ledger is None or (copy.log_id == ledger.log_id and copy.serial > ledger.serial):
-                    ledger = copy
-                break
-        return ledger or Ledger(self._random.token(8))
-
-    def _limits(self, numbers: Sequence[int], headers: dict[int, SegmentHeader]) -> dict[int, int]:
-        """For each segment the serial from which its records are void: a later segment begins there.
-
-        After an I/O error what was not yet durable is written again into a new segment, so an abandoned
-        file may end in copies, whole or torn.
-        """
-        limits: dict[int, int] = {}
-        lowest = 1 << 63
-        for number in reversed(numbers):
-            limits[number] = lowest
-            begins = headers[number].serial
-            if begins < 0:
-                begins = next(
-                    (
-                        e.serial
-                        for e in self._disk.scan(number, 0, brief=True)
-                        if isinstance(e, Entry)
-                    ),
-                    lowest,
-                )
-            if headers[number].log_id in (b"", self.ledger.log_id):
-                lowest = min(lowest, begins)
-        return limits
-
-    def _load_segment(
-        self, number: int, header: SegmentHeader, limit: int, verify: bool
-    ) -> list[Account]:
-        rows = Rows(self.name, number, self._names)
-        rows.file_size = self._disk.size(number)
-        if header.serial >= 0:
-            self._found.append(Stretch(header.serial, header.serial, header.totals, header.totals))
-        accounts: list[Account] = []
-        found = Stretches(self._found)
-        last = -1
-        for entry in self._disk.scan(number, header.size, brief=True):
-            if isinstance(entry, Damage) or entry.serial >= limit or entry.serial <= last:
-                continue
-            last = entry.serial
-            if self.ledger.covers(entry.serial):
-                # Its loss is known, or the power went between the ledger and the unlink.
-                self._spent.add(number)
-                continue
-            if verify and not self._disk.sealed_intact(number, entry):
-                self._unreadable += [
-                    e for e in self._disk.one(number, entry.offset) if e.serial == entry.serial
-                ]
-                continue
-            if entry.index is not None:
-                accounts += entry.index.accounts
-            rows.add(entry)
-            found.add(entry)
-        self.segments[number] = rows
-        return accounts
-
-    def _tidy(self) -> None:
-        """Remove files that hold nothing, set aside those of which nothing could be read."""
-        for number, rows in list(self.segments.items()):
-            if len(rows):
-                continue
-            del self.segments[number]
-            if (
-                number in self._spent
-                or rows.file_size <= FILE_HEADER + len(self.ledger.encode()) + 64
-            ):
-                self._disk.remove(number)
-            else:
-                self._disk.set_aside(number)
+        earlier.tidy()
 
     # ------------------------------------------------------------ commit
 
@@ -256,19 +108,14 @@ class Log:
             totals = added(totals, record.lane, record.index.readings)
             indexes.append(_encode_index(msgspec.structs.replace(record.index, totals=totals)))
         size = sum(len(r.data) + len(i) for r, i in zip(records, indexes, strict=True))
-        if (
-            self._open is not None
-            and len(self._open)
-            and self._open.file_size + size > self._segment_bytes
-        ):
-            self._end_segment()
+        rows = self._tail.rows
+        if rows is not None and len(rows) and rows.file_size + size > self._segment_bytes:
+            self._tail.end()
         try:
-            entries = self._append(records, indexes)
+            rows, entries = self._append(records, indexes)
         except BaseException:
-            self._abandon()
+            self._tail.abandon()
             raise
-        assert self._open is not None
-        rows = self._open
         if rows.number not in self.segments:
             self.segments[rows.number] = rows
         self._serial, self._totals = self._serial + len(records), totals
@@ -277,59 +124,19 @@ class Log:
         self.ledger.serial, self.ledger.totals = self._serial, totals
         return [Position(self.name, rows.number, rows.add(entry)) for entry in entries]
 
-    def _append(self, records: Sequence[SealedRecord], indexes: Sequence[bytes]) -> list[Entry]:
-        parts: list[bytes] = []
-        fresh = self._file is None
-        if self._file is None or self._open is None:
-            number = next(self.numbers)
-            self._open = Rows(self.name, number, self._names)
-            self._file = self._files.append(self._disk.path(number))
-            parts.append(
-                encode_header(
-                    SegmentHeader(
-                        self.ledger.log_id, number, self._serial, self._totals, self.ledger.encode()
-                    )
-                )
+    def _append(
+        self, records: Sequence[SealedRecord], indexes: Sequence[bytes]
+    ) -> tuple[Rows, list[Entry]]:
+        header = None
+        rows = self._tail.rows
+        if rows is None:
+            rows = self._tail.begin(next(self.numbers))
+            header = SegmentHeader(
+                self.ledger.log_id, rows.number, self._serial, self._totals, self.ledger.encode()
             )
-        offset = self._open.file_size + sum(map(len, parts))
-        start = self._disk.seed(self._open.number)
-        entries: list[Entry] = []
-        for place, (record, index) in enumerate(zip(records, indexes, strict=True)):
-            serial = self._serial + place
-            part = encode_record(record, index, serial, offset, start)
-            parts.append(part)
-            entries.append(
-                Entry(
-                    offset, len(part), record.lane, record.epoch, record.n, record.key_id, serial,
-                    len(index), 0, record.index,
-                )
-            )  # fmt: skip
-            offset += len(part)
-        data = b"".join(parts)
-        self._file.write(data)
-        self._file.sync()
-        if fresh:
-            # Until the folder is synced a power cut may forget that this file exists.
-            self._files.sync_folder(self._folder)
-        self.written += len(data)
-        self._open.file_size = offset
-        return entries
-
-    def _end_segment(self) -> None:
-        file, self._file, self._open = self._file, None, None
-        if file is not None:
-            try:
-                file.close()
-            except OSError as error:
-                # Everything in it was synced when it was committed; close has nothing left to lose.
-                log.warning("segment did not close", extra={"log": self.name, "error": str(error)})
-
-    def _abandon(self) -> None:
-        """Never touch this file again. What was committed in it stays readable."""
-        rows = self._open
-        self._end_segment()
-        if rows is not None and not len(rows):
-            self._disk.remove(rows.number)
+        entries, written = self._tail.append(records, indexes, self._serial, header)
+        self.written += written
+        return rows, entries
 
     # ------------------------------------------------------------ read
 
@@ -367,38 +174,30 @@ class Log:
             if rows is None or position.row in rows.dead:
                 continue
             rows.dead.add(position.row)
-            serial = rows.serials[position.row]
-            found = next(iter(self._disk.scan(rows.number, rows.offsets[position.row])), None)
-            if isinstance(found, Entry) and found.serial == serial and found.index is not None:
-                self._lose_entry(found, GapReason.CORRUPT)
-            elif not self.ledger.covers(serial):
-                at = rows.last_us[position.row]
-                known = at >= 0
-                loss = Loss(
-                    GapReason.CORRUPT,
-                    Account(self.name, serial, serial + 1),
-                    1,
-                    rows.readings[position.row] if known else None,
-                    first_us=at if known else None,
-                    last_us=at if known else None,
-                )
-                self.ledger.lose(loss, Gone(serial, serial + 1, (), ()))
+            found = self._look(rows, position.row)
+            if found is not None and found.index is not None:
+                self.ledger.lose(*of_record(self.name, found, found.index))
+            elif not self.ledger.covers(rows.serials[position.row]):
+                self.ledger.lose(*of_row(rows, position.row))
         return self.ledger.pending
 
     def clear_index(self, position: Position) -> ClearIndex | None:
         """What may be known of a record without opening it; None when it cannot be read."""
         rows = self.segments.get(position.segment)
-        if rows is None:
-            return None
-        found = next(iter(self._disk.scan(rows.number, rows.offsets[position.row])), None)
-        if not isinstance(found, Entry) or found.serial != rows.serials[position.row]:
-            return None
-        return found.index
+        found = None if rows is None else self._look(rows, position.row)
+        return None if found is None else found.index
+
+    def _look(self, rows: Rows, row: int) -> Entry | None:
+        """What stands where a row was written, if it is that row's record."""
+        found = next(iter(self._disk.scan(rows.number, rows.offsets[row])), None)
+        if isinstance(found, Entry) and found.serial == rows.serials[row]:
+            return found
+        return None
 
     @property
     def open_segment(self) -> int | None:
         """The number of the segment that is being written."""
-        return None if self._open is None else self._open.number
+        return None if self._tail.rows is None else self._tail.rows.number
 
     # ------------------------------------------------------------ letting go
 
@@ -410,41 +209,12 @@ class Log:
     def let_go(self, number: int, needed: Needed, reason: GapReason) -> Loss | None:
         """Unlink a segment; the loss of what somebody still needed in it, None when nobody did."""
         rows = self.segments[number]
-        if rows is self._open:
-            self._end_segment()
+        if rows is self._tail.rows:
+            self._tail.end()
         lost = {rows.serials[row] for row in rows.alive() if needed(rows, row)}
-        gone: list[Stretch] = []
-        found = Stretches(gone)
-        devices: dict[int, int] = {}
-        readings = 0
-        first: Entry | None = None
-        last: Entry | None = None
-        alive = {rows.serials[row] for row in rows.alive()}
-        for entry in self._disk.scan(number, 0):
-            if isinstance(entry, Damage) or entry.serial not in alive:
-                continue
-            alive.discard(entry.serial)
-            found.add(entry)
-            if entry.serial in lost and entry.index is not None:
-                for device, count in entry.index.devices:
-                    devices[device] = devices.get(device, 0) + count
-                readings += entry.index.readings
-                first, last = first or entry, entry
-        for serial in alive:  # rotted since the start: the rows still know them
-            self.ledger.let_go(Gone(serial, serial + 1, (), ()))
-        loss = None
-        if lost:
-            readings += sum(
-                rows.readings[row] for row in rows.alive() if rows.serials[row] in alive & lost
-            )
-            account = Account(self.name, min(lost), max(lost) + 1)
-            i, j = (first and first.index), (last and last.index)
-            loss = Loss(
-                reason, account, len(lost), readings, tuple(sorted(devices.items())),
-                i.first_us if i else None, j.last_us if j else None, i.boot if i else None,
-            )  # fmt: skip
-        for stretch in gone:
-            self.ledger.let_go(Gone(stretch.first, stretch.end, stretch.before, stretch.after))
+        gone, loss = of_segment(rows, self._disk.scan(number, 0), lost, reason)
+        for serials in gone:
+            self.ledger.let_go(serials)
         if loss is not None:
             self.ledger.add(loss)
         saved = self._save_ledger()
@@ -456,30 +226,12 @@ class Log:
 
     def close(self) -> None:
         """Close the open segment and note how far the log came."""
-        self._end_segment()
+        self.end_segment()
         self._save_ledger()
 
-    # ------------------------------------------------------------ small
-
-    def _lose_entry(self, entry: Entry, reason: GapReason) -> None:
-        index = entry.index
-        if index is None:
-            return
-        gone = Gone(entry.serial, entry.serial + 1, before(entry), index.totals)
-        account = Account(self.name, entry.serial, entry.serial + 1, gone.before, gone.after)
-        self.ledger.lose(
-            Loss(
-                reason,
-                account,
-                1,
-                index.readings,
-                index.devices,
-                index.first_us,
-                index.last_us,
-                index.boot,
-            ),
-            gone,
-        )
+    def end_segment(self) -> None:
+        """Write no more to the open segment."""
+        self._tail.end()
 
     def _save_ledger(self) -> bool:
         data = self.ledger.encode()
@@ -498,19 +250,3 @@ def added(totals: tuple[int, ...], lane: int, readings: int) -> tuple[int, ...]:
     changed[2 * lane] += 1
     changed[2 * lane + 1] += readings
     return tuple(changed)
-
-
-def _loss(account: Account, gone: Gone, earlier: Stretch, later: Stretch) -> Loss:
-    """What lay between two surviving stretches."""
-    readings = None
-    if gone.before and gone.after:
-        readings = sum(gone.after[1::2]) - sum(gone.before[1::2])
-    last = (
-        later.first_us
-        if later.boot == earlier.boot and later.first_us is not None
-        else earlier.last_us
-    )
-    return Loss(
-        GapReason.CORRUPT, account, gone.end - gone.first, readings,
-        first_us=earlier.last_us, last_us=last, boot=earlier.boot,
-    )  # fmt: skip

@@ -137,7 +137,7 @@ class Box:
         """End without a word: what was not flushed is gone."""
         self.state._disconnect()
         for log in self.spool._logs.values():
-            log._end_segment()
+            log.end_segment()
         assert self.spool._lock is not None
         self.env.files.unlock(self.spool._lock)
 
