@@ -6,7 +6,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo sim test check fmt docs bench wheelhouse install-test clean
+.PHONY: help demo sim test check fmt docs bench wheelhouse install-test crash clean
 MAKEFLAGS += --no-print-directory
 
 export PYTHON ?= python3
@@ -56,6 +56,11 @@ docs: ## the documentation, into docs/_build/html; a warning is an error
 bench: ## points per second, CPU, delay, memory, outage, on this machine
 	@tools/venv.sh demo
 	@$(BIN)/python -m bench $(ARGS)
+
+crash: ## power cuts, kills, disk faults, rot, until told to stop (MINUTES=10, SEED=7, PARTS=images,rot; PART= CASE= again)
+	@tools/venv.sh test
+	@. tools/peers.sh; $(BIN)/python tests/crash $(if $(CASE),replay $(PART) "$(CASE)",--minutes $(or $(MINUTES),1) \
+	    --seed $(or $(SEED),1) $(if $(PARTS),--parts $(PARTS)) $(ARGS))
 
 wheelhouse: FOLDER = $(or $(WHEELHOUSE),wheelhouse)
 wheelhouse: ## wheels of everything, for machines without a network (WHEELHOUSE=dir)
