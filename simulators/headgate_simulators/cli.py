@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -12,7 +11,8 @@ import typer
 
 from headgate_simulators.faults import Fault
 from headgate_simulators.manhole_street.command import manhole_street
-from headgate_simulators.world import Storm
+from headgate_simulators.mixed_bus.command import mixed_bus
+from headgate_simulators.written import storm_of
 
 if TYPE_CHECKING:
     from headgate_simulators.water_gauge.farm import FarmPlan
@@ -84,7 +84,7 @@ def water_gauge(
             per_connection=per_connection,
             models=tuple(model or INSTRUMENTS),
             speed=speed,
-            storms=[_storm(written) for written in storm or ()],
+            storms=[storm_of(written) for written in storm or ()],
             faults=[Fault.parse(written) for written in fault or ()],
         )
         asyncio.run(_run(plan, truth, print_site, interval, control))
@@ -131,7 +131,7 @@ def pump_station(
             port=port,
             speed=speed,
             cycle_s=cycle,
-            storms=tuple(_storm(written) for written in storm or ()),
+            storms=tuple(storm_of(written) for written in storm or ()),
             folder=security,
             users=dict(_user(written) for written in user or ()),
         )
@@ -174,6 +174,7 @@ def replay_(
 
 
 app.command("manhole-street")(manhole_street)
+app.command("mixed-bus")(mixed_bus)
 
 
 @app.command("lid")
@@ -266,28 +267,15 @@ def _say(control: Path, command: dict[str, object]) -> None:
 async def _run(
     plan: FarmPlan, truth: Path | None, site: Path | None, interval: str, control: Path | None
 ) -> None:
-    from headgate_simulators.control import ControlSocket
+    from headgate_simulators.by_hand import until_signal
     from headgate_simulators.truth import NoTruth, TruthFile
     from headgate_simulators.water_gauge.farm import WaterGaugeFarm
     from headgate_simulators.water_gauge.site import site_fragment
 
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
     async with WaterGaugeFarm(plan, TruthFile(truth) if truth else NoTruth()) as farm:
-        listening = ControlSocket(control, farm.command) if control else None
-        try:
-            if listening:
-                await listening.start()
-            if site:
-                fragment = site_fragment(farm.description, interval)
-                await asyncio.to_thread(site.write_text, fragment, encoding="utf-8")
-            typer.echo(json.dumps({"ready": True, "devices": farm.description}, ensure_ascii=False))
-            await stop.wait()
-        finally:
-            if listening:
-                await listening.stop()
+        fragment = site_fragment(farm.description, interval)
+        ready = {"ready": True, "devices": farm.description}
+        await until_signal(ready, farm.command, control, {site: fragment} if site else {})
 
 
 def _address(bind: str) -> tuple[str, int]:
@@ -298,18 +286,6 @@ def _address(bind: str) -> tuple[str, int]:
     if not port.isdecimal() or int(port) > 65535:
         raise ValueError(f"bind {bind!r}: write ADDR[:PORT], for example 127.0.0.1:15020")
     return host.strip("[]"), int(port)
-
-
-def _storm(written: str) -> Storm:
-    """`PEAK[:DURATION][@START]`."""
-    what, _, start = written.partition("@")
-    peak, _, duration = what.partition(":")
-    try:
-        return Storm(float(start or 0), float(peak), float(duration or 1800))
-    except ValueError as wrong:
-        raise ValueError(
-            f"storm {written!r}: write PEAK[:DURATION][@START], for example 80:1800@5 ({wrong})"
-        ) from None
 
 
 def _needs_extra(missing: ModuleNotFoundError) -> NoReturn:

@@ -57,6 +57,7 @@ class RunningFarm:
 
         async def switch() -> None:
             self._farm.fault(Fault.make(device, kind, value), on=on)
+            await self._farm.settle()
 
         self._on_loop(switch)
 

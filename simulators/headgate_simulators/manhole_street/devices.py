@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from headgate_simulators.faults import FaultKind, Faults
 from headgate_simulators.manhole_street import frames
-from headgate_simulators.manhole_street.ports import Port
+from headgate_simulators.ports import Port
 from headgate_simulators.truth import Truth
 from headgate_simulators.world import Place, World, WorldClock
 

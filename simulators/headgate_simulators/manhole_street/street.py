@@ -19,7 +19,7 @@ from headgate_simulators.manhole_street.devices import (
     Street,
     WeatherStick,
 )
-from headgate_simulators.manhole_street.ports import Port, PtyPort, TcpPort
+from headgate_simulators.ports import Port, PtyPort, TcpPort
 from headgate_simulators.truth import Truth, header
 from headgate_simulators.world import Storm, World, WorldClock
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,11 +13,10 @@ from headgate_simulators.faults import EVERY_DEVICE, Fault, FaultKind, Faults, c
 from headgate_simulators.truth import Truth, header
 from headgate_simulators.water_gauge.gauge import Bench, Gauge
 from headgate_simulators.water_gauge.instruments import INSTRUMENTS
-from headgate_simulators.water_gauge.server import Line
+from headgate_simulators.water_gauge.server import MOST_UNITS, Line
 from headgate_simulators.world import Place, Storm, World, WorldClock
 
-MOST_UNITS = 247  # Modbus unit ids are 1..247
-_FLUSH_S = 0.5
+_TEND_S, _FLUSH_S = 0.1, 0.5
 _FAULT_COMMAND = '{"fault":"silent","device":"gauge-003","on":true}'
 _STORM_COMMAND = '{"storm":{"peak_mm_h":80,"duration_s":1800}}'
 
@@ -83,7 +83,8 @@ class WaterGaugeFarm:
             self.faults.planned.append(fault)
         self._bench = Bench(self.faults, truth, self.started)
         self.lines: list[Line] = []
-        self._flusher: asyncio.Task[None] | None = None
+        self._tending: asyncio.Task[None] | None = None
+        self._plugs = asyncio.Lock()
 
     async def start(self) -> None:
         """Listen on every port; an `OSError` leaves nothing open."""
@@ -101,17 +102,17 @@ class WaterGaugeFarm:
             raise
         self.truth.write(header(self.plan.seed, self.started, self.description))
         self.truth.flush()
-        self._flusher = asyncio.create_task(self._flush_often(), name="truth flusher")
+        self._tending = asyncio.create_task(self._tend(), name="water gauge farm")
 
     async def stop(self) -> None:
         """Close every socket, then the truth."""
+        if self._tending is not None:
+            self._tending.cancel()
+            await asyncio.gather(self._tending, return_exceptions=True)
         for line in self.lines:
             await line.stop()
-        if self._flusher is not None:
-            self._flusher.cancel()
-            await asyncio.gather(self._flusher, return_exceptions=True)
         self.lines.clear()
-        self._flusher = None
+        self._tending = None
         self.truth.close()
 
     async def __aenter__(self) -> WaterGaugeFarm:
@@ -139,7 +140,7 @@ class WaterGaugeFarm:
             for gauge in line.gauges.values()
         ]
 
-    def command(self, said: Mapping[str, Any]) -> None:
+    async def command(self, said: Mapping[str, Any]) -> None:
         """Do what one control line says; a `ValueError` tells what was wrong with it.
 
         `{"fault": KIND, "device": ID, "on": true, "value": NUMBER}` or
@@ -151,6 +152,7 @@ class WaterGaugeFarm:
             value = None if said.get("value") is None else _number(said["value"])
             fault = Fault.make(str(said.get("device", EVERY_DEVICE)), said["fault"], value)
             self.fault(fault, on=said["on"])
+            await self.settle()
         else:
             raise ValueError(f"a command is {_FAULT_COMMAND} or {_STORM_COMMAND}")
 
@@ -158,7 +160,7 @@ class WaterGaugeFarm:
         """Switch a fault on or off, from now on; its window is not looked at."""
         check(fault, self._conditions())
         if on:
-            self.faults.switch_on(fault)
+            self.faults.switch_on(fault, self._now() - self.started)
         else:
             self.faults.switch_off(fault.device, fault.kind)
 
@@ -177,12 +179,29 @@ class WaterGaugeFarm:
         )
 
     def _conditions(self) -> list[tuple[str, frozenset[FaultKind]]]:
-        return [(gauge.id, gauge.instrument.conditions) for gauge in self.gauges]
+        return [(gauge.id, gauge.conditions) for gauge in self.gauges]
 
-    async def _flush_often(self) -> None:
-        while True:
-            await asyncio.sleep(_FLUSH_S)
-            self.truth.flush()
+    async def settle(self) -> None:
+        """Pull the plugs that are to be pulled now, and put the others back."""
+        async with self._plugs:
+            for at, line in enumerate(self.lines):
+                pulled = any(self._pulled(gauge) for gauge in line.gauges.values())
+                if pulled and line.plugged:
+                    await line.stop()
+                elif not pulled and not line.plugged:
+                    self.lines[at] = line.again()
+                    await self.lines[at].open()
+
+    def _pulled(self, gauge: Gauge) -> bool:
+        return FaultKind.PLUG_PULLED in self.faults.at(gauge.id, self._now() - self.started)
+
+    async def _tend(self) -> None:
+        """Planned plugs are pulled in time; the truth reaches its file."""
+        for tick in itertools.count(1):
+            await asyncio.sleep(_TEND_S)
+            await self.settle()
+            if tick % round(_FLUSH_S / _TEND_S) == 0:
+                self.truth.flush()
 
 
 def _number(said: object) -> float:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from headgate_simulators.faults import FaultKind, Faults
+from headgate_simulators.faults import ANY_MODBUS, Fault, FaultKind, Faults
 from headgate_simulators.truth import Truth
 from headgate_simulators.water_gauge.instruments import Instrument, Measurement
 from headgate_simulators.world import WorldClock
@@ -37,9 +38,52 @@ class Gauge:
         self.sample = sample
         self.registers: list[int] = [0] * instrument.size
         self._clock = clock
+        self._old = instrument
+        self._restarted_for: dict[FaultKind, Fault] = {}
         self._held: Measurement | None = None
         self._measured_at = 0.0
         self._held_wrong: frozenset[FaultKind] = frozenset()
+
+    @property
+    def conditions(self) -> frozenset[FaultKind]:
+        """What can be wrong with it, whatever line it stands on."""
+        next_ = frozenset() if self._old.upgrade is None else {FaultKind.FIRMWARE_UPGRADE}
+        return self._old.conditions | ANY_MODBUS | next_
+
+    def live_through(self, wrong: Mapping[FaultKind, Fault]) -> FaultKind | None:
+        """Restart, or take the next firmware, where a fault says so.
+
+        Returns:
+            The kind, when it has just begun.
+        """
+        begun = None
+        for kind in (FaultKind.REBOOT, FaultKind.FIRMWARE_UPGRADE):
+            fault = wrong.get(kind)
+            if fault is None:
+                if self._restarted_for.pop(kind, None) and kind is FaultKind.FIRMWARE_UPGRADE:
+                    self._run(self._old)
+            elif self._restarted_for.get(kind) is not fault:
+                self._restarted_for[kind] = fault
+                self._run(self._next() if kind is FaultKind.FIRMWARE_UPGRADE else self.instrument)
+                begun = kind
+        return begun
+
+    def away(self, elapsed_s: float) -> FaultKind | None:
+        """Why it is not back yet from a restart; None: it is."""
+        for kind, fault in self._restarted_for.items():
+            if elapsed_s < fault.begins_s + fault.value:
+                return kind
+        return None
+
+    def _next(self) -> Instrument:
+        assert self._old.upgrade is not None
+        return self._old.upgrade(self._old.world, self._old.place, self.id)
+
+    def _run(self, instrument: Instrument) -> None:
+        self.instrument = instrument
+        self.sample = 0
+        self.registers = [0] * instrument.size
+        self._held = None
 
     def covers_counter(self, address: int, count: int) -> bool:
         """Whether a request for `count` registers from `address` brings the whole counter.
@@ -85,9 +129,19 @@ class Bench:
         self.started = started
 
     def wrong_with(self, gauge: Gauge, now: float) -> dict[FaultKind, float]:
-        """What is wrong with `gauge` at `now`, each with its value."""
-        active = self.faults.at(gauge.id, now - self.started)
-        return {kind: fault.value for kind, fault in active.items()}
+        """What is wrong with `gauge` at `now`, each with its value.
+
+        Away from a restart, it is silent.
+        """
+        elapsed_s = now - self.started
+        active = self.faults.at(gauge.id, elapsed_s)
+        begun = gauge.live_through(active)
+        if begun is not None:
+            self.note_fault(gauge, now, begun.value, look=False)
+        wrong = {kind: fault.value for kind, fault in active.items()}
+        if gauge.away(elapsed_s) is not None:
+            wrong[FaultKind.SILENT] = 0.0
+        return wrong
 
     def note_fault(
         self, gauge: Gauge, now: float, fault: str, look: bool, **more: int | float

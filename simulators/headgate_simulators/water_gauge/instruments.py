@@ -11,9 +11,10 @@ from __future__ import annotations
 import math
 import random
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from headgate_simulators.faults import FaultKind
 from headgate_simulators.words import as_f32, f32, i16, text, u32
@@ -42,7 +43,13 @@ class Instrument(ABC):
     function: Literal[3, 4]  # 3: holding registers, 4: input registers
     size: int
     counter: range
+    #: Whether the counter is told. Where it is not, `counter` are the registers that make a look.
+    told_counter: ClassVar[bool] = True
     conditions: frozenset[FaultKind] = frozenset()  # what may be wrong with its sensor
+    #: Registers that stand apart, by function and number: its plate.
+    plate: ClassVar[Mapping[tuple[int, int], int]] = {}
+    #: What it becomes when it is given the next firmware; None: there is none.
+    upgrade: ClassVar[type[Instrument] | None] = None
 
     def __init__(self, world: World, place: Place, label: str) -> None:
         self.world = world
@@ -56,6 +63,8 @@ class Instrument(ABC):
 
     def stamp(self, registers: list[int], sample: int) -> int:
         """Write the sample counter into `registers`; returns it as the registers hold it."""
+        if not self.told_counter:
+            return sample
         if len(self.counter) == 1:
             registers[self.counter[0]] = sample & 0xFFFF
             return sample & 0xFFFF
@@ -217,6 +226,8 @@ class RainGauge(Instrument):
             },
         )
 
+
+RadarLevel1.upgrade = RadarLevel2
 
 INSTRUMENTS: dict[str, type[Instrument]] = {
     "radar-1": RadarLevel1,

@@ -20,7 +20,9 @@ from pymodbus.simulator import DataType, SimData, SimDevice
 
 from headgate_simulators.faults import FaultKind
 from headgate_simulators.water_gauge.gauge import Bench, Gauge
+from headgate_simulators.water_gauge.units import Answer, Units
 
+MOST_UNITS = 247  # Modbus unit ids are 1..247
 _MBAP = 6  # bytes before the counted part of a frame
 
 
@@ -62,10 +64,12 @@ class Connection(ServerRequestHandler):
 
     async def _answer(self, request: ModbusPDU) -> None:
         answer = await self._line.answer(request)
-        if answer is not None:
-            answer.transaction_id = request.transaction_id
-            answer.dev_id = request.dev_id
-            self.pdu_send(answer)
+        if answer is None:
+            return
+        if answer.damage is FaultKind.WRONG_UNIT:
+            answer.pdu.dev_id = answer.pdu.dev_id % MOST_UNITS + 1
+        frame = self.framer.buildFrame(answer.pdu)
+        self.send(frame[: len(frame) // 2] if answer.damage is FaultKind.SHORT else frame)
 
     def _refuse(self, data: bytes, refused: ModbusIOException) -> int:
         """Answer a frame that pymodbus could not read; returns its length."""
@@ -83,30 +87,47 @@ class Line(ModbusTcpServer):
     def __init__(
         self, host: str, port: int, gauges: list[Gauge], bench: Bench, now: Callable[[], float]
     ) -> None:
-        self.gauges: Mapping[int, Gauge] = {gauge.unit: gauge for gauge in gauges}
+        self.units = Units(gauges, bench, now)
+        self.plugged = False
+        self._behind = gauges
+        self._bench, self._now = bench, now
+        self._address = host, port
         self.answering: set[asyncio.Task[None]] = set()
-        self._bench = bench
-        self._now = now
-        super().__init__([_device(gauge) for gauge in gauges], address=(host, port))
+        # pymodbus wants devices of its own; every request is answered by ours before it asks them.
+        nobody = SimDevice(0, simdata=[SimData(0, datatype=DataType.REGISTERS)])
+        super().__init__([nobody], address=(host, port))
 
     def callback_new_connection(self) -> Connection:
         """A client has connected."""
         return Connection(self)
 
     @property
+    def gauges(self) -> Mapping[int, Gauge]:
+        """The gauges behind it, by unit id."""
+        return self.units.gauges
+
+    @property
     def address(self) -> tuple[str, int]:
-        """Host and port that it listens on."""
-        listening: Any = self.transport
-        host, port = listening.sockets[0].getsockname()[:2]
-        return host, port
+        """Host and port that it listens on, or did."""
+        return self._address
+
+    def again(self) -> Line:
+        """The same gauges behind the same address, once this one has stopped."""
+        return Line(*self._address, self._behind, self._bench, self._now)
 
     async def open(self) -> None:
         """Listen; an `OSError` when the address is taken or not ours."""
-        self.transport = await self.call_create()
+        listening: Any = await self.call_create()
+        self.transport = listening
         self.is_listener = True
+        self._address = listening.sockets[0].getsockname()[:2]
+        self.plugged = True
 
     async def stop(self) -> None:
         """Stop listening, hang up on every client, and end what was being answered."""
+        if not self.plugged:
+            return
+        self.plugged = False
         listening: Any = self.transport
         clients: list[Any] = [each.transport for each in self.active_connections.values()]
         await self.shutdown()  # type: ignore[no-untyped-call]
@@ -114,65 +135,12 @@ class Line(ModbusTcpServer):
             client.abort()  # a client that reads nothing must not hold us up
         await asyncio.gather(*self.answering, return_exceptions=True)
         await asyncio.sleep(0)  # the loop closes aborted sockets in its next round
-        if listening is not None:
-            await listening.wait_closed()
+        await listening.wait_closed()
 
-    async def answer(self, request: ModbusPDU) -> ModbusPDU | None:
+    async def answer(self, request: ModbusPDU) -> Answer | None:
         """The answer to `request`, or None when the unit keeps silent."""
-        gauge = self.gauges.get(request.dev_id)
-        if gauge is None:
-            return ExceptionResponse(request.function_code, ExcCodes.GATEWAY_NO_RESPONSE)
-        look = request.function_code == gauge.instrument.function and gauge.covers_counter(
-            request.address, request.count
-        )
-        wrong = self._bench.wrong_with(gauge, self._now())
-        if FaultKind.SILENT in wrong:
-            self._bench.note_fault(gauge, self._now(), "silent", look)
-            return None
-        late_s = wrong.get(FaultKind.SLOW, 0.0)
-        if late_s:
-            try:
-                await asyncio.sleep(late_s)
-            except asyncio.CancelledError:
-                self._bench.note_fault(gauge, self._now(), "slow", look, late_s=late_s)
-                raise
-        if FaultKind.EXCEPTION in wrong:
-            return self._except(gauge, request, int(wrong[FaultKind.EXCEPTION]), look)
-        return await self._read(gauge, request, look, late_s)
-
-    async def _read(self, gauge: Gauge, request: ModbusPDU, look: bool, late_s: float) -> ModbusPDU:
-        if request.function_code != gauge.instrument.function:
-            return self._except(gauge, request, ExcCodes.ILLEGAL_FUNCTION, look)
-        now = self._now()
-        wrong = frozenset(self._bench.wrong_with(gauge, now)) & gauge.instrument.conditions
-        told = gauge.look(now, wrong, counted=look)
-        # The device's action (below) shows pymodbus the registers of this look; nothing waits between.
-        answer = await request.datastore_update(self.context, request.dev_id)  # type: ignore[arg-type]
-        if isinstance(answer, ExceptionResponse):
-            return self._except(gauge, request, answer.exception_code, look)
-        if look:
-            self._bench.truth.write({**told, "late_s": late_s} if late_s else told)
-        return answer
-
-    def _except(self, gauge: Gauge, request: ModbusPDU, code: int, look: bool) -> ModbusPDU:
-        self._bench.note_fault(gauge, self._now(), "exception", look, code=int(code))
-        return ExceptionResponse(request.function_code, code)
-
-
-def _device(gauge: Gauge) -> SimDevice:
-    """The gauge as pymodbus wants it: its memory, filled anew for each look."""
-    size = gauge.instrument.size
-
-    async def show(
-        function: int,
-        start: int,
-        address: int,
-        count: int,
-        memory: list[int],
-        written: list[int] | list[bool] | None,
-    ) -> ExcCodes | None:
-        memory[:size] = gauge.registers
-        return None
-
-    block = SimData(0, values=[0] * size, datatype=DataType.REGISTERS, readonly=True)
-    return SimDevice(gauge.unit, simdata=[block], action=show)
+        if request.dev_id not in self.units.gauges:
+            refusal = ExceptionResponse(request.function_code, ExcCodes.GATEWAY_NO_RESPONSE)
+            refusal.transaction_id, refusal.dev_id = request.transaction_id, request.dev_id
+            return Answer(refusal)
+        return await self.units.answer(request)

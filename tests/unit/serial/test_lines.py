@@ -20,7 +20,7 @@ from headgate.testing.devices import make_device
 from headgate_drivers.manhole import ManholeDriver
 from headgate_drivers.serial import PolledSerialDriver, SerialDriver
 from headgate_simulators.manhole_street import frames
-from headgate_simulators.manhole_street.ports import Port, PtyPort, TcpPort
+from headgate_simulators.ports import Port, PtyPort, TcpPort
 
 LINES = ["pty", "tcp"]
 

@@ -14,9 +14,9 @@ import pytest
 
 from headgate_simulators.faults import Fault
 from headgate_simulators.manhole_street import frames
-from headgate_simulators.manhole_street.ports import PtyPort, TcpPort
 from headgate_simulators.manhole_street.site import site_fragment
 from headgate_simulators.manhole_street.street import ManholeStreet, StreetPlan
+from headgate_simulators.ports import PtyPort, TcpPort
 from headgate_simulators.truth import TruthList
 
 

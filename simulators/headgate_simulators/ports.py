@@ -1,12 +1,14 @@
-"""Serial lines without a wire: a pseudo-terminal under a fixed path, or a raw TCP serial server."""
+"""Lines without a wire: pseudo-terminals, raw TCP serial servers, datagrams, and a DTU that dials out."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import select
+import termios
 import tty
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -14,6 +16,12 @@ from typing import Protocol
 _LOOK_S = 0.02
 #: Somebody who has just come may not listen yet.
 _SETTLE_S = 0.2
+#: A DTU that was hung up on dials again so soon, at first and at most.
+_REDIAL_S, _REDIAL_MOST_S = 0.2, 2.0
+_BAUDS = {
+    getattr(termios, f"B{rate}"): rate
+    for rate in (300, 600, 1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200)
+}
 
 
 class Port(Protocol):
@@ -81,6 +89,20 @@ class PtyPort:
             os.close(self._master)
             self._master = -1
             self.path.unlink(missing_ok=True)
+
+    @property
+    def baud(self) -> int | None:
+        """What the program at the other end has set the port to; None: nobody has it open.
+
+        A pseudo-terminal keeps no parity and no number of bits: the kernel puts them back to 8N.
+        """
+        if self._opened_at is None:
+            return None
+        try:
+            speed = termios.tcgetattr(self._master)[5]
+        except termios.error:
+            return None
+        return _BAUDS.get(speed, 0)
 
     def say(self, data: bytes) -> None:
         """Send; a full line loses bytes, as wires do."""
@@ -173,3 +195,128 @@ class TcpPort:
             if self._writer is writer:
                 self._writer = None
             writer.close()
+
+
+class UdpPort:
+    """A device that answers datagrams: to whoever spoke last."""
+
+    def __init__(self, host: str, port: int = 0) -> None:
+        self.host = host
+        self.port = port
+        self.heard: Callable[[bytes], None] = lambda data: None
+        self._transport: asyncio.DatagramTransport | None = None
+        self._caller: tuple[str, int] | None = None
+
+    @property
+    def url(self) -> str:
+        """`udp://host:port`."""
+        return f"udp://{self.host}:{self.port}"
+
+    @property
+    def taken(self) -> bool:
+        """Whether anybody ever spoke."""
+        return self._caller is not None
+
+    async def plug(self) -> None:
+        """Listen, on the same port as before."""
+        loop = asyncio.get_running_loop()
+        self._transport, _ = await loop.create_datagram_endpoint(
+            lambda: _Datagrams(self), local_addr=(self.host, self.port)
+        )
+        self.port = self._transport.get_extra_info("sockname")[1]
+
+    async def pull(self) -> None:
+        """Listen no more."""
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.close()
+            await asyncio.sleep(0)  # the loop closes the socket in its next round
+        self._caller = None
+
+    def say(self, data: bytes) -> None:
+        """Send to whoever spoke last."""
+        if self._transport is not None and self._caller is not None:
+            self._transport.sendto(data, self._caller)
+
+    def take(self, data: bytes, caller: tuple[str, int]) -> None:
+        """A datagram has come."""
+        self._caller = caller
+        self.heard(data)
+
+
+class _Datagrams(asyncio.DatagramProtocol):
+    def __init__(self, port: UdpPort) -> None:
+        self._port = port
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        self._port.take(data, addr)
+
+
+class DtuPort:
+    """A DTU: it dials out, says who it is, and is a serial line from then on."""
+
+    def __init__(self, host: str, port: int, registration: bytes, heartbeat: bytes = b"") -> None:
+        self.host = host
+        self.port = port
+        self.registration = registration
+        self.heartbeat = heartbeat
+        self.heartbeat_s = 5.0
+        self.heard: Callable[[bytes], None] = lambda data: None
+        self._writer: asyncio.StreamWriter | None = None
+        self._dialling: asyncio.Task[None] | None = None
+
+    @property
+    def url(self) -> str:
+        """What the far side listens as: `dtu+listen://host:port`."""
+        return f"dtu+listen://{self.host}:{self.port}"
+
+    @property
+    def taken(self) -> bool:
+        """Whether somebody took its call."""
+        return self._writer is not None
+
+    async def plug(self) -> None:
+        """Dial, again and again."""
+        self._dialling = asyncio.create_task(self._dial(), name=f"dtu {self.registration!r}")
+
+    async def pull(self) -> None:
+        """Hang up and dial no more."""
+        if self._dialling is not None:
+            self._dialling.cancel()
+            await asyncio.gather(self._dialling, return_exceptions=True)
+            self._dialling = None
+
+    def say(self, data: bytes) -> None:
+        """Send, if the call was taken."""
+        if self._writer is not None:
+            self._writer.write(data)
+
+    async def _dial(self) -> None:
+        pause_s = _REDIAL_S
+        while True:
+            with suppress(OSError):
+                reader, writer = await asyncio.open_connection(self.host, self.port)
+                pause_s = _REDIAL_S
+                try:
+                    await self._talk(reader, writer)
+                finally:
+                    self._writer = None
+                    writer.close()
+                    with suppress(OSError):
+                        await writer.wait_closed()
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _REDIAL_MOST_S)
+
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(self.registration)
+        self._writer = writer
+        while True:
+            try:
+                async with asyncio.timeout(self.heartbeat_s):
+                    data = await reader.read(4096)
+            except TimeoutError:
+                writer.write(self.heartbeat)
+                continue
+            if not data:
+                return
+            self.heard(data)
