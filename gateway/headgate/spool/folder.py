@@ -10,6 +10,7 @@ from typing import Final
 
 from headgate.env import Files
 from headgate.errors import SpoolLocked
+from headgate.spool.held import Held
 from headgate.spool.segment import (
     Damage,
     Entry,
@@ -29,11 +30,12 @@ NO_HEADER: Final = SegmentHeader(b"", 0, -1, (), b"")
 
 
 class SegmentFolder:
-    """Segments by number. `log_id` names the log they belong to, once it is known."""
+    """Segments by number, on disk or `held` in memory. `log_id` names their log, once it is known."""
 
     def __init__(self, files: Files, folder: Path) -> None:
         self._files = files
         self._folder = folder
+        self.held = Held(files, folder)
         self.log_id = b""
 
     def numbers(self) -> list[int]:
@@ -45,9 +47,8 @@ class SegmentFolder:
 
     def scan(self, number: int, offset: int, *, brief: bool = False) -> Iterator[Entry | Damage]:
         """What a segment holds; a read error ends it like damage, for the file is then no better."""
-        path = self.path(number)
         found = scan(
-            lambda at, size: self._files.read(path, at, size),
+            lambda at, size: self.read(number, at, size),
             offset,
             self.size(number),
             self.seed(number),
@@ -58,6 +59,13 @@ class SegmentFolder:
         except OSError as error:
             log.warning("segment cannot be read", extra={"segment": number, "error": str(error)})
 
+    def read(self, number: int, offset: int, size: int) -> bytes:
+        """Bytes of a segment, from any thread. Raises OSError."""
+        data = self.held.data(number)
+        if data is not None:
+            return bytes(data[offset : offset + size])
+        return self._files.read(self.path(number), offset, size)
+
     def one(self, number: int, offset: int) -> Sequence[Entry]:
         """The record at a place, if it can be found."""
         found = next(self.scan(number, offset), None)
@@ -66,7 +74,7 @@ class SegmentFolder:
     def sealed_intact(self, number: int, entry: Entry) -> bool:
         """Whether the sealed bytes are what was written."""
         try:
-            data = self._files.read(self.path(number), entry.sealed_offset, entry.sealed_size)
+            data = self.read(number, entry.sealed_offset, entry.sealed_size)
         except OSError:
             return False
         return sealed_intact(entry, data, self.seed(number))
@@ -74,9 +82,9 @@ class SegmentFolder:
     def header(self, number: int) -> SegmentHeader:
         """What the head of a segment says; `NO_HEADER` when it is damaged. Raises SpoolLocked."""
         try:
-            data = self._files.read(self.path(number), 0, 4096)
+            data = self.read(number, 0, 4096)
             if header_size(data) > len(data):
-                data = self._files.read(self.path(number), 0, header_size(data))
+                data = self.read(number, 0, header_size(data))
             header = decode_header(data)
         except OSError:
             header = None
@@ -89,6 +97,9 @@ class SegmentFolder:
 
     def remove(self, number: int) -> None:
         """Unlink a segment; a refusing disk keeps it."""
+        if number in self.held:
+            self.held.drop(number)
+            return
         try:
             self._files.remove(self.path(number))
         except OSError as error:
@@ -112,6 +123,9 @@ class SegmentFolder:
 
     def size(self, number: int) -> int:
         """Bytes of the file; 0 when there is none."""
+        data = self.held.data(number)
+        if data is not None:
+            return len(data)
         try:
             return self._files.size(self.path(number)) or 0
         except OSError:

@@ -102,6 +102,14 @@ class Log:
             OSError: none of them is durable, or not known to be. The file is abandoned; the next call
                 begins a new segment.
         """
+        assert not self._disk.held, "what is held in memory goes to the disk first"
+        positions = self._place(records, self._segment_bytes)
+        self._durable()
+        return positions
+
+    def _place(
+        self, records: Sequence[SealedRecord], segment_bytes: int, *, held: bool = False
+    ) -> list[Position]:
         indexes: list[bytes] = []
         totals = self._totals
         for record in records:
@@ -109,34 +117,77 @@ class Log:
             indexes.append(_encode_index(msgspec.structs.replace(record.index, totals=totals)))
         size = sum(len(r.data) + len(i) for r, i in zip(records, indexes, strict=True))
         rows = self._tail.rows
-        if rows is not None and len(rows) and rows.file_size + size > self._segment_bytes:
+        full = rows is not None and len(rows) and rows.file_size + size > segment_bytes
+        if full or self._tail.held is not held:
             self._tail.end()
         try:
-            rows, entries = self._append(records, indexes)
+            rows, entries = self._append(records, indexes, held)
         except BaseException:
             self._tail.abandon()
             raise
         if rows.number not in self.segments:
             self.segments[rows.number] = rows
         self._serial, self._totals = self._serial + len(records), totals
-        # One assignment: whoever notes it from another thread never mixes two commits.
-        self._far = Totals(self.ledger.log_id, self._serial, totals)
-        self.ledger.serial, self.ledger.totals = self._serial, totals
         return [Position(self.name, rows.number, rows.add(entry)) for entry in entries]
 
+    def _durable(self) -> None:
+        """Everything placed so far is on disk."""
+        # One assignment: whoever notes it from another thread never mixes two commits.
+        self._far = Totals(self.ledger.log_id, self._serial, self._totals)
+        self.ledger.serial, self.ledger.totals = self._serial, self._totals
+
     def _append(
-        self, records: Sequence[SealedRecord], indexes: Sequence[bytes]
+        self, records: Sequence[SealedRecord], indexes: Sequence[bytes], held: bool
     ) -> tuple[Rows, list[Entry]]:
         header = None
         rows = self._tail.rows
         if rows is None:
-            rows = self._tail.begin(next(self.numbers))
+            rows = self._tail.begin(next(self.numbers), held=held)
             header = SegmentHeader(
                 self.ledger.log_id, rows.number, self._serial, self._totals, self.ledger.encode()
             )
         entries, written = self._tail.append(records, indexes, self._serial, header)
-        self.written += written
+        self.written += 0 if held else written
         return rows, entries
+
+    # ------------------------------------------------------------ while the disk refuses
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes that lie in memory only."""
+        return self._disk.held.size
+
+    @property
+    def held_records(self) -> int:
+        """Records that lie in memory only."""
+        held = self._disk.held
+        return sum(len(rows) for number, rows in list(self.segments.items()) if number in held)
+
+    def hold(self, records: Sequence[SealedRecord], segment_bytes: int) -> list[Position]:
+        """Keep records in memory, in segments of this size: readable like all others, not durable."""
+        return self._place(records, segment_bytes, held=True)
+
+    def come_back(self) -> None:
+        """Write to disk what is held in memory, oldest first.
+
+        Raises:
+            OSError: the disk refuses still; what was not written out stays held.
+        """
+        held = self._disk.held
+        if not held:
+            return
+        self._tail.end()
+        while (number := held.oldest) is not None:
+            size = self._disk.size(number)
+            held.write_out(number, self._disk.path(number))
+            self.written += size
+        self._durable()
+        self._save_ledger()
+
+    def drop_held(self, needed: Needed) -> Loss | None:
+        """Give up the oldest segment in memory; the loss, None when nobody needed it any more."""
+        number = self._disk.held.oldest
+        return None if number is None else self.let_go(number, needed, GapReason.QUOTA)
 
     # ------------------------------------------------------------ read
 
@@ -153,7 +204,7 @@ class Log:
             offset = rows.offsets[row]
             for _ in range(2):  # a first read error of a worn card is often the last
                 try:
-                    data = self._files.read(self._disk.path(rows.number), offset, rows.sizes[row])
+                    data = self._disk.read(rows.number, offset, rows.sizes[row])
                 except OSError:
                     continue
                 sealed = check_record(data, offset, self._disk.seed(rows.number))
@@ -217,6 +268,11 @@ class Log:
             self.ledger.let_go(serials)
         if loss is not None:
             self.ledger.add(loss)
+        if number in self._disk.held:
+            # It never was on disk: a ledger that named it would know of serials that are nowhere else.
+            self.segments.pop(number, None)
+            self._disk.remove(number)
+            return loss
         saved = self._save_ledger()
         self.segments.pop(number, None)
         self._disk.remove(number)

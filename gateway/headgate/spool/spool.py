@@ -1,11 +1,11 @@
 """The durable store-and-forward queue: two logs in one folder, a quota, a ballast, a lock.
 
 Alarms have a log of their own, so that room can be made by giving up history without giving up an alarm.
+While the disk refuses, records may be held in memory, and go to the disk when it takes them again.
 """
 
 from __future__ import annotations
 
-import errno
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
@@ -18,12 +18,16 @@ from headgate.errors import SpoolError, SpoolLocked
 from headgate.model import GapReason, Lane
 from headgate.spool.log import Log
 from headgate.spool.records import ClearIndex, Loss, Position, SealedRecord, Totals
+from headgate.spool.refusal import Refusal, may_pass
+from headgate.spool.room import NO_ROOM, PAGE, RESERVED, Ballast
 from headgate.spool.rows import Names, Rows
 
 log = logging.getLogger(__name__)
 
 DATA, ALARMS = "data", "alarms"
 MIB = 1 << 20
+#: What a commit needs beside its sealed bytes, generously: headers, clear indexes, whole pages.
+_MARGIN = 64 * 1024
 
 
 class Recovered(msgspec.Struct, frozen=True):
@@ -37,7 +41,11 @@ class Recovered(msgspec.Struct, frozen=True):
 
 
 class SpoolStatus(msgspec.Struct, frozen=True):
-    """Size and wear. `written` is bytes written since the start, `payload` the sealed bytes among them."""
+    """Size and wear. `written` is bytes written since the start, `payload` the sealed bytes among them.
+
+    `held_*` lie in memory only, `dropped` records were given up there. `refused` says why the disk takes
+    nothing (`full`, `read-only`, `failing`, `in-use`), None while it does.
+    """
 
     segments: int
     bytes: int
@@ -48,6 +56,12 @@ class SpoolStatus(msgspec.Struct, frozen=True):
     written: int
     payload: int
     ballast: bool
+    held_records: int = 0
+    held_bytes: int = 0
+    dropped: int = 0
+    refused: str | None = None
+    refused_since_us: int | None = None
+    error: str | None = None
 
 
 class Spool:
@@ -58,18 +72,27 @@ class Spool:
         segment_bytes: when a segment is full; eviction frees this much at once.
         quota_bytes: for live and history together.
         alarm_bytes: reserved for alarms, beside the quota.
-        ballast_bytes: given back to the file system when it is full, so that we can still write what we lost.
+        ballast_bytes: given back to the file system when it is full, so that alarms and losses still fit.
+        held_bytes: memory for records while the disk refuses; with 0 `hold` refuses, too, and so does
+            the start on a disk that cannot be written.
     """
 
     def __init__(
         self, env: Env, folder: Path, *, segment_bytes: int = 32 * MIB, quota_bytes: int = 1024 * MIB,
         alarm_bytes: int = 32 * MIB, ballast_bytes: int = 8 * MIB, most_segments: int = 512,
+        held_bytes: int = 0,
     ) -> None:  # fmt: skip
         self._env = env
         self._folder = folder
         self._quota = quota_bytes
         self._alarm_quota = alarm_bytes
-        self._ballast_bytes = ballast_bytes
+        # Two files: data must not take what alarms and the state still need on a full disk.
+        reserved = ballast_bytes // RESERVED // PAGE * PAGE
+        self._ballast = Ballast(env, folder / "ballast", ballast_bytes - reserved)
+        self._reserve = Ballast(env, folder / "reserve", reserved)
+        self._held_bytes = held_bytes
+        self._refusal = Refusal()
+        self._dropped = 0
         self._most_segments = most_segments
         self._names = Names()
         small = min(segment_bytes, max(quota_bytes // 8, 4096))
@@ -80,7 +103,7 @@ class Spool:
             ),
         }
         self._lock: int | None = None
-        self._ballast = False
+        self._opened = False
         self._payload = 0
         self._commits = 0
         # Durable records of a commit that failed for another log: tried again, they are not stored twice.
@@ -101,27 +124,20 @@ class Spool:
             SpoolLocked: another process is in the folder, or a newer format is.
             SpoolError: the folder cannot be used.
         """
-        files = self._env.files
         try:
-            files.make_folder(self._folder, 0o750)
-            self._lock = files.lock(self._folder / "lock")
+            self._take_lock()
         except OSError as error:
-            raise SpoolError(
-                f"cannot use {self._folder}: {error}",
-                code="HG-4005",
-                folder=str(self._folder),
-                cause=str(error),
-            ) from error
-        if self._lock is None:
-            raise SpoolLocked(f"another process uses {self._folder}", folder=str(self._folder))
+            if not self._held_bytes or not may_pass(error):
+                raise self._unusable(error) from error
+            self._refuse(error)
         try:
             self._load(noted)
         except BaseException:
             # Nothing of ours may be written over what we could not make sense of.
-            files.unlock(self._lock)
-            self._lock = None
+            self._let_go_of_lock()
             raise
-        self._make_ballast()
+        self._opened = True
+        self._keep_room()
         epoch, last_n = self._newest()
         segments = self.segments()
         return Recovered(
@@ -130,6 +146,29 @@ class Spool:
             epoch, last_n, self.losses(),
         )  # fmt: skip
 
+    def _take_lock(self) -> None:
+        """Lock the folder, make it where it is missing. Raises OSError, SpoolLocked."""
+        if self._lock is not None:
+            return
+        files = self._env.files
+        files.make_folder(self._folder, 0o750)
+        self._lock = files.lock(self._folder / "lock")
+        if self._lock is None:
+            raise SpoolLocked(f"another process uses {self._folder}", folder=str(self._folder))
+
+    def _let_go_of_lock(self) -> None:
+        if self._lock is not None:
+            self._env.files.unlock(self._lock)
+            self._lock = None
+
+    def _unusable(self, error: OSError) -> SpoolError:
+        return SpoolError(
+            f"cannot use {self._folder}: {error}",
+            code="HG-4005",
+            folder=str(self._folder),
+            cause=str(error),
+        )
+
     def _load(self, noted: Sequence[Totals]) -> None:
         logs = self._logs.values()
         accounts = [account for one in logs for account in one.load(noted)]
@@ -137,21 +176,26 @@ class Spool:
         for one in logs:
             one.numbers = numbers
             one.judge(accounts)
-        try:
-            self._env.files.sync_folder(self._folder)
-        except OSError as error:
-            log.warning(
-                "folder not synced", extra={"folder": str(self._folder), "error": str(error)}
-            )
+        # The logs' folders in ours, and ours in its own: a file is no safer than the names on the way to it.
+        for folder in (self._folder, *self._folder.parents):
+            try:
+                self._env.files.sync_folder(folder)
+            except OSError as error:
+                log.warning("folder not synced", extra={"folder": str(folder), "error": str(error)})
+                break
 
     def close(self) -> None:
         """Note how far we came and let go of the lock."""
-        if self._lock is None:
+        if not self._opened:
             return
+        self._opened = False
+        try:
+            self.come_back(now=True)
+        except SpoolError as error:
+            log.error("held records are lost", extra={"error": str(error)})
         for one in self._logs.values():
             one.close()
-        self._env.files.unlock(self._lock)
-        self._lock = None
+        self._let_go_of_lock()
 
     def _newest(self) -> tuple[bytes | None, int | None]:
         """The epoch that committed last, and its highest n, over both logs."""
@@ -173,23 +217,36 @@ class Spool:
         """Make records durable, all or none, and say where they lie, in the same order.
 
         Appends, syncs, and after an I/O error does it once more in a fresh segment, with room made when
-        the disk was full. Losses that this caused are in `losses()`.
+        the disk was full. Losses that this caused are in `losses()`. What is held in memory goes first.
 
         Raises:
             SpoolError: nothing of this is known to be durable (it may still turn up after a restart);
-                `n` of these records is spent. Try again later with what you sealed anew.
+                `n` of these records is spent. Try again later with the same records, or `hold` them.
         """
+        self.come_back()
         for name, one in self._logs.items():
-            mine = [
-                record
-                for record in records
-                if (record.lane is Lane.ALARM) is (name == ALARMS)
-                and (record.epoch, record.n) not in self._placed
-            ]
+            mine = self._unplaced(name, records)
             if mine:
                 self._make_room(one, sum(len(record.data) + 512 for record in mine))
                 for record, position in zip(mine, self._commit(one, mine), strict=True):
                     self._placed[record.epoch, record.n] = position
+        self._commits += 1
+        if not self._ballast.kept and self._commits % 256 == 0:
+            self._keep_room()
+        if self._ballast.kept or not self._ballast.wanted or not self._refusal.full:
+            self._refusal.clear()
+        return self._done(records)
+
+    def _unplaced(self, name: str, records: Sequence[SealedRecord]) -> list[SealedRecord]:
+        """Those of one log's records that no failed commit has made durable already."""
+        return [
+            record
+            for record in records
+            if (record.lane is Lane.ALARM) is (name == ALARMS)
+            and (record.epoch, record.n) not in self._placed
+        ]
+
+    def _done(self, records: Sequence[SealedRecord]) -> list[Position]:
         positions = [self._placed.pop((record.epoch, record.n)) for record in records]
         for record, position in zip(records, positions, strict=True):
             self._payload += len(record.data)
@@ -197,30 +254,100 @@ class Spool:
             for account in record.index.accounts:
                 if account.log in self._logs:
                     self._logs[account.log].account(account)
-        self._commits += 1
-        if not self._ballast and self._commits % 256 == 0:
-            self._make_ballast()
         return positions
 
     def _commit(self, one: Log, records: Sequence[SealedRecord]) -> list[Position]:
-        try:
-            return one.commit(records)
-        except OSError as error:
-            log.error(
-                "write failed, segment abandoned", extra={"log": one.name, "error": str(error)}
-            )
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                if self._ballast:
-                    self._drop_ballast()
+        wanted = sum(len(record.data) for record in records) + _MARGIN
+        freed = tries = 0
+        while True:
+            try:
+                return one.commit(records)
+            except OSError as error:
+                log.error(
+                    "write failed, segment abandoned", extra={"log": one.name, "error": str(error)}
+                )
+                tries += 1
+                refusal = self._refuse(error)
+                if error.errno not in NO_ROOM:
+                    again = tries == 1
+                elif freed < wanted:
+                    freed += (room := self._free_disk(one))
+                    again = room > 0
                 else:
-                    self._free_one(one)
+                    again = False  # room was made, and the disk is full all the same: not by us
+                if not again:
+                    raise refusal from error
+
+    def _refuse(self, error: OSError) -> SpoolError:
+        """Remember that the disk refuses, and why; the error that says so."""
+        self._refusal.note(error, self._env.clock.boottime_us())
+        return SpoolError(
+            f"cannot write to {self._folder}: {error}", code="HG-4006",
+            folder=str(self._folder), cause=str(error),
+        )  # fmt: skip
+
+    # ------------------------------------------------------------ while the disk refuses
+
+    @property
+    def holding(self) -> bool:
+        """Whether records lie in memory only."""
+        return any(one.held_bytes for one in self._logs.values())
+
+    def hold(self, records: Sequence[SealedRecord]) -> list[Position]:
+        """Keep records in memory: not durable, but read and sent like all others. The oldest go for room.
+
+        Raises:
+            SpoolError: there is no memory for this.
+        """
+        if not self._held_bytes:
+            raise SpoolError(f"{self._folder} takes nothing", code="HG-4001")
+        small = max(self._held_bytes // 16, 4096)
+        for name, one in self._logs.items():
+            mine = self._unplaced(name, records)
+            if mine:
+                for record, position in zip(mine, one.hold(mine, small), strict=True):
+                    self._placed[record.epoch, record.n] = position
+        positions = self._done(records)
+        data, alarms = self._logs[DATA], self._logs[ALARMS]
+        while data.held_bytes + alarms.held_bytes > self._held_bytes:
+            loss = (data if data.held_bytes else alarms).drop_held(self.needed)
+            if loss is not None:
+                self._dropped += loss.records
+        return positions
+
+    def come_back(self, *, now: bool = False) -> None:
+        """Write to disk what is held in memory; the disk is asked now and then, or `now`.
+
+        Raises:
+            SpoolError: it refuses still.
+        """
+        if not self.holding:
+            return
+        at_us = self._env.clock.boottime_us()
+        if not now and self._refusal.resting(at_us):
+            raise self._refusal.error(self._folder)
         try:
-            return one.commit(records)
+            self._take_lock()
+            for one in self._logs.values():
+                self._write_held(one)
         except OSError as error:
-            raise SpoolError(
-                f"cannot write to {self._folder}: {error}", code="HG-4006",
-                folder=str(self._folder), cause=str(error),
-            ) from error  # fmt: skip
+            raise self._refuse(error) from error
+        self._keep_room()
+        self._refusal.clear()
+        log.warning("the disk takes records again: what was held is on it")
+
+    def _write_held(self, one: Log) -> None:
+        wanted, freed = one.held_bytes + _MARGIN, 0
+        while True:
+            try:
+                return one.come_back()
+            except OSError as error:
+                room = 0
+                if error.errno in NO_ROOM and freed < wanted:
+                    room = self._free_disk(one)
+                if not room:
+                    raise
+                freed += room
 
     def losses(self) -> tuple[Loss, ...]:
         """Losses that no durable gap names yet. Put their gaps and accounts into the next record."""
@@ -295,23 +422,21 @@ class Spool:
         ):
             if one.size + coming <= quota and not self._oldest_settled(one):
                 break
-            if not self._free_one(one):
-                break
+            number = self._oldest_settled(one)
+            if number is None:
+                number = min(one.segments)
+            self._free_one(one, number)
 
-    def _free_one(self, one: Log) -> bool:
-        """Let go of one segment: the oldest settled, else the oldest. Whether there was one."""
-        number = self._oldest_settled(one)
-        if number is None:
-            number = min(one.segments, default=None)
-        if number is None:
-            return False
+    def _free_one(self, one: Log, number: int) -> int:
+        """Let go of one segment; its bytes."""
         self._settled.discard((one.name, number))
+        size = one.segments[number].file_size
         loss = one.let_go(number, self.needed, GapReason.QUOTA)
         if loss is not None:
             log.warning(
                 "records given up for room", extra={"log": one.name, "records": loss.records}
             )
-        return True
+        return size
 
     def _oldest_settled(self, one: Log) -> int | None:
         for name, number in sorted(self._settled):
@@ -323,26 +448,28 @@ class Spool:
                 return number
         return None
 
-    def _make_ballast(self) -> None:
-        files = self._env.files
-        path = self._folder / "ballast"
-        try:
-            if files.size(path) == self._ballast_bytes:
-                self._ballast = True
-            elif files.free(self._folder) > 4 * self._ballast_bytes:
-                files.replace(
-                    path, self._env.random.token(4096) * (self._ballast_bytes // 4096), 0o640
-                )
-                self._ballast = True
-        except OSError as error:
-            log.warning("no ballast", extra={"error": str(error)})
+    def _free_disk(self, one: Log) -> int:
+        """The file system is full: let go of something; how many bytes, 0 when there was nothing.
 
-    def _drop_ballast(self) -> None:
-        try:
-            self._env.files.remove(self._folder / "ballast")
-        except OSError as error:
-            log.warning("ballast not released", extra={"error": str(error)})
-        self._ballast = False
+        What is settled goes first, then the ballast, then the oldest data; neither what is still being
+        written nor alarms. Data leaves the reserve to alarms and to what is remembered.
+        """
+        data = self._logs[DATA]
+        if (number := self._oldest_settled(data)) is not None:
+            return self._free_one(data, number)
+        if freed := self.give_room(reserve=one.name == ALARMS):
+            return freed
+        number = next((n for n in sorted(data.segments) if n != data.open_segment), None)
+        return 0 if number is None else self._free_one(data, number)
+
+    def give_room(self, *, reserve: bool = True) -> int:
+        """Something finds the disk full: what was kept back goes; how many bytes."""
+        return self._ballast.drop() or (self._reserve.drop() if reserve else 0)
+
+    def _keep_room(self) -> None:
+        """Keep room back again where there is plenty."""
+        self._reserve.make()
+        self._ballast.make()
 
     def status(self) -> SpoolStatus:
         """Size, room and wear."""
@@ -353,5 +480,7 @@ class Spool:
             free = 0
         return SpoolStatus(
             len(data.segments) + len(alarms.segments), data.size, self._quota, alarms.size, self._alarm_quota,
-            free, data.written + alarms.written, self._payload, self._ballast,
+            free, data.written + alarms.written, self._payload, self._ballast.kept,
+            data.held_records + alarms.held_records, data.held_bytes + alarms.held_bytes, self._dropped,
+            self._refusal.kind, self._refusal.since_us, self._refusal.text,
         )  # fmt: skip

@@ -31,11 +31,21 @@ class Tail:
         self._log = log_name
         self._file: AppendFile | None = None
         self.rows: Rows | None = None
+        #: Whether the open segment lies in memory only.
+        self.held = False
 
-    def begin(self, number: int) -> Rows:
-        """Create the file of a segment; its header goes out with the first `append`. Raises OSError."""
+    def begin(self, number: int, *, held: bool = False) -> Rows:
+        """Create a segment, in memory where `held`; its header goes out with the first `append`.
+
+        Raises:
+            OSError: there is no such file afterwards, or not for sure.
+        """
         self.rows = Rows(self._log, number, self._names)
-        self._file = self._files.append(self._disk.path(number))
+        self.held = held
+        if held:
+            self._file = self._disk.held.begin(number)
+        else:
+            self._file = self._files.append(self._disk.path(number))
         return self.rows
 
     def append(
@@ -73,7 +83,7 @@ class Tail:
         data = b"".join(parts)
         self._file.write(data)
         self._file.sync()
-        if header is not None:
+        if header is not None and not self.held:
             # Until the folder is synced a power cut may forget that this file exists.
             self._files.sync_folder(self._folder)
         self.rows.file_size = offset
