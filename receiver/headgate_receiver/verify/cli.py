@@ -36,7 +36,10 @@ class Format(StrEnum):
 @app.command()
 def verify(
     truth: Annotated[
-        Path, typer.Option(metavar="FILE", help="What the devices said. 设备真值文件。")
+        list[Path],
+        typer.Option(
+            metavar="FILE", help="What the devices said; may be repeated. 设备真值文件，可重复。"
+        ),
     ],
     stored: Annotated[
         str,
@@ -70,7 +73,7 @@ def verify(
     lang = language(os.environ.get)
     try:
         zone, late_s = _zone(timezone_), seconds(late)
-        said = read_truth(truth)
+        said = read_truth(*truth)
         with closing(open_stored(stored, gateway)) as store:
             verdict = judge(said, store, late_s=late_s, zone=zone)
     except HeadgateError as error:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from functools import partial
 from typing import NamedTuple
 
 from headgate.model import Value
+from headgate_receiver.verify.byvalues import Heard, Kind, pairs, repeats
 from headgate_receiver.verify.items import Clocks, Look, StoredGap
 from headgate_receiver.verify.truth import COUNTER, DeviceTruth, Truth
 
@@ -56,7 +58,10 @@ class Comparison:
         self.in_gap = 0
         self.held_back = 0
         """Not stored because the answer came so late that the gateway had given up."""
+        self.repeated = 0
+        """Not stored because the device said what it had said before, as it always does."""
         self.examples: dict[str, list[Finding]] = {}
+        self._heard: dict[str, list[Heard]] = {}
 
     def take(self, look: Look) -> None:
         """Compare one stored look."""
@@ -65,11 +70,18 @@ class Comparison:
         if truth is None:
             self.foreign += 1
             return
+        taken_s = self._clocks.wall_s(look.boot, look.at_us)
+        if not truth.counted:
+            if all(look.values.get(point) is None for point in truth.points):
+                self.bad += 1
+            else:
+                heard = Heard(look.received_s if taken_s is None else taken_s, *look[5:])
+                self._heard.setdefault(look.device, []).append(heard)
+            return
         counter = look.values.get(COUNTER)
         if counter is None:
             self.bad += 1
             return
-        taken_s = self._clocks.wall_s(look.boot, look.at_us)
         index = None
         if isinstance(counter, (int, float)) and counter == int(counter):
             index = truth.find(int(counter), taken_s)
@@ -99,6 +111,8 @@ class Comparison:
 
     def finish(self, gaps: Iterable[StoredGap]) -> None:
         """Find what is not there, once every look was taken."""
+        for name, looks in self._heard.items():
+            self._pair(self._truth.devices[name], looks)
         excuses = _excuses(gaps, self._clocks)
         everywhere = excuses.get(None, [])
         for name, seen in self._seen.items():
@@ -111,10 +125,27 @@ class Comparison:
                     self.in_gap += 1
                 elif index in truth.late:
                     self.held_back += 1
+                elif truth.repeats and repeats(truth, index, seen):
+                    self.repeated += 1
                 else:
                     self.missing += 1
                     self._example("missing", name, truth.samples[index], at_s)
                 index = seen.find(0, index + 1)
+
+    def _pair(self, truth: DeviceTruth, looks: list[Heard]) -> None:
+        """Looks without a counter, by what they say."""
+        seen = self._seen[truth.device]
+        said = partial(_difference, truth)
+        for heard, kind, index, text in pairs(truth, looks, self._late_s, said):
+            setattr(self, kind.value, getattr(self, kind.value) + 1)
+            if kind is not Kind.MATCHED:
+                sample = -1 if index is None else truth.samples[index]
+                self._example(kind.value, truth.device, sample, heard.taken_s, text)
+            if index is not None and kind is not Kind.DOUBLED:
+                seen[index] = 1
+                delay_s = heard.received_s - truth.times[index]
+                self.worst_delay_s = max(self.worst_delay_s, delay_s)
+                self.late += delay_s > self._late_s
 
     def _example(
         self, kind: str, device: str, sample: object, at_s: float | None, text: str = ""

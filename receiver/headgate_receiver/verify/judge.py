@@ -83,6 +83,7 @@ def judge(truth: Truth, stored: Stored, *, late_s: float, zone: tzinfo) -> Verdi
             "late": comparison.late,
             "in_gap": comparison.in_gap,
             "held_back": comparison.held_back,
+            "repeated": comparison.repeated,
             "bad": comparison.bad,
             "foreign": comparison.foreign,
             "due": sum(day.due for day in days),

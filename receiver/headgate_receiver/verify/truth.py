@@ -29,6 +29,8 @@ class TruthError(HeadgateError):
 
 class _Device(msgspec.Struct, frozen=True):
     id: str
+    counter: bool = True
+    repeats: bool = False
 
 
 class _Header(msgspec.Struct, frozen=True):
@@ -42,7 +44,7 @@ class _Line(msgspec.Struct, frozen=True):
     t: float
     device: str
     sample: int | None = None
-    values: dict[str, float | None] = {}
+    values: dict[str, float | bool | None] = {}
     fault: str | None = None
     look: bool = False
     late_s: float | None = None
@@ -51,8 +53,12 @@ class _Line(msgspec.Struct, frozen=True):
 class DeviceTruth:
     """What one device said, look by look, in order."""
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, *, counted: bool = True, repeats: bool = False) -> None:
         self.device = device
+        #: Whether the device tells its sample counter; without it looks are known by values and time.
+        self.counted = counted
+        #: Whether it says the same again and again, and once in a while is enough.
+        self.repeats = repeats
         #: Names of the points, in the order of `values`.
         self.points: list[str] = []
         self.times = array("d")
@@ -92,7 +98,7 @@ class DeviceTruth:
         self.samples.append(sample)
         for point in self.points:
             value = line.values[point]
-            self.values.append(math.nan if value is None else value)
+            self.values.append(math.nan if value is None else float(value))
 
     def find(self, counter: int, near_s: float | None) -> int | None:
         """Index of the look with this counter; of several, a wrap apart, the one nearest in time."""
@@ -138,20 +144,29 @@ class Truth:
         return sum(len(device) for device in self.devices.values())
 
 
-def read_truth(path: Path) -> Truth:
-    """A truth file.
+def read_truth(*paths: Path) -> Truth:
+    """A truth file, or several of different devices as one.
 
     Raises:
-        TruthError: it cannot be read, or is not one; says which line.
+        TruthError: one cannot be read, or is none, or speaks of another's devices; says which line.
     """
-    try:
-        with path.open("rb") as file:
-            return _read(path, iter(file))
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise TruthError(
-            f"{path}: {reason}", code="HG-7511", path=str(path), reason=reason
-        ) from None
+    devices: dict[str, DeviceTruth] = {}
+    cut_off = False
+    for path in paths:
+        try:
+            with path.open("rb") as file:
+                one = _read(path, iter(file))
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise TruthError(
+                f"{path}: {reason}", code="HG-7511", path=str(path), reason=reason
+            ) from None
+        if twice := devices.keys() & one.devices.keys():
+            reason = f"{min(twice)}: also in another file"
+            raise TruthError(f"{path}: {reason}", path=str(path), line=1, reason=reason)
+        devices |= one.devices
+        cut_off = cut_off or one.cut_off
+    return Truth(devices, cut_off)
 
 
 def _read(path: Path, lines: Iterator[bytes]) -> Truth:
@@ -164,7 +179,10 @@ def _read(path: Path, lines: Iterator[bytes]) -> Truth:
         raise TruthError(
             f"{path}: schema {version}", code="HG-7512", path=str(path), version=version
         )
-    devices = {device.id: DeviceTruth(device.id) for device in header.devices}
+    devices = {
+        device.id: DeviceTruth(device.id, counted=device.counter, repeats=device.repeats)
+        for device in header.devices
+    }
     decode = msgspec.json.Decoder(_Line).decode
     cut_off = False
     for number, written in enumerate(lines, 2):

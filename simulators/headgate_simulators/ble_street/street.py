@@ -74,9 +74,12 @@ class BleStreet:
     def description(self) -> list[dict[str, Any]]:
         """Each unit as the ready line, the truth header and the site fragment tell it."""
         return [
-            {"id": u.id, "model": u.profile, "address": u.address, "params": u.params}
+            {
+                "id": u.id, "model": u.profile, "address": u.address, "params": u.params,
+                "counter": False, "repeats": True,
+            }
             for u in self.units
-        ]
+        ]  # fmt: skip
 
     async def __aenter__(self) -> BleStreet:
         await self.bus.__aenter__()
