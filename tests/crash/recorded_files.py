@@ -1,8 +1,10 @@
 """A disk in memory that remembers every operation, so that a power cut can be played after any of them.
 
-What was synced is there after a cut. Of everything later, each 512-byte sector and each directory entry
-may or may not have made it, in any mixture, and a sector that did not may be zero or old garbage.
-`recorded.cut(rng, at)` gives one of the disks that a cut after operation `at` could leave.
+    files = RecordedFiles()                 # `headgate.env.Files`, SQLite's files included
+    ...                                     # something writes; `files.op` counts its operations
+    disk = files.cut(rng, at)               # one of the disks that a cut after operation `at` could leave
+
+What a cut may leave is said in `power_cut.py`; how SQLite gets here in `sqlite_files.py`.
 """
 
 from __future__ import annotations
@@ -10,26 +12,74 @@ from __future__ import annotations
 import errno
 import random
 import sqlite3
+from bisect import bisect_right
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from headgate.env import AppendFile
 
-SECTOR = 512
+ROOT = Path("/")
 
 
-@dataclass
 class Inode:
-    """One file: its bytes, and (operation, size) of each write and sync."""
+    """One file: what a reader sees now, every change, and what was on the medium after each sync."""
 
-    data: bytearray = field(default_factory=bytearray)
-    writes: list[tuple[int, int]] = field(default_factory=list)
-    syncs: list[tuple[int, int]] = field(default_factory=list)
+    __slots__ = ("changes", "data", "platter", "syncs")
 
-    def size_at(self, at: int, history: list[tuple[int, int]]) -> int:
-        return max((size for op, size in history if op <= at), default=0)
+    def __init__(self, data: bytes | bytearray = b"") -> None:
+        self.data = bytearray(data)
+        #: (operation, offset, bytes written) or (operation, new size, None).
+        self.changes: list[tuple[int, int, bytes | None]] = []
+        self.syncs: list[tuple[int, bytes]] = [(0, bytes(data))]
+        # After a sync that failed the page cache shows what the medium may never get.
+        self.platter: bytearray | None = None
+
+    def write(self, op: int, offset: int, data: bytes) -> None:
+        """Put bytes at a place; a hole before it reads as zeros."""
+        self.changes.append((op, offset, data))
+        for target in (self.data, self.platter):
+            if target is not None:
+                if offset > len(target):
+                    target += bytes(offset - len(target))
+                target[offset : offset + len(data)] = data
+
+    def truncate(self, op: int, size: int) -> None:
+        """Cut off, or extend with zeros."""
+        self.changes.append((op, size, None))
+        for target in (self.data, self.platter):
+            if target is not None:
+                del target[size:]
+                target += bytes(size - len(target))
+
+    def sync(self, op: int) -> None:
+        """Everything so far is on the medium, but for what a failed sync has thrown away."""
+        self.syncs.append((op, bytes(self.data if self.platter is None else self.platter)))
+
+    def fail(self) -> None:
+        """A sync failed: what was not on the medium is marked clean, and will not be written again."""
+        if self.platter is None:
+            self.platter = bytearray(self.syncs[-1][1])
+
+    def durable(self, at: int) -> tuple[int, bytes]:
+        """The last sync up to an operation, and what was on the medium then."""
+        return self.syncs[bisect_right(self.syncs, at, key=lambda sync: sync[0]) - 1]
+
+    def pending(self, since: int, at: int) -> list[tuple[int, int, bytes | None]]:
+        """Changes after one operation, up to another."""
+        changes = self.changes
+        first = bisect_right(changes, since, key=lambda change: change[0])
+        return changes[first : bisect_right(changes, at, first, key=lambda change: change[0])]
+
+    def rot(self, change: Callable[[bytearray], object]) -> None:
+        """Change what lies on the medium, behind everybody's back."""
+        change(self.data)
+        self.syncs = [(0, bytes(self.data))]
+        self.changes = []
+
+
+class Folder:
+    """What a name points to when it is a folder."""
 
 
 class RecordedFiles:
@@ -39,22 +89,18 @@ class RecordedFiles:
         self.op = 0
         self.fault = fault
         self.room = 1 << 40
-        self.folders: set[Path] = {Path("/")}
+        self.folders: set[Path] = {ROOT}
         self.entries: dict[Path, Inode] = {}
-        # For each name, what it pointed to from which operation on; and when its folder was synced.
-        self.names: dict[Path, list[tuple[int, Inode | None]]] = {}
+        #: For each name what it pointed to from which operation on, and when its folder was synced.
+        self.names: dict[Path, list[tuple[int, Inode | Folder | None]]] = {}
         self.folder_syncs: dict[Path, list[int]] = {}
-        self.locks: set[Path] = set()
+        self.locks: dict[int, Path] = {}
+        self._databases: Any = None
 
     # ------------------------------------------------------------ Files
 
     def append(self, path: Path) -> AppendFile:
-        self._step("append", path)
-        if path in self.entries:
-            raise FileExistsError(errno.EEXIST, "exists", str(path))
-        inode = Inode()
-        self._name(path, inode)
-        return _Append(self, path, inode)
+        return _Append(self, path, self.create(path))
 
     def read(self, path: Path, offset: int = 0, size: int | None = None) -> bytes:
         if path not in self.entries:
@@ -79,7 +125,12 @@ class RecordedFiles:
         return sorted(names | {path.name for path in self.folders if path.parent == folder})
 
     def make_folder(self, path: Path, mode: int = 0o755) -> None:
-        self.folders |= {path, *path.parents}
+        if path in self.folders:
+            return
+        self.make_folder(path.parent)
+        self._step("make_folder", path)
+        self.folders.add(path)
+        self.names.setdefault(path, []).append((self.op, Folder()))
 
     def rename(self, old: Path, new: Path) -> None:
         self._step("rename", new)
@@ -100,16 +151,61 @@ class RecordedFiles:
         return self.room
 
     def lock(self, path: Path) -> int | None:
-        if path in self.locks:
+        if path in self.locks.values():
             return None
-        self.locks.add(path)
-        return 1
+        if path not in self.entries:
+            self.create(path)
+        descriptor = max(self.locks, default=0) + 1
+        self.locks[descriptor] = path
+        return descriptor
 
     def unlock(self, descriptor: int) -> None:
-        self.locks.clear()
+        self.locks.pop(descriptor, None)
 
     def database(self, path: Path) -> sqlite3.Connection:
-        raise NotImplementedError("state.db has its own engine")
+        if self._databases is None:
+            from sqlite_files import Databases
+
+            self._databases = Databases(self)
+        connection: sqlite3.Connection = self._databases.connect(path)
+        return connection
+
+    # ------------------------------------------------------------ beyond Files: what SQLite does
+
+    def create(self, path: Path) -> Inode:
+        """A new empty file. Raises FileExistsError, FileNotFoundError."""
+        if path.parent not in self.folders:
+            raise FileNotFoundError(errno.ENOENT, "no such folder", str(path))
+        self._step("append", path)
+        if path in self.entries:
+            raise FileExistsError(errno.EEXIST, "exists", str(path))
+        inode = Inode()
+        self._name(path, inode)
+        return inode
+
+    def write(self, path: Path, inode: Inode, offset: int, data: bytes) -> None:
+        """Write at a place."""
+        try:
+            self._step("write", path)
+        except OSError:
+            # Part of it may have reached the page cache before the error.
+            inode.write(self.op, offset, data[: len(data) // 2])
+            raise
+        inode.write(self.op, offset, data)
+
+    def truncate(self, path: Path, inode: Inode, size: int) -> None:
+        """Set the size."""
+        self._step("truncate", path)
+        inode.truncate(self.op, size)
+
+    def sync(self, path: Path, inode: Inode) -> None:
+        """Sync a file."""
+        try:
+            self._step("sync", path)
+        except OSError:
+            inode.fail()
+            raise
+        inode.sync(self.op)
 
     # ------------------------------------------------------------ the record
 
@@ -126,41 +222,17 @@ class RecordedFiles:
 
     def cut(self, rng: random.Random, at: int) -> RecordedFiles:
         """One of the disks that a power cut right after operation `at` may leave behind."""
-        image = RecordedFiles()
-        image.folders = set(self.folders)
-        contents: dict[int, Inode] = {}
-        for path, history in self.names.items():
-            synced = max(
-                (op for op in self.folder_syncs.get(path.parent, ()) if op <= at), default=0
-            )
-            sure = [inode for op, inode in history if op <= synced]
-            maybe = [inode for op, inode in history if synced < op <= at]
-            inode = rng.choice([sure[-1] if sure else None, *maybe])
-            if inode is None:
-                continue
-            if id(inode) not in contents:
-                contents[id(inode)] = Inode(self._content(inode, rng, at))
-                size = len(contents[id(inode)].data)
-                contents[id(inode)].writes = contents[id(inode)].syncs = [(0, size)]
-            image._name(path, contents[id(inode)])
-            image.folder_syncs[path.parent] = [0]
-        return image
+        from power_cut import PowerCut
 
-    @staticmethod
-    def _content(inode: Inode, rng: random.Random, at: int) -> bytearray:
-        sure = inode.size_at(at, inode.syncs)
-        most = inode.size_at(at, inode.writes)
-        size = rng.choice([sure, most, rng.randint(sure, most)]) if most > sure else sure
-        data = bytearray(inode.data[:size])
-        fate = rng.choice(["kept", "zero", "torn", "garbage"])
-        begin = sure
-        while begin < size and fate != "kept":
-            end = min(size, (begin // SECTOR + 1) * SECTOR)
-            if fate == "zero" or rng.random() < 0.5:
-                lost = bytes(end - begin) if fate != "garbage" else rng.randbytes(end - begin)
-                data[begin:end] = lost
-            begin = end
-        return data
+        return PowerCut(rng, at).disk(self)
+
+    def power_off(self) -> None:
+        """Nothing is written any more, whoever still holds a connection."""
+
+        def off(call: str, path: Path) -> None:
+            raise OSError(errno.EIO, "the power is off", str(path))
+
+        self.fault = off
 
 
 class _Append:
@@ -168,27 +240,13 @@ class _Append:
         self._files = files
         self._path = path
         self._inode = inode
-        self._broken = False
 
     def write(self, data: bytes) -> None:
-        try:
-            self._files._step("write", self._path)
-        except OSError:
-            # Part of it may have reached the page cache before the error.
-            self._inode.data += data[: len(data) // 2]
-            self._inode.writes.append((self._files.op, len(self._inode.data)))
-            raise
-        self._inode.data += data
-        self._inode.writes.append((self._files.op, len(self._inode.data)))
+        self._files.write(self._path, self._inode, len(self._inode.data), data)
 
     def sync(self) -> None:
-        assert not self._broken, "fsync was tried again on a file whose fsync had failed"
-        try:
-            self._files._step("sync", self._path)
-        except OSError:
-            self._broken = True
-            raise
-        self._inode.syncs.append((self._files.op, len(self._inode.data)))
+        assert self._inode.platter is None, "fsync was tried again on a file whose fsync had failed"
+        self._files.sync(self._path, self._inode)
 
     def close(self) -> None:
         pass

@@ -88,8 +88,8 @@ class SpoolMachine(RuleBasedStateMachine):
             if path.suffix == ".seg" and "quarantine" not in path.parts
         )
         if paths:
-            data = self.files.entries[self.rng.choice(paths)].data
-            data[int(place * len(data))] ^= 0x10
+            inode = self.files.entries[self.rng.choice(paths)]
+            inode.rot(lambda data: data.__setitem__(at := int(place * len(data)), data[at] ^ 0x10))
         self.begin_noted(noted)
 
     def begin_noted(self, noted: object) -> None:

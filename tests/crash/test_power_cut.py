@@ -67,7 +67,7 @@ def test_a_loss_is_said_until_its_gap_is_durable_and_never_again(seed: int) -> N
         path for path in files.entries if path.suffix == ".seg" and path.parent.name == "data"
     ]
     victim = files.entries[rng.choice(sorted(segments))]
-    victim.data[rng.randrange(len(victim.data))] ^= 0xFF
+    victim.rot(lambda data: data.__setitem__(at := rng.randrange(len(data)), data[at] ^ 0xFF))
     spool = open_spool(files, seed)
     spool.open()
     found = survey(spool)
