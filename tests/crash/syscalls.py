@@ -1,0 +1,431 @@
+"""kill -9 and errors at the Nth file operation of a real process on real files, as a part of the programme.
+
+A case is a *story*: two to four lives of a box in one folder, each in a process of its own, each ended (or
+troubled) at an operation picked at random; after each the box is started again and what it finds is judged
+by what the dead process had said aloud. `syscall_shim.c` does the counting and the harm from inside, loaded
+before libc: SQLite and Python both reach files through libc, so it sees what strace would see
+(a test compares the two), at a hundredth of the cost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from programme import FAULTS, KILLS, Counts, Pulse, Report, Violation, attempt
+from syscall_child import Box, Name, Terms, body, lane, readings
+
+from headgate.errors import SpoolCorrupt
+from headgate.model import Lane
+from headgate.spool import Position
+
+HERE = Path(__file__).parent
+KILL_BEFORE, KILL_AFTER, KILL_WITHIN, FAIL, SHORT, TORN = range(1, 7)
+CHANGES, READS, BOTH = 1, 2, 3
+EVER = -1
+#: In memory where that is to be had: a killed process leaves all it wrote either way, and cards last.
+DISK = Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else None
+
+
+@cache
+def shim() -> Path:
+    """The compiled shim, made anew when its source has changed."""
+    source = HERE / "syscall_shim.c"
+    made = (
+        Path(tempfile.gettempdir()) / f"headgate-shim-{os.getuid()}-{source.stat().st_mtime_ns}.so"
+    )
+    if not made.exists():
+        new = made.with_suffix(f".{os.getpid()}")
+        subprocess.run(
+            ["gcc", "-O2", "-Wall", "-shared", "-fPIC", "-o", new, source, "-ldl", "-lpthread"],
+            check=True,
+        )
+        new.replace(made)
+    return made
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What happens from the `at`-th counted call on, to `width` calls (-1: for ever)."""
+
+    at: int = 0
+    act: int = 0
+    error: int = errno.EIO
+    classes: int = CHANGES
+    width: int = 1
+    only: str = ""
+
+    @property
+    def kills(self) -> bool:
+        return self.act in (KILL_BEFORE, KILL_AFTER, KILL_WITHIN)
+
+    def said(self) -> str:
+        act = ("-", "kill before", "kill after", "kill within", "fail", "short", "torn")[self.act]
+        of = {CHANGES: "change", READS: "read", BOTH: "call"}[self.classes]
+        code = "" if self.kills or self.act == SHORT else f" {errno.errorcode[self.error]}"
+        much = "" if self.width == 1 else " for ever" if self.width < 0 else f" x{self.width}"
+        return f"{act}{code}{much} at {of} {self.at}{' of ' + self.only if self.only else ''}"
+
+
+class Server:
+    """The process that forks lives, with the shim inside."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, str(HERE / "syscall_child.py")],
+            env={**os.environ, "LD_PRELOAD": str(shim())},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def live(self, folder: Path, told: Path, terms: Terms, fault: Fault) -> int:
+        """One life; its exit status, negative for a signal."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        harm = [fault.at, fault.act, fault.error, fault.classes, fault.width, fault.only]
+        asked = json.dumps([str(folder), str(told), msgspec.to_builtins(terms), harm])
+        self._process.stdin.write(asked + "\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise RuntimeError("the server of lives is gone")
+        return int(answer)
+
+    def close(self) -> None:
+        self._process.communicate()
+
+
+@contextmanager
+def server() -> Iterator[Server]:
+    made = Server()
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+@dataclass
+class Truth:
+    """What the dead have said, gathered over the lives of one story."""
+
+    #: Promised durable, in the order of promising; and tried, which may or may not be there.
+    kept: dict[Name, int] = field(default_factory=dict)
+    tried: dict[Name, int] = field(default_factory=dict)
+    #: What gaps ride in a record: (log, first, end) -> (records, readings).
+    riders: dict[Name, list[list[Any]]] = field(default_factory=dict)
+    acked: set[Name] = field(default_factory=set)
+    settled: set[Name] = field(default_factory=set)
+    #: Kept when the memory noted how far the spool had come; and what was not, when a file then
+    #: could not be read: how far a log had come there nobody knows. A bound, not a count.
+    noted: set[Name] = field(default_factory=set)
+    tail: set[Name] = field(default_factory=set)
+    #: Whether both homes of the device numbers may have been unreadable.
+    forgetful: bool = False
+    devices: dict[str, int] = field(default_factory=dict)
+    #: A device number of each record.
+    numbers: set[int] = field(default_factory=set)
+    epochs: list[bytes] = field(default_factory=list)
+    rebuilt: bool = False
+    faults: list[str] = field(default_factory=list)
+    last: str = ""
+    calls: int = 0
+
+    def hear(self, told: Path) -> None:
+        """Take in what one life has said; a line that was cut off says nothing."""
+        self.last = ""
+        for line in told.read_text().splitlines(keepends=True) if told.exists() else ():
+            if not line.endswith("\n"):
+                break
+            self._hear(*json.loads(line))
+
+    def _hear(self, word: str, *rest: Any) -> None:
+        self.last = word if word != "calls" else self.last
+        if word == "calls":
+            self.calls = rest[0]
+        elif word == "open":
+            self.epochs.append(bytes.fromhex(rest[0]))
+            self.rebuilt = self.rebuilt or rest[1]
+        elif word == "device":
+            name, number = rest
+            if self.forgetful and self.rebuilt:
+                self.devices[name] = number
+            elif self.devices.setdefault(name, number) != number:
+                self.faults.append(f"{name} had number {self.devices[name]}, now {number}")
+            if sum(other == number for other in self.devices.values()) > 1:
+                self.faults.append(f"number {number} is given twice: {self.devices}")
+        elif word == "try":
+            epoch, ns, losses, device = rest
+            self.numbers.add(device)
+            for n in ns:
+                self.tried[bytes.fromhex(epoch), n] = len(self.tried) + len(self.kept)
+            if losses:
+                self.riders[bytes.fromhex(epoch), ns[0]] = losses
+        elif word == "kept":
+            epoch, ns = rest
+            for n in ns:
+                self.kept[bytes.fromhex(epoch), n] = self.tried.pop((bytes.fromhex(epoch), n))
+        elif word == "ack":
+            self.acked |= {(bytes.fromhex(rest[0]), n) for n in rest[1]}
+        elif word == "settled":
+            self.settled |= {(bytes.fromhex(epoch), n) for epoch, n in rest[0]}
+            self.noted |= self.kept.keys()
+        elif word in ("fault", "raised"):
+            self.faults.append(f"{word} {rest}")
+
+
+class Judge:
+    """Starts a box on a copy of what is there and compares with the truth."""
+
+    def __init__(self, truth: Truth, quota: int, harmless: bool) -> None:
+        self.truth, self.quota, self.harmless = truth, quota, harmless
+        self.wrong = list(truth.faults)
+
+    def check(self, fine: bool, what: str, *more: object) -> None:
+        if not fine:
+            self.wrong.append(f"{what}: {' '.join(map(_short, more))}")
+
+    def look(self, folder: Path, copy: Path) -> list[str]:
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(folder, copy)
+        box = Box(copy, 1 << 30, self.quota)
+        try:
+            self._look(box)
+        finally:
+            box.state._disconnect()
+            box.spool.close()
+        return self.wrong
+
+    def _look(self, box: Box) -> None:
+        truth, check = self.truth, self.check
+        rebuilt = truth.rebuilt or box.state.rebuilt
+        check(not (self.harmless and rebuilt), "the memory of a killed process was set aside")
+        found = self._records(box)
+        known = truth.kept.keys() | truth.tried.keys()
+        check(found.keys() <= known, "records that nobody wrote", found.keys() - known)
+        self._losses(box, found)
+        self._order(found)
+        self._link(box, found)
+        offered = {(each.epoch, each.n) for each in asyncio.run(box.offered())}
+        owed = (truth.kept.keys() & found.keys()) - truth.acked
+        check(owed <= offered, "not offered and not acknowledged", owed - offered)
+        check(offered <= found.keys(), "offered, and not there", offered - found.keys())
+        if not rebuilt:
+            again = offered & truth.settled
+            check(not again, "offered again, though settled and flushed", again)
+        for name, number in () if truth.forgetful and rebuilt else truth.devices.items():
+            now = box.state.device_number(name)
+            check(now == number, f"{name} had number {number}, now", now)
+        fresh = {box.state.device_number(f"new-{i}") for i in range(3)}
+        taken = fresh & (truth.numbers | set(truth.devices.values()))
+        check(not taken, "numbers given to a second device", taken)
+
+    def _records(self, box: Box) -> dict[Name, Position]:
+        found: dict[Name, Position] = {}
+        for rows in box.spool.segments():
+            last = -1
+            for row in rows.alive():
+                name = (rows.epoch(row), rows.ns[row])
+                self.check(name not in found, "there twice", name)
+                self.check(rows.ns[row] > last, "out of order", name)
+                self.check(
+                    (rows.log == "alarms") is (lane(rows.ns[row]) is Lane.ALARM), "wrong log", name
+                )
+                last = rows.ns[row]
+                position = Position(rows.log, rows.number, row)
+                try:
+                    data = box.spool.read(position)
+                except SpoolCorrupt:
+                    self.check(not self.harmless, "cannot be read", name)
+                    continue
+                self.check(data == body(*name), "wrong content", name)
+                index = box.spool.clear_index(position)
+                self.check(
+                    index is not None and index.readings == readings(rows.ns[row]),
+                    "wrong clear index", name,
+                )  # fmt: skip
+                found[name] = position
+        return found
+
+    def _losses(self, box: Box, found: dict[Name, Position]) -> None:
+        """Each missing record is acknowledged, or in exactly one loss that is said or waits to be."""
+        truth = self.truth
+        said: Counter[tuple[str, int, int]] = Counter()
+        size: dict[tuple[str, int, int], tuple[int, int | None]] = {}
+        for name, losses in truth.riders.items():
+            if name in truth.kept or name in found:
+                for log, first, end, records, count in losses:
+                    said[log, first, end] += 1
+                    size[log, first, end] = (records, count)
+        for loss in box.spool.losses():
+            key = (loss.account.log, loss.account.first, loss.account.end)
+            said[key] += 1
+            size[key] = (loss.records, loss.readings)
+        twice = [key for key, times in said.items() if times > 1]
+        self.check(not twice, "a loss said twice", twice)
+        told = sum(records for records, _ in size.values())
+        missing = truth.kept.keys() - found.keys()
+        silent = missing - truth.acked - truth.tail
+        # What was tried and is gone, or was acknowledged and forgotten again, may count as lost.
+        most = len(missing) + len(truth.tried.keys() - found.keys())
+        self.check(
+            len(silent) <= told <= most, f"{len(silent)}..{most} records missing, {told} said lost",
+            sorted(silent), dict(size),
+        )  # fmt: skip
+        counts = [count for _, count in size.values()]
+        if len(silent) == most == told and None not in counts:
+            due = sum(readings(n) for _, n in missing)
+            total = sum(count or 0 for count in counts)
+            self.check(due == total, f"{due} readings missing, {total} said lost", dict(size))
+
+    def _order(self, found: dict[Name, Position]) -> None:
+        """Room is made by the oldest first, and never by an alarm (which have room enough here)."""
+        if not self.harmless:
+            return
+        truth = self.truth
+        gone = {name: order for name, order in truth.kept.items() if name not in found}
+        alarms = [name for name in gone if lane(name[1]) is Lane.ALARM and name not in truth.acked]
+        self.check(not alarms, "alarms were given up", alarms)
+        if truth.acked:
+            return
+        oldest = min((truth.kept[n] for n in found.keys() & truth.kept.keys() if lane(n[1]) is not
+                      Lane.ALARM), default=1 << 60)  # fmt: skip
+        young = [n for n, order in gone.items() if order > oldest and lane(n[1]) is not Lane.ALARM]
+        self.check(not young, "given up before older ones", young)
+
+    def _link(self, box: Box, found: dict[Name, Position]) -> None:
+        """What the next start says of the one before: its epoch, and its last committed n."""
+        truth = self.truth
+        previous, last_n = box.before
+        promised = [epoch for epoch in truth.epochs if any(name[0] == epoch for name in truth.kept)]
+        maybe = [
+            epoch for epoch in truth.epochs if any(name[0] == epoch for name in found)
+        ]  # a commit that was not told may have been the first
+        if truth.rebuilt or box.state.rebuilt:
+            return
+        if not promised and not maybe:
+            self.check(previous is None, "a previous epoch from nowhere", previous)
+            return
+        last = max(truth.epochs.index(epoch) for epoch in {*promised, *maybe})
+        self.check(previous == truth.epochs[last], "another previous epoch", previous, truth.epochs)
+        low = max((n for epoch, n in {*truth.kept, *found} if epoch == previous), default=-1)
+        high = max((n for epoch, n in {*truth.kept, *truth.tried} if epoch == previous), default=-1)
+        fine = last_n is not None and low <= last_n <= high
+        self.check(fine, f"last n {last_n} of the previous epoch, not {low}..{high}")
+
+
+def _short(value: object) -> str:
+    text = repr(sorted(value, key=repr) if isinstance(value, set | dict) else value)
+    return text if len(text) < 600 else text[:600] + " ..."
+
+
+class Story:
+    """Lives in one folder, each with its fault; judged after each."""
+
+    def __init__(self, lives: Server, case: str) -> None:
+        self.lives, self.case = lives, case
+        self.rng = random.Random(case)
+        self.counts = Counts()
+        self.quota = self.rng.choice([1 << 20, 1 << 16, 40_000])
+        self.acked = self.rng.random() < 0.5
+        self.harmless = self.rng.random() < 0.55  # kills only
+        self.truth = Truth()
+        self.plot: list[str] = []
+
+    def run(self) -> Counts:
+        with tempfile.TemporaryDirectory(dir=DISK, prefix="headgate-story-") as name:
+            home = Path(name)
+            folder = home / "box"
+            folder.mkdir()
+            lives = self.rng.randint(2, 4)
+            for number in range(lives):
+                last = number + 1 == lives
+                if wrong := self._life(home, folder, number, calm=last and self.rng.random() < 0.3):
+                    what = "\n".join([*self.plot, *wrong])
+                    self.counts.violations.append(Violation(self.case, what))
+                    break
+        return self.counts
+
+    def _life(self, home: Path, folder: Path, number: int, *, calm: bool) -> list[str]:
+        rng, truth = self.rng, self.truth
+        terms = Terms(
+            rng.getrandbits(40), self.quota, self.acked, rng.randint(4, 14),
+            rng.choice(["close", "drop"]),
+        )  # fmt: skip
+        fault = Fault() if calm else self._fault(folder, number)
+        if fault.act == FAIL and fault.classes & READS:
+            truth.tail |= truth.kept.keys() - truth.noted
+            truth.forgetful = truth.forgetful or fault.width != 1
+        told = home / f"told-{number}"
+        status = self.lives.live(folder, told, terms, fault)
+        called = told.with_suffix(".call").read_text().strip()
+        truth.hear(told)
+        if called:
+            self.counts.done[KILLS if fault.kills else FAULTS] += 1
+        else:
+            self.counts.done["quiet lives"] += 1
+        self.plot.append(f"life {number}: {fault.said()}: {called}; ended {status} {truth.last}")
+        if status not in ((-9,) if fault.kills and called else (0,)):
+            truth.faults.append(f"exit status {status}")
+        if truth.last == "refused":
+            self.counts.done["starts refused by the disk"] += 1
+            if fault.kills or not called:
+                truth.faults.append("a start was refused on a sound disk")
+        return Judge(truth, self.quota, self.harmless).look(folder, home / "copy")
+
+    def _fault(self, folder: Path, number: int) -> Fault:
+        rng = self.rng
+        # A first life makes more files; a later one reads more of them. Where nothing comes of a number
+        # that is too high, the life is a quiet one.
+        at = int(rng.choice([1, rng.randint(1, 40), rng.randint(1, 160), rng.randint(1, 400)]))
+        if self.harmless or rng.random() < 0.3:
+            act = rng.choice([KILL_BEFORE, KILL_AFTER, KILL_WITHIN])
+            return Fault(at, act, classes=rng.choice([CHANGES, CHANGES, BOTH]))
+        kind = rng.randrange(10)
+        if kind == 0:
+            return Fault(at, SHORT, classes=rng.choice([CHANGES, BOTH]), width=rng.randint(1, 6))
+        if kind == 1:
+            return Fault(at, FAIL, errno.EINTR, BOTH, rng.randint(1, 2))
+        if kind in (2, 3) and number:
+            names = [*sorted(p.name for p in folder.rglob("*.seg")), "state.db", "ledger"]
+            only = rng.choice(names)
+            return Fault(rng.randint(1, 4), FAIL, errno.EIO, READS, EVER, only)
+        if kind == 4:
+            return Fault(at, FAIL, errno.EIO, READS, rng.choice([1, 1, 3]))
+        error = rng.choice([errno.EIO, errno.ENOSPC, errno.EROFS])
+        act = rng.choice([FAIL, FAIL, TORN])
+        return Fault(at, act, error, CHANGES, rng.choice([1, 1, 1, 2, 5, 30, EVER]))
+
+
+def run(seed: int, deadline: float, report: Report) -> None:
+    import time
+
+    rng = random.Random(seed)
+    pulse = Pulse(report)
+    with server() as lives:
+        while True:
+            counts = attempt(lambda name: Story(lives, name).run(), str(rng.getrandbits(48)))
+            for unit, number in counts.done.items():
+                pulse.count(unit, number)
+            for violation in counts.violations:
+                pulse.found(violation.case, violation.what)
+            if time.monotonic() >= deadline:
+                break
+    pulse.tell()
+
+
+def replay(case: str) -> Counts:
+    with server() as lives:
+        return attempt(lambda name: Story(lives, name).run(), case)
