@@ -7,7 +7,7 @@ export PATH="$PATH:/usr/sbin"   # Debian keeps the broker where only root looks
 
 peers_missing() {
     local missing=""
-    for program in mosquitto openssl gcc dbus-daemon; do
+    for program in mosquitto openssl gcc dbus-daemon ser2net; do
         command -v $program >/dev/null || missing="$missing $program"
     done
     [ -e /usr/include/modbus/modbus.h ] || missing="$missing libmodbus-dev"
@@ -42,5 +42,5 @@ fi
 if [ -n "$peers" ]; then
     export HEADGATE_PEERS="${HEADGATE_PEERS:-optional}"
     echo "not on this machine:$peers. Tests that meet them are skipped, everything else runs."
-    echo "To have them: apt-get install mosquitto openssl gcc dbus libmodbus-dev nodejs npm"
+    echo "To have them: apt-get install mosquitto openssl gcc dbus ser2net libmodbus-dev nodejs npm"
 fi

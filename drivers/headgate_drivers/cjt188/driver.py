@@ -52,7 +52,7 @@ class Cjt188Driver(PollingDriver):
     """Water and gas meters; 2400 8E1 is what the standard asks of the line."""
 
     name: ClassVar[str] = "cjt188"
-    schemes: ClassVar[tuple[str, ...]] = ("serial", "serial+tcp")
+    schemes: ClassVar[tuple[str, ...]] = ("serial", "serial+tcp", "serial+rfc2217")
     point_keys: ClassVar[Mapping[str, str]] = {"item": " | ".join(ITEMS)}
 
     def plan(self, device: Device) -> Asked:

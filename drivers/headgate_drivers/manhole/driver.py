@@ -96,7 +96,7 @@ class ManholeDriver(StreamingDriver):
     """Covers behind a concentrator that forwards what they say."""
 
     name: ClassVar[str] = "manhole"
-    schemes: ClassVar[tuple[str, ...]] = ("serial", "serial+tcp")
+    schemes: ClassVar[tuple[str, ...]] = ("serial", "serial+tcp", "serial+rfc2217")
     point_keys = POINT_KEYS
 
     def __init__(self) -> None:

@@ -31,8 +31,10 @@ FRAMINGS: dict[str, ModbusFraming] = {
     "modbus+udp": MbapFraming(),
     "modbus+rtu": RtuFraming(),
     "modbus+rtu+tcp": RtuFraming(),
+    "modbus+rtu+rfc2217": RtuFraming(),
     "modbus+ascii": AsciiFraming(),
     "modbus+ascii+tcp": AsciiFraming(),
+    "modbus+ascii+rfc2217": AsciiFraming(),
     "modbus+dtu+listen": RtuFraming(),
 }
 

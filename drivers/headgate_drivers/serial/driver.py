@@ -29,7 +29,7 @@ from headgate_drivers.serial.values import POINT_KEYS, Found
 
 log = logging.getLogger(__name__)
 
-SCHEMES = ("serial", "serial+tcp")
+SCHEMES = ("serial", "serial+tcp", "serial+rfc2217")
 
 
 class Chunks:

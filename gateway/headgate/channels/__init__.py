@@ -18,6 +18,7 @@ from headgate.channels.base import (
 )
 from headgate.channels.bus import BusChannel
 from headgate.channels.dialin import DialInChannel, packets_of
+from headgate.channels.rfc2217 import Rfc2217Channel
 from headgate.channels.serial import SerialChannel
 from headgate.channels.tcp import TcpChannel, TlsChannel
 from headgate.channels.udp import UdpChannel
@@ -34,6 +35,7 @@ __all__ = [
     "DialInChannel",
     "Direction",
     "ManagedChannel",
+    "Rfc2217Channel",
     "SerialChannel",
     "Tap",
     "TcpChannel",
@@ -64,6 +66,10 @@ def _bus(env: Env, settings: ChannelSettings, url: SplitResult, port: int) -> Ma
     return BusChannel(env, settings, _host(url), url.port or port, line_of(settings.url))
 
 
+def _rfc2217(env: Env, settings: ChannelSettings, url: SplitResult, port: int) -> ManagedChannel:
+    return Rfc2217Channel(env, settings, _host(url), url.port or port, line_of(settings.url))
+
+
 def _serial(env: Env, settings: ChannelSettings, url: SplitResult, port: int) -> ManagedChannel:
     return SerialChannel(env, settings, _path(url), line_of(settings.url))
 
@@ -79,11 +85,14 @@ SCHEMES: dict[str, tuple[_Open, int]] = {
     "modbus+udp": (_udp, 502),
     "modbus+rtu+tcp": (_bus, 502),
     "modbus+ascii+tcp": (_bus, 502),
+    "modbus+rtu+rfc2217": (_rfc2217, 2217),
+    "modbus+ascii+rfc2217": (_rfc2217, 2217),
     "modbus+rtu": (_serial, 0),
     "modbus+ascii": (_serial, 0),
     "modbus+dtu+listen": (_dial_in, 0),
     "serial": (_serial, 0),
     "serial+tcp": (_bus, 4001),  # the first raw TCP port of most serial servers
+    "serial+rfc2217": (_rfc2217, 2217),
 }
 
 

@@ -34,6 +34,8 @@ class BusChannel(TcpChannel):
         self.depth = 1
         self._base = line
         self._now = line
+        #: The line was being set when that failed or was cancelled: it could be either.
+        self._unsure = False
         self._turn = asyncio.Lock()
         self._last_byte = 0.0
         self._echo = b""
@@ -81,9 +83,10 @@ class BusChannel(TcpChannel):
         """Return when a request may go out: drained, set, quiet for the gap, and nothing left over."""
         if self._quiet_at:
             await self._drain()
-        if line != self._now:
+        if line != self._now or self._unsure:
+            self._unsure = True
             await self._set(line)
-            self._now = line
+            self._now, self._unsure = line, False
         loop = asyncio.get_running_loop()
         gap = max(line.silence(), self._settings.gap_s)
         wait = self._last_byte + gap - loop.time()

@@ -52,6 +52,7 @@ class SerialChannel(BusChannel):
         except ValueError as error:  # settings this port does not have
             raise OSError(f"{base}: {error}") from error
         self._now = self._set_to = base
+        self._unsure = False
         return cast(_Line, protocol)
 
     async def _set(self, line: LineSettings) -> None:

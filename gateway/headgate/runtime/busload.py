@@ -38,6 +38,8 @@ def check_buses(urls: Mapping[str, str], shares: Mapping[str, Iterable[Share]]) 
     problems = []
     for channel, url in urls.items():
         here = list(shares.get(channel, ()))
+        if not settable(url):
+            problems += _fixed(channel, here)
         if here and _says_its_baud(url):
             problems += _check(channel, line_of(url), here)
     return problems
@@ -51,9 +53,23 @@ def seconds_of(share: Share, line: LineSettings) -> float:
     )
 
 
-def _says_its_baud(url: str) -> bool:
+def settable(url: str) -> bool:
+    """Whether baud rate and parity of the line behind this URL are ours to set."""
     parts = urlsplit(url)
-    return not parts.netloc or "baud" in parse_qs(parts.query)
+    return not parts.netloc or parts.scheme.endswith("+rfc2217")
+
+
+def _says_its_baud(url: str) -> bool:
+    return settable(url) or "baud" in parse_qs(urlsplit(url).query)
+
+
+def _fixed(channel: str, shares: list[Share]) -> list[Problem]:
+    """Devices that want other settings than a line has whose settings are set elsewhere."""
+    wanted = [f"{share.device} ({share.line})" for share in shares if share.line]
+    if not wanted:
+        return []
+    fields: dict[str, str | int | float] = {"channel": channel, "devices": ", ".join(wanted[:5])}
+    return [Problem(f"channel {channel}", "HG-3133", fields)]
 
 
 def _check(channel: str, base: LineSettings, shares: list[Share]) -> list[Problem]:

@@ -19,11 +19,10 @@ from headgate import columns
 from headgate.errors import ChannelClosed, ChannelError, ChannelTimeout, HeadgateError
 from headgate.model import Identity, PointTable, Quality, Reading
 from headgate.profiles import Library, Profile, judge, resolve
+from headgate.runtime.busload import settable
 from headgate.runtime.field import Field
 from headgate.sdk import Channel, Device, LineSettings, PollingDriver, line_of
 
-#: Schemes whose line settings are ours to change.
-SERIAL = ("modbus+rtu", "modbus+ascii", "serial")
 #: Profiles tried in a row without an answer before a unit is left alone.
 PATIENCE = 3
 #: Profiles shown for one unit.
@@ -64,13 +63,12 @@ def search_of(
 ) -> Search:
     """A search as the local API is asked for it. Raises HeadgateError: HG-9148, HG-9149."""
     line = field.poller.channel(channel_id)
-    scheme = line.url.partition(":")[0]
     driver = field.speaker(channel_id)
     if not isinstance(driver, PollingDriver):
         raise HeadgateError("no discovery", code="HG-9149", channel=channel_id)
     base = line_of(line.url)
     settings: list[LineSettings | None] = [None]
-    if scheme in SERIAL:
+    if settable(line.url):
         bauds = _numbers(request.get("bauds"), base.baud, "--bauds")
         parities = [
             p.strip().upper()[:1] for p in str(request.get("parities") or base.parity).split(",")

@@ -47,8 +47,24 @@ def test_a_device_that_wants_silence_takes_the_line_for_it() -> None:
         ("modbus+tcp://10.0.0.1", 0),
         ("modbus+rtu+tcp://10.0.0.1:4001", 0),
         ("modbus+rtu+tcp://10.0.0.1:4001?baud=1200", 1),
+        ("modbus+rtu+rfc2217://10.0.0.1:4001?baud=1200", 1),
         ("modbus+dtu+listen://0.0.0.0:9000?registration=a&baud=1200", 1),
     ],
 )
 def test_a_line_whose_baud_rate_nobody_says_is_not_judged(url: str, said: int) -> None:
     assert len(check_buses({"b": url}, {"b": [share(interval_s=0.1)]})) == said
+
+
+@pytest.mark.parametrize(
+    ("url", "codes"),
+    [
+        ("modbus+rtu+tcp://10.0.0.1:4001", ["HG-3133"]),
+        ("modbus+dtu+listen://0.0.0.0:9000?registration=a", ["HG-3133"]),
+        ("modbus+rtu+rfc2217://10.0.0.1:2217", ["HG-3132"]),
+    ],
+)
+def test_settings_that_a_line_will_never_take_are_told(url: str, codes: list[str]) -> None:
+    shares = [share("a", 60), share("m", 60, line="2400 8E1")]
+    told = check_buses({"b": url}, {"b": shares})
+    assert [problem.code for problem in told] == codes
+    assert "m" in str(told[0].fields)

@@ -262,7 +262,7 @@ async def test_who_hangs_up_ends_a_discovery(tmp_path: Path) -> None:
 
 async def test_a_trace_shows_what_goes_over_the_line_and_is_saved_in_turns(tmp_path: Path) -> None:
     async with running(tmp_path, Unit(), VALVE) as (gateway, _):
-        said = await ask(tmp_path, "trace", channel="bus", seconds=0.3)
+        said = await ask(tmp_path, "trace", channel="bus", seconds=1.5)
         head, frames = said[0], [one for one in said if "hex" in one]
         assert head["channel"] == "bus"
         assert {one["way"] for one in frames} == {"sent", "received"}
