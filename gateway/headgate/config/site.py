@@ -426,13 +426,18 @@ class Uplink(msgspec.Struct, frozen=True, kw_only=True):
         Duration,
         _span("100ms", "1h"),
         _doc(
-            "First pause after a lost link; doubles, with jitter.",
-            "断链后首次重连等待，之后带抖动加倍。",
+            "Shortest pause after a lost link.",
+            "断链后重连等待的下限。",
         ),
     ] = Duration.parse("1s")
     reconnect_max: Annotated[
-        Duration, _span("100ms", "1d"), _doc("Longest pause between two tries.", "重连等待的上限。")
-    ] = Duration.parse("1min")
+        Duration,
+        _span("100ms", "1d"),
+        _doc(
+            "The first try after a loss falls anywhere within this; pauses grow to five times that.",
+            "断链后首次重连在此时间内随机分布；之后的等待逐次增至五倍。",
+        ),
+    ] = Duration.parse("90s")
     topic: Annotated[
         Text | None,
         _doc("Topic, or its beginning, where the type has one.", "主题或主题前缀（视类型而定）。"),

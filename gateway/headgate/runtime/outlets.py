@@ -143,6 +143,7 @@ def context_of(env: Env, site: Site, entry: Uplink, epoch: bytes) -> UplinkConte
         "language": site.gateway.language,
         "epoch": epoch.hex(),
         "version": headgate.__version__,
+        "up_s": env.clock.boottime_us() / 1e6,
         **resolve_options(env, entry.options, base),
     }
     return UplinkContext(entry.id, site.gateway.id, options)

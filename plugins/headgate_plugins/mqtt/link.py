@@ -1,8 +1,7 @@
-"""What a site file says of a broker, checked off the network; and the pauses between two tries."""
+"""What a site file says of a broker, checked off the network."""
 
 from __future__ import annotations
 
-import random
 import ssl
 from pathlib import Path
 
@@ -16,15 +15,15 @@ from headgate.sdk.options import Options
 COMMON = (
     "url", "ack", "protocol", "client_id", "username", "password", "ca_pem", "client_certificate",
     "client_key", "server_name", "keepalive_s", "timeout_s", "in_flight", "reconnect_min_s",
-    "reconnect_max_s", "topic", "unsynced", "language", "epoch", "version",
+    "reconnect_max_s", "topic", "unsynced", "language", "epoch", "version", "up_s",
 )  # fmt: skip
-
-#: How far beyond `reconnect_max` the pauses of a broker that stays away may grow.
-STRETCH = 5.0
 
 
 class LinkOptions(msgspec.Struct, frozen=True):
-    """How to reach one broker. `tls` is None for `mqtt://`; `server_name` its certificate must bear."""
+    """How to reach one broker. `tls` is None for `mqtt://`; `server_name` its certificate must bear.
+
+    `up_s`: how long ago the box was switched on, when the gateway started.
+    """
 
     settings: Settings
     tls: ssl.SSLContext | None
@@ -32,6 +31,7 @@ class LinkOptions(msgspec.Struct, frozen=True):
     in_flight: int
     reconnect_min_s: float
     reconnect_max_s: float
+    up_s: float
 
 
 def read_link(context: UplinkContext, options: Options, identifier: str) -> LinkOptions | None:
@@ -51,7 +51,8 @@ def read_link(context: UplinkContext, options: Options, identifier: str) -> Link
     timeout_s = options.number("timeout_s", 30.0, low=0.05, high=3600)
     in_flight = options.whole("in_flight", 16, low=1, high=1000)
     low = options.number("reconnect_min_s", 1.0, low=0, high=86_400)
-    high = options.number("reconnect_max_s", 60.0, low=0, high=86_400)
+    high = options.number("reconnect_max_s", 90.0, low=0, high=86_400)
+    up_s = options.number("up_s", 1e9, low=0, high=1e12)
     if url is None:
         options.problem("url", "HG-1102", key="url", expected="mqtts://host:8883")
         return None
@@ -75,7 +76,7 @@ def read_link(context: UplinkContext, options: Options, identifier: str) -> Link
     if tls is not None and server_name:
         tls = _named(tls, server_name)
     name = server_name or settings.host
-    return LinkOptions(settings, tls, name, in_flight, min(low, high), high)
+    return LinkOptions(settings, tls, name, in_flight, min(low, high), high, up_s)
 
 
 def _path(options: Options, key: str) -> Path | None:
@@ -99,25 +100,3 @@ def _named(tls: ssl.SSLContext, server_name: str) -> ssl.SSLContext:
     assert isinstance(tls, _Named)
     tls.server_name = server_name
     return tls
-
-
-class Pauses:
-    """How long to wait before the next connection.
-
-    The first pause after a loss is spread over all of `reconnect_max`: when a broker comes back, ten
-    thousand boxes must not come back in one second. Later ones have full jitter under a ceiling that
-    doubles to five times that. A link that stood for a while starts afresh; one that is lost as soon
-    as it stands (two boxes with one identifier) does not.
-    """
-
-    def __init__(self, low_s: float, high_s: float) -> None:
-        self._low_s, self._high_s = low_s, high_s
-        self._tries = 0
-
-    def next(self, stood_s: float) -> float:
-        """The pause after a connection that stood `stood_s` seconds (0: it never did)."""
-        if stood_s > self._high_s:
-            self._tries = 0
-        ceiling = self._high_s * min(STRETCH, 2.0**self._tries)
-        self._tries = min(self._tries + 1, 8)
-        return max(self._low_s, random.uniform(0.0, ceiling))  # noqa: S311 - jitter, not keys

@@ -9,7 +9,8 @@ from typing import NoReturn
 
 from headgate.mqtt import Link, Will, connect
 from headgate.sdk import HeadgateError, UplinkError
-from headgate_plugins.mqtt.link import LinkOptions, Pauses
+from headgate_plugins.mqtt.link import LinkOptions
+from headgate_plugins.mqtt.pauses import Pauses
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +29,13 @@ async def stay_connected(
     loop = asyncio.get_running_loop()
     pauses = Pauses(options.reconnect_min_s, options.reconnect_max_s)
     error: UplinkError | None = None
+    if pause_s := pauses.first(options.up_s):
+        log.info(
+            "just switched on: connecting later, as all of the district may be",
+            extra={"uplink": uplink, "in_s": round(pause_s, 1)},
+        )
+        say("waiting", None)
+        await asyncio.sleep(pause_s)
     while True:
         say("connecting", error)
         began_s, stood = loop.time(), False
