@@ -6,8 +6,10 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from headgate_drivers.opcua.client import ua
+from headgate_drivers.opcua.nodes import children, declared, resolve, unit_of
 from headgate_drivers.opcua.places import UA, BrowsePath
-from headgate_drivers.opcua.session import Session, ua
+from headgate_drivers.opcua.session import Session
 
 #: Variables that one profile is made of; a server may have a hundred thousand.
 MOST_NODES = 2000
@@ -35,7 +37,7 @@ async def walk(session: Session, start: BrowsePath, depth: int) -> list[Found]:
 
     Raises ValueError: nothing there.
     """
-    root = (await session.resolve(session.objects, [start]))[0]
+    root = (await resolve(session, session.objects, [start]))[0]
     if root is None:
         raise ValueError("/".join(name for _, name in start.steps))
     found: list[Found] = []
@@ -44,7 +46,7 @@ async def walk(session: Session, start: BrowsePath, depth: int) -> list[Found]:
     for _ in range(depth):
         below: list[tuple[Any, tuple[tuple[str, str], ...]]] = []
         for node, steps in level:
-            for reference in await session.children(node):
+            for reference in await children(session, node):
                 child = _child(session, reference)
                 if child is None or child in seen or len(found) >= MOST_NODES:
                     continue
@@ -73,9 +75,9 @@ async def _look(
 ) -> Found:
     kind, value, unit = "", None, ""
     if reference.NodeClass == ua.NodeClass.Variable:
-        declared, value = await session.declared(node)
-        kind = _TYPES.get(declared, "") if isinstance(declared, int) else ""
-        unit = await session.unit_of(node)
+        type_id, value = await declared(session, node)
+        kind = _TYPES.get(type_id, "") if isinstance(type_id, int) else ""
+        unit = await unit_of(session, node)
     title = reference.DisplayName.Text or ""
     return Found(steps, reference.NodeClass.name, kind, value, unit, title)
 

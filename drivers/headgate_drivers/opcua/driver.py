@@ -25,7 +25,8 @@ from headgate_drivers.opcua.places import POINT_KEYS, Layout, Place, layout_of
 from headgate_drivers.opcua.settings import Settings, settings_of
 
 if TYPE_CHECKING:
-    from headgate_drivers.opcua.session import Met, Session
+    from headgate_drivers.opcua.endpoints import Met
+    from headgate_drivers.opcua.session import Session
 
 
 class OpcUaDriver(StreamingDriver):
@@ -99,7 +100,7 @@ class OpcUaDriver(StreamingDriver):
 
     async def identify(self, channel: Channel, device: Device) -> Identity | None:
         """What the server says of its own software."""
-        maker, product, version = await self._with(channel, lambda s: s.build_info())
+        maker, product, version = await self._with(channel, _build_info)
         return Identity(maker, product, version or None)
 
     async def write(self, channel: Channel, device: Device, point: str, raw: Value) -> Value:
@@ -126,9 +127,9 @@ class OpcUaDriver(StreamingDriver):
     async def meet(self, channel: Channel) -> Met | None:
         """Our certificate and the server's, for `headgate opcua trust`."""
         _need_library()
-        from headgate_drivers.opcua import session
+        from headgate_drivers.opcua import endpoints
 
-        return await session.meet(channel.id, self._settings(channel))
+        return await endpoints.meet(channel.id, self._settings(channel))
 
     async def browse(
         self, channel: Channel, path: str, depth: int, profile: str | None = None
@@ -138,10 +139,10 @@ class OpcUaDriver(StreamingDriver):
         The path is of names alone: each is looked for in whatever namespace it is.
         """
         _need_library()
-        from headgate_drivers.opcua import browse
+        from headgate_drivers.opcua import access, browse, nodes
 
         async def work(session: Session) -> str:
-            start = await session.named([step for step in path.split("/") if step])
+            start = await nodes.named(session, [step for step in path.split("/") if step])
             if start is None:
                 raise DeviceRefused(
                     f"{path}: no such node", code="HG-3320", key="path", value=path,
@@ -151,7 +152,7 @@ class OpcUaDriver(StreamingDriver):
             if profile is None:
                 return browse.tree_text(found)
             vendor, _, model = profile.partition("/")
-            maker, product, version = await session.build_info()
+            maker, product, version = await access.build_info(session)
             return browse.profile_text(
                 found, vendor, model or "new", f"{maker} {product} {version}"
             )
@@ -182,24 +183,32 @@ class OpcUaDriver(StreamingDriver):
 async def _write(
     session: Session, device: Device, layout: Layout, place: Place, raw: Value
 ) -> Value:
+    from headgate_drivers.opcua import access
+    from headgate_drivers.opcua.nodes import parent_of, resolve
     from headgate_drivers.opcua.values import raw_of
 
-    root = (await session.resolve(session.objects, [layout.root]))[0]
+    root = (await resolve(session, session.objects, [layout.root]))[0]
     method = place.start if raw else place.stop
     where = [place.where, *([method] if method is not None else [])]
-    node, *methods = await session.resolve(root, where)
+    node, *methods = await resolve(session, root, where)
     if methods:
-        parent = await session.parent_of(root, method, methods[0])
-        code = await session.call(parent, methods[0])
+        parent = await parent_of(session, root, method, methods[0])
+        code = await access.call(session, parent, methods[0])
     else:
-        code = await session.write(node, raw)
+        code = await access.write(session, node, raw)
     if code >> 30 > 1:
         raise DeviceRefused(
             f"{device.id}: {place.name}: status 0x{code:08X}", detail=(code >> 16) & 0xFF,
             code="HG-3323", device=device.id, point=place.name, status=f"0x{code:08X}",
         )  # fmt: skip
-    (_, value, _), *_ = await session.read([node])
+    (_, value, _), *_ = await access.read(session, [node])
     return raw_of(value, place.kind, place.element)
+
+
+async def _build_info(session: Session) -> tuple[str, str, str]:
+    from headgate_drivers.opcua.access import build_info
+
+    return await build_info(session)
 
 
 def _need_library() -> None:

@@ -23,18 +23,21 @@ from headgate.sdk import (
     Gap,
     GapReason,
 )
+from headgate_drivers.opcua.access import read
 from headgate_drivers.opcua.looks import Moment, Notice, changes, whole
+from headgate_drivers.opcua.nodes import is_gone, resolve
 from headgate_drivers.opcua.places import Layout
-from headgate_drivers.opcua.session import (
+from headgate_drivers.opcua.session import Session
+from headgate_drivers.opcua.settings import Settings
+from headgate_drivers.opcua.status import overflowed
+from headgate_drivers.opcua.subscription import (
     Change,
     NoSubscriptionsError,
     Published,
-    Session,
     Watched,
-    is_gone,
+    subscribe,
+    watch,
 )
-from headgate_drivers.opcua.settings import Settings
-from headgate_drivers.opcua.status import overflowed
 from headgate_drivers.opcua.trust import Trust
 from headgate_drivers.opcua.values import unix_us
 
@@ -174,10 +177,10 @@ class Feed:
     async def _find(self, stations: Sequence[Station]) -> None:
         """Look up every node; those that are not there stay None and are read as bad."""
         session = self._session
-        roots = await session.resolve(session.objects, [s.layout.root for s in stations])
+        roots = await resolve(session, session.objects, [s.layout.root for s in stations])
         for station, root in zip(stations, roots, strict=True):
             where = [place.where for place in station.layout.places]
-            station.nodes = await session.resolve(root, where)
+            station.nodes = await resolve(session, root, where)
             missing = [
                 place.name
                 for place, node in zip(station.layout.places, station.nodes, strict=True)
@@ -193,7 +196,7 @@ class Feed:
         if self._settings.read == "poll":
             return
         try:
-            made, seconds = await self._session.subscribe(self._waiting.put)
+            made, seconds = await subscribe(self._session, self._waiting.put)
         except NoSubscriptionsError:
             log.warning("server has no subscriptions, polled", extra={"channel": self._line.id})
             return
@@ -203,7 +206,7 @@ class Feed:
     async def _watch(self, watched: Sequence[Watched]) -> None:
         if self._subscription is None or not watched:
             return
-        codes = await self._session.watch(self._subscription, watched)
+        codes = await watch(self._session, self._subscription, watched)
         for each, code in zip(watched, codes, strict=True):
             station, place = self._by_handle[each.handle]
             if code and station.watched[place.at] != code:
@@ -236,7 +239,7 @@ class Feed:
 
     async def _read(self, station: Station) -> Block | None:
         """All of a device, when it told nothing since the look before; else what it did not tell yet."""
-        values = await self._session.read(station.nodes)
+        values = await read(self._session, station.nodes)
         notices, news = [], []
         for place, (code, value, source) in zip(station.layout.places, values, strict=True):
             notice = Notice(place, code, value, unix_us(source))

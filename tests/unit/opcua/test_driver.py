@@ -119,8 +119,8 @@ async def test_files_that_are_no_certificates_accept_nobody(options: dict[str, A
 def test_a_queue_that_overflowed_is_a_gap_and_the_value_is_kept(device) -> None:
     from headgate_drivers.opcua.looks import Moment
     from headgate_drivers.opcua.places import layout_of
-    from headgate_drivers.opcua.session import Change, Published
     from headgate_drivers.opcua.stream import Feed, Station
+    from headgate_drivers.opcua.subscription import Change, Published
 
     unit = device({"name": "a", "path": "A"})
     station = Station(unit, layout_of(unit), 1)
