@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from headgate.errors import SpoolError
 from headgate.model import Block, Item, Lane
 from headgate.spool import Position, SealedRecord
 
@@ -51,10 +52,14 @@ class Batch:
 
 
 class Committed(NamedTuple):
-    """What one commit made durable, and where it lies, in the same order."""
+    """What one commit made durable, and where it lies, in the same order.
+
+    With a `refusal` it is not durable: the disk took nothing, and it is held in memory until it does.
+    """
 
     records: Sequence[SealedRecord]
     positions: Sequence[Position]
+    refusal: SpoolError | None = None
 
 
 class Queue:

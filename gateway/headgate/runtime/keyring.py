@@ -45,12 +45,21 @@ class Keyring:
         self._current: RecordKey | None = None
         # Made, but its grant is not on disk yet. A full disk must not make a new key with every try.
         self._coming: RecordKey | None = None
+        self._unwritten = False
         self._sealed = 0
         self._since_us = 0
         self._open = functools.lru_cache(maxsize=64)(self._unwrap)
 
-    def current(self) -> RecordKey:
-        """The key to seal the next record with, its grant durable. Counts the record."""
+    def current(self, *, unwritten: bool = False) -> RecordKey:
+        """The key to seal the next record with, its grant durable. Counts the record.
+
+        Args:
+            unwritten: while the disk refuses, a key will do whose grant is not on it yet: for records
+                that are not to be there either before `written`.
+
+        Raises:
+            SpoolError: the grant of a new key cannot be written.
+        """
         now = self._env.clock.boottime_us()
         if (
             self._current is None
@@ -61,12 +70,20 @@ class Keyring:
                 self._coming = self._new()
             # On disk before the first record of its key can be: without it nobody could open the record.
             if not self._state.flush():
-                raise SpoolError("the grant of a new key could not be written")
+                if not unwritten:
+                    raise SpoolError("the grant of a new key could not be written")
+                self._unwritten = True
             self._current, self._coming = self._coming, None
             self._sealed = 0
             self._since_us = now
         self._sealed += 1
         return self._current
+
+    def written(self) -> bool:
+        """Whether every grant is on disk, so that records of its key may be. Tries once more."""
+        if self._unwritten:
+            self._unwritten = not self._state.flush()
+        return not self._unwritten
 
     def _new(self) -> RecordKey:
         random, identity, provider = self._env.random, self._identity, self._provider

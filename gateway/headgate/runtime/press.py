@@ -16,6 +16,7 @@ from headgate.crypto.provider import CryptoProvider
 from headgate.env import Env
 from headgate.envelope.payload import PayloadBuilder, decode_payload
 from headgate.envelope.record import Sealer
+from headgate.errors import SpoolError
 from headgate.model import Block, EpochLink, Gap, GapReason, Item, Lane, Plan
 from headgate.runtime.batch import Batch, Committed
 from headgate.runtime.keyring import Keyring
@@ -42,6 +43,18 @@ class Store(Protocol):
         ...
 
 
+class Ring(Protocol):
+    """Memory for records while the disk refuses."""
+
+    def hold(self, records: Sequence[SealedRecord]) -> Sequence[Position]:
+        """Keep records that are not durable, and give up the oldest for them. Raises SpoolError."""
+        ...
+
+    def come_back(self) -> None:
+        """Make durable what is kept. Raises SpoolError."""
+        ...
+
+
 class KnownTable(msgspec.Struct, frozen=True):
     """A point table as it is announced, and how many points it has."""
 
@@ -59,14 +72,24 @@ class Sealing(msgspec.Struct, frozen=True):
 
 
 class SealingPress:
-    """Seals and commits batches of one epoch."""
+    """Seals and commits batches of one epoch.
+
+    With a `ring` what the disk refuses is held there; without one it is refused to whoever commits.
+    """
 
     def __init__(
-        self, env: Env, provider: CryptoProvider, keyring: Keyring, store: Store, sealing: Sealing
+        self,
+        env: Env,
+        provider: CryptoProvider,
+        keyring: Keyring,
+        store: Store,
+        sealing: Sealing,
+        ring: Ring | None = None,
     ) -> None:
         self._env = env
         self._keyring = keyring
         self._store = store
+        self._ring = ring
         self._sealing = sealing
         self._sealer = Sealer(provider)
         self._n = 0
@@ -86,7 +109,11 @@ class SealingPress:
         return True
 
     def commit(self, batches: Sequence[Batch]) -> Committed:
-        """Seal what is not sealed yet, and commit everything in order."""
+        """Seal what is not sealed yet, and commit everything in order.
+
+        Raises:
+            SpoolError: nothing of this is durable, nor is it held.
+        """
         # A record that is tried again carries its losses already; saying them twice would double them.
         riding = {account for b in batches for r in b.records for account in r.index.accounts}
         losses = [loss for loss in self._store.losses() if loss.account not in riding]
@@ -98,7 +125,24 @@ class SealingPress:
                 if with_losses:
                     losses = []
         records = [record for batch in batches for record in batch.records]
-        return Committed(records, self._store.commit(records))
+        try:
+            self._grants_written()
+            return Committed(records, self._store.commit(records))
+        except SpoolError as refusal:
+            if self._ring is None:
+                raise
+            return Committed(records, self._ring.hold(records), refusal)
+
+    def come_back(self) -> None:
+        """Make durable what is held in memory. Raises SpoolError while the disk refuses."""
+        if self._ring is not None:
+            self._grants_written()
+            self._ring.come_back()
+
+    def _grants_written(self) -> None:
+        # On disk before the first record of its key can be: without it nobody could open the record.
+        if not self._keyring.written():
+            raise SpoolError("the grant of a key could not be written")
 
     def _seal(self, batch: Batch, losses: Sequence[Loss]) -> tuple[SealedRecord, ...]:
         """The records of one batch: one, and before it others where its tables are too big to ride along.
@@ -123,7 +167,7 @@ class SealingPress:
             head = [EpochLink(sealing.previous, sealing.last_n, sealing.boot, now)] if first else []
             items = said if parcel is parcels[-1] else []
             parts.append(self._payload([*head, *items], parcel))
-        keys = [self._keyring.current() for _ in parts]
+        keys = [self._keyring.current(unwritten=self._ring is not None) for _ in parts]
         records: list[SealedRecord] = []
         for (payload, tally), key in zip(parts, keys, strict=True):
             last = len(records) + 1 == len(parts)

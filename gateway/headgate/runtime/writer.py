@@ -43,13 +43,22 @@ class Press(Protocol):
 
 
 class WriterStatus(msgspec.Struct, frozen=True):
-    """The writer at a glance."""
+    """The writer at a glance.
+
+    `last_commit_us`: when last something became durable; `last_done_us`: or was held in memory instead.
+    `under_way_s`: how long the commit of this moment has been running, None where there is none.
+    `slowest_s`: the longest commit so far.
+    """
 
     waiting_bytes: int
     commits: int
     failures: int
     last_commit_us: int | None
     last_error: str | None
+    last_done_us: int | None = None
+    under_way_s: float | None = None
+    slowest_s: float = 0.0
+    limit_bytes: int = 0
 
 
 class Writer:
@@ -85,6 +94,9 @@ class Writer:
         self._stopping = False
         self._commits = self._failures = 0
         self._last_commit_us: int | None = None
+        self._last_done_us: int | None = None
+        self._began_us: int | None = None
+        self._slowest_s = 0.0
         self._last_error: str | None = None
 
     # ------------------------------------------------------------ taking things in
@@ -165,11 +177,14 @@ class Writer:
         loop = self._here()
         self._running = loop.create_future()
         self._in_flight = batches
+        self._began_us = self._env.clock.boottime_us()
         work = loop.run_in_executor(self._thread, self._press.commit, batches)
         work.add_done_callback(lambda done: self._finish(batches, done))
 
     def _finish(self, batches: Sequence[Batch], work: asyncio.Future[Committed]) -> None:
         running, self._running, self._in_flight = self._running, None, ()
+        self._slowest_s = max(self._slowest_s, self._under_way_s() or 0.0)
+        self._began_us = None
         error = work.exception()
         if error is None:
             self._committed(batches, work.result())
@@ -183,13 +198,19 @@ class Writer:
             self._arm(URGENT_S if self._queue.urgent else self._max_loss_s)
 
     def _committed(self, batches: Sequence[Batch], committed: Committed) -> None:
-        self._commits += 1
         self._retry_s = 0.0
-        self._last_error = None
-        self._last_commit_us = self._env.clock.boottime_us()
+        self._last_done_us = self._env.clock.boottime_us()
+        if committed.refusal is None:
+            self._commits += 1
+            self._last_error = None
+            self._last_commit_us = self._last_done_us
+        else:
+            self._failures += 1
+            self._last_error = str(committed.refusal)
         self._queue.done(batches)
         for batch in batches:
-            batch.settle(None)
+            # Held in memory is not durable: who waits to acknowledge must not be told so.
+            batch.settle(committed.refusal)
         try:
             self._on_commit(committed)
         except Exception:
@@ -247,9 +268,15 @@ class Writer:
             batch.settle(SpoolError("the gateway stopped before this could be committed"))
         return not stuck and self._queue.last() is None
 
+    def _under_way_s(self) -> float | None:
+        if self._began_us is None:
+            return None
+        return (self._env.clock.boottime_us() - self._began_us) / 1e6
+
     @property
     def status(self) -> WriterStatus:
         """The writer at a glance."""
         return WriterStatus(
-            self._queue.bytes, self._commits, self._failures, self._last_commit_us, self._last_error
-        )
+            self._queue.bytes, self._commits, self._failures, self._last_commit_us, self._last_error,
+            self._last_done_us, self._under_way_s(), self._slowest_s, self._queue.limit_bytes,
+        )  # fmt: skip

@@ -10,8 +10,9 @@ Formats in `docs/reference/spool.md`, promises in `docs/reference/guarantees.md`
 
 from headgate.spool.records import Account, ClearIndex, Loss, Position, SealedRecord, Totals
 from headgate.spool.rows import Rows
-from headgate.spool.spool import ALARMS, DATA, Recovered, Spool, SpoolStatus
+from headgate.spool.spool import ALARMS, DATA, Spool
 from headgate.spool.state import State
+from headgate.spool.status import Recovered, SpoolStatus
 
 __all__ = [
     "ALARMS", "DATA", "Account", "ClearIndex", "Loss", "Position", "Recovered", "Rows",

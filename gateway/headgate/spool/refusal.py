@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from headgate.errors import SpoolError
-from headgate.spool.room import NO_ROOM
+from headgate.spool.ballast import NO_ROOM
 
 Kind = Literal["full", "read-only", "failing"]
 
@@ -30,6 +30,8 @@ class Refusal:
         self.kind: Kind | None = None
         self.since_us: int | None = None
         self.text: str | None = None
+        #: Errors of a write since the start.
+        self.errors = 0
         self._again_us = 0
         self._pause_us = 0
 
@@ -40,6 +42,7 @@ class Refusal:
 
     def note(self, error: OSError, now_us: int) -> None:
         """The disk has refused."""
+        self.errors += 1
         kind: Kind = "failing"
         if error.errno in NO_ROOM:
             kind = "full"

@@ -11,16 +11,16 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 
-import msgspec
-
 from headgate.env import Env
 from headgate.errors import SpoolError, SpoolLocked
-from headgate.model import GapReason, Lane
+from headgate.model import Lane
+from headgate.spool.ballast import NO_ROOM
 from headgate.spool.log import Log
 from headgate.spool.records import ClearIndex, Loss, Position, SealedRecord, Totals
 from headgate.spool.refusal import Refusal, may_pass
-from headgate.spool.room import NO_ROOM, PAGE, RESERVED, Ballast
+from headgate.spool.room import Room
 from headgate.spool.rows import Names, Rows
+from headgate.spool.status import Recovered, SpoolStatus
 
 log = logging.getLogger(__name__)
 
@@ -28,40 +28,6 @@ DATA, ALARMS = "data", "alarms"
 MIB = 1 << 20
 #: What a commit needs beside its sealed bytes, generously: headers, clear indexes, whole pages.
 _MARGIN = 64 * 1024
-
-
-class Recovered(msgspec.Struct, frozen=True):
-    """What a start found: the records that are there, the newest epoch with its last n, losses to be said."""
-
-    records: int
-    size: int
-    epoch: bytes | None
-    last_n: int | None
-    losses: tuple[Loss, ...]
-
-
-class SpoolStatus(msgspec.Struct, frozen=True):
-    """Size and wear. `written` is bytes written since the start, `payload` the sealed bytes among them.
-
-    `held_*` lie in memory only, `dropped` records were given up there. `refused` says why the disk takes
-    nothing (`full`, `read-only`, `failing`, `in-use`), None while it does.
-    """
-
-    segments: int
-    bytes: int
-    quota: int
-    alarm_bytes: int
-    alarm_quota: int
-    free: int
-    written: int
-    payload: int
-    ballast: bool
-    held_records: int = 0
-    held_bytes: int = 0
-    dropped: int = 0
-    refused: str | None = None
-    refused_since_us: int | None = None
-    error: str | None = None
 
 
 class Spool:
@@ -84,16 +50,9 @@ class Spool:
     ) -> None:  # fmt: skip
         self._env = env
         self._folder = folder
-        self._quota = quota_bytes
-        self._alarm_quota = alarm_bytes
-        # Two files: data must not take what alarms and the state still need on a full disk.
-        reserved = ballast_bytes // RESERVED // PAGE * PAGE
-        self._ballast = Ballast(env, folder / "ballast", ballast_bytes - reserved)
-        self._reserve = Ballast(env, folder / "reserve", reserved)
         self._held_bytes = held_bytes
         self._refusal = Refusal()
         self._dropped = 0
-        self._most_segments = most_segments
         self._names = Names()
         small = min(segment_bytes, max(quota_bytes // 8, 4096))
         self._logs = {
@@ -108,9 +67,10 @@ class Spool:
         self._commits = 0
         # Durable records of a commit that failed for another log: tried again, they are not stored twice.
         self._placed: dict[tuple[bytes, int], Position] = {}
-        self._settled: set[tuple[str, int]] = set()
-        #: Whether any uplink still needs a row; eviction without loss asks this. Set by the delivery.
-        self.needed: Callable[[Rows, int], bool] = lambda rows, row: True
+        self._room = Room(
+            env, folder, self._logs[DATA], self._logs[ALARMS], quota_bytes=quota_bytes,
+            alarm_bytes=alarm_bytes, ballast_bytes=ballast_bytes, most_segments=most_segments,
+        )  # fmt: skip
 
     # ------------------------------------------------------------ start and stop
 
@@ -137,7 +97,7 @@ class Spool:
             self._let_go_of_lock()
             raise
         self._opened = True
-        self._keep_room()
+        self._room.keep()
         epoch, last_n = self._newest()
         segments = self.segments()
         return Recovered(
@@ -223,17 +183,20 @@ class Spool:
             SpoolError: nothing of this is known to be durable (it may still turn up after a restart);
                 `n` of these records is spent. Try again later with the same records, or `hold` them.
         """
-        self.come_back()
-        for name, one in self._logs.items():
-            mine = self._unplaced(name, records)
+        for name in (
+            ALARMS,
+            DATA,
+        ):  # alarms have a reserve of their own: no data stands in their way
+            one, mine = self._logs[name], self._unplaced(name, records)
             if mine:
-                self._make_room(one, sum(len(record.data) + 512 for record in mine))
+                self._come_back(one)
+                self._room.make(one, sum(len(record.data) + 512 for record in mine))
                 for record, position in zip(mine, self._commit(one, mine), strict=True):
                     self._placed[record.epoch, record.n] = position
         self._commits += 1
-        if not self._ballast.kept and self._commits % 256 == 0:
-            self._keep_room()
-        if self._ballast.kept or not self._ballast.wanted or not self._refusal.full:
+        if not self._room.kept and self._commits % 256 == 0:
+            self._room.keep()
+        if self._room.kept or not self._refusal.full:
             self._refusal.clear()
         return self._done(records)
 
@@ -250,7 +213,7 @@ class Spool:
         positions = [self._placed.pop((record.epoch, record.n)) for record in records]
         for record, position in zip(records, positions, strict=True):
             self._payload += len(record.data)
-            self._settled.discard((position.log, position.segment))
+            self._room.unsettle(position.log, position.segment)
             for account in record.index.accounts:
                 if account.log in self._logs:
                     self._logs[account.log].account(account)
@@ -271,7 +234,7 @@ class Spool:
                 if error.errno not in NO_ROOM:
                     again = tries == 1
                 elif freed < wanted:
-                    freed += (room := self._free_disk(one))
+                    freed += (room := self._room.free_disk(one))
                     again = room > 0
                 else:
                     again = False  # room was made, and the disk is full all the same: not by us
@@ -310,7 +273,7 @@ class Spool:
         positions = self._done(records)
         data, alarms = self._logs[DATA], self._logs[ALARMS]
         while data.held_bytes + alarms.held_bytes > self._held_bytes:
-            loss = (data if data.held_bytes else alarms).drop_held(self.needed)
+            loss = (data if data.held_bytes else alarms).drop_held(self._room.needed)
             if loss is not None:
                 self._dropped += loss.records
         return positions
@@ -323,18 +286,23 @@ class Spool:
         """
         if not self.holding:
             return
-        at_us = self._env.clock.boottime_us()
-        if not now and self._refusal.resting(at_us):
+        for one in self._logs.values():
+            self._come_back(one, now=now)
+        log.warning("the disk takes records again: what was held is on it")
+
+    def _come_back(self, one: Log, *, now: bool = False) -> None:
+        if not one.held_bytes:
+            return
+        if not now and self._refusal.resting(self._env.clock.boottime_us()):
             raise self._refusal.error(self._folder)
         try:
             self._take_lock()
-            for one in self._logs.values():
-                self._write_held(one)
+            self._write_held(one)
         except OSError as error:
             raise self._refuse(error) from error
-        self._keep_room()
-        self._refusal.clear()
-        log.warning("the disk takes records again: what was held is on it")
+        if not self.holding:
+            self._room.keep()
+            self._refusal.clear()
 
     def _write_held(self, one: Log) -> None:
         wanted, freed = one.held_bytes + _MARGIN, 0
@@ -344,7 +312,7 @@ class Spool:
             except OSError as error:
                 room = 0
                 if error.errno in NO_ROOM and freed < wanted:
-                    room = self._free_disk(one)
+                    room = self._room.free_disk(one)
                 if not room:
                     raise
                 freed += room
@@ -360,7 +328,7 @@ class Spool:
     @property
     def alarms_full(self) -> bool:
         """Alarms have used up their reserved room: repeats should be coalesced."""
-        return self._logs[ALARMS].size >= self._alarm_quota
+        return self._logs[ALARMS].size >= self._room.alarm_bytes
 
     # ------------------------------------------------------------ read
 
@@ -407,69 +375,26 @@ class Spool:
 
     # ------------------------------------------------------------ room
 
+    @property
+    def needed(self) -> Callable[[Rows, int], bool]:
+        """Whether any uplink still needs a row; eviction without loss asks this. Set by the delivery."""
+        return self._room.needed
+
+    @needed.setter
+    def needed(self, ask: Callable[[Rows, int], bool]) -> None:
+        self._room.needed = ask
+
     def settle(self, name: str, number: int) -> None:
         """Every uplink has passed this segment: it goes when room is wanted, not before."""
-        self._settled.add((name, number))
+        self._room.settle(name, number)
 
     def unsettle(self, name: str, number: int) -> None:
         """A platform wants something of this segment again."""
-        self._settled.discard((name, number))
+        self._room.unsettle(name, number)
 
-    def _make_room(self, one: Log, coming: int) -> None:
-        quota = self._alarm_quota if one.name == ALARMS else self._quota
-        while one.segments and (
-            one.size + coming > quota or len(one.segments) > self._most_segments
-        ):
-            if one.size + coming <= quota and not self._oldest_settled(one):
-                break
-            number = self._oldest_settled(one)
-            if number is None:
-                number = min(one.segments)
-            self._free_one(one, number)
-
-    def _free_one(self, one: Log, number: int) -> int:
-        """Let go of one segment; its bytes."""
-        self._settled.discard((one.name, number))
-        size = one.segments[number].file_size
-        loss = one.let_go(number, self.needed, GapReason.QUOTA)
-        if loss is not None:
-            log.warning(
-                "records given up for room", extra={"log": one.name, "records": loss.records}
-            )
-        return size
-
-    def _oldest_settled(self, one: Log) -> int | None:
-        for name, number in sorted(self._settled):
-            rows = one.segments.get(number) if name == one.name else None
-            if rows is None or number == one.open_segment:
-                continue
-            # Asked again: a platform restored from a backup may have changed its mind a moment ago.
-            if not any(self.needed(rows, row) for row in rows.alive()):
-                return number
-        return None
-
-    def _free_disk(self, one: Log) -> int:
-        """The file system is full: let go of something; how many bytes, 0 when there was nothing.
-
-        What is settled goes first, then the ballast, then the oldest data; neither what is still being
-        written nor alarms. Data leaves the reserve to alarms and to what is remembered.
-        """
-        data = self._logs[DATA]
-        if (number := self._oldest_settled(data)) is not None:
-            return self._free_one(data, number)
-        if freed := self.give_room(reserve=one.name == ALARMS):
-            return freed
-        number = next((n for n in sorted(data.segments) if n != data.open_segment), None)
-        return 0 if number is None else self._free_one(data, number)
-
-    def give_room(self, *, reserve: bool = True) -> int:
-        """Something finds the disk full: what was kept back goes; how many bytes."""
-        return self._ballast.drop() or (self._reserve.drop() if reserve else 0)
-
-    def _keep_room(self) -> None:
-        """Keep room back again where there is plenty."""
-        self._reserve.make()
-        self._ballast.make()
+    def give_room(self) -> int:
+        """Something beside the spool finds the disk full: what was kept back goes; how many bytes."""
+        return self._room.give()
 
     def status(self) -> SpoolStatus:
         """Size, room and wear."""
@@ -479,8 +404,9 @@ class Spool:
         except OSError:
             free = 0
         return SpoolStatus(
-            len(data.segments) + len(alarms.segments), data.size, self._quota, alarms.size, self._alarm_quota,
-            free, data.written + alarms.written, self._payload, self._ballast.kept,
+            len(data.segments) + len(alarms.segments), data.size, self._room.quota_bytes,
+            alarms.size, self._room.alarm_bytes,
+            free, data.written + alarms.written, self._payload, self._room.kept,
             data.held_records + alarms.held_records, data.held_bytes + alarms.held_bytes, self._dropped,
-            self._refusal.kind, self._refusal.since_us, self._refusal.text,
+            self._refusal.kind, self._refusal.since_us, self._refusal.text, self._refusal.errors,
         )  # fmt: skip

@@ -2,7 +2,7 @@
 
 Everything small lives in memory and is written in batches, so nobody on the event loop waits for a disk:
 changes are noted at once from any thread, and `flush` (one thread: the writer's) makes them durable in one
-transaction. A damaged database is set aside and begun again.
+transaction. A damaged database is set aside and begun again, at a start from nothing, later from memory.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +18,8 @@ import msgspec
 
 from headgate.env import Env
 from headgate.envelope.ranges import RangeSet
-from headgate.errors import EnvelopeError, SpoolLocked
+from headgate.errors import EnvelopeError
+from headgate.spool.database import Change, Database, damaged, full, refused
 from headgate.spool.devices import DeviceNumbers
 from headgate.spool.records import Totals
 from headgate.spool.remembered import DeadLetter, Epoch, Grant, OriginKey
@@ -47,6 +48,8 @@ CREATE TABLE dead_letters (
 CREATE TABLE noted (spool BLOB PRIMARY KEY, serial INTEGER NOT NULL, totals BLOB NOT NULL);
 """
 _pack = msgspec.msgpack.encode
+#: What may come of opening or reading a database that is damaged, or of a disk that refuses.
+_UNUSABLE = (sqlite3.Error, msgspec.MsgspecError, EnvelopeError, ValueError, TypeError, OSError)
 
 
 class State:
@@ -59,9 +62,8 @@ class State:
         self._path = path
         self._most_origins = most_origins
         self._most_dead_letters = most_dead_letters
-        self._db: sqlite3.Connection | None = None
-        self._reader: sqlite3.Connection | None = None
-        self._dirty: dict[tuple[object, ...], tuple[str, tuple[object, ...]]] = {}
+        self._database = Database(env.files, path, _SCHEMA, VERSION)
+        self._dirty: dict[tuple[object, ...], Change] = {}
         self._epochs: dict[bytes, Epoch] = {}
         self._settled: dict[str, dict[bytes, RangeSet]] = {}
         self._devices = DeviceNumbers(env.files, path.with_name("devices"), self._note_device)
@@ -72,56 +74,62 @@ class State:
         self._origins: dict[OriginKey, tuple[bytes, int]] = {}
         self._plans: dict[int, bytes] = {}
         self._noted: dict[bytes, Totals] = {}
-        #: Whether an earlier database was found damaged at this start.
+        #: Whether the database was found damaged, and begun again.
         self.rebuilt = False
+        #: Asked for room when the disk is full; how many bytes it gave. Set by whoever keeps some back.
+        self.give_room: Callable[[], int] = lambda: 0
 
     # ------------------------------------------------------------ start and stop
 
     def open(self) -> None:
-        """Load what is remembered. A damaged database is set aside beside itself and begun again.
+        """Load what is remembered; without a disk that can be written, from there on in memory.
 
         Raises:
             SpoolLocked: the database is of a newer version; nothing is changed.
         """
         try:
-            self._connect()
-        except (
-            sqlite3.Error, msgspec.MsgspecError, EnvelopeError, ValueError, TypeError, OSError,
-        ) as error:  # fmt: skip
-            log.error("state.db is damaged and set aside", extra={"error": str(error)})
-            self._set_aside()
-            self.rebuilt = True
-            try:
-                self._connect()
-            except (sqlite3.Error, OSError) as worse:
+            self._load(self._database.open())
+        except _UNUSABLE as error:
+            if refused(error):
                 # A full or read-only disk: go on from memory; `flush` keeps trying.
-                log.error("state.db cannot be written", extra={"error": str(worse)})
-                self._disconnect()
+                log.error("state.db cannot be written", extra={"error": str(error)})
+                self._load_frozen()
+            else:
+                self._begin_again(error)
         self._devices.load()
+
+    def _load_frozen(self) -> None:
+        self._database.close()
+        try:
+            db = self._database.frozen()
+            if db is not None:
+                self._load(db)
+                db.close()
+        except _UNUSABLE as error:
+            log.error("state.db cannot be read", extra={"error": str(error)})
+
+    def _begin_again(self, error: BaseException) -> None:
+        log.error("state.db is damaged and set aside", extra={"error": str(error)})
+        self._database.set_aside()
+        self.rebuilt = True
+        try:
+            self._load(self._database.open())
+        except _UNUSABLE as worse:
+            log.error("state.db cannot be written", extra={"error": str(worse)})
+            self._database.close()
 
     def close(self) -> None:
         """Flush and close."""
         self.flush()
         self._disconnect()
 
-    def _connect(self) -> None:
-        files = self._env.files
-        db = self._db = files.database(self._path)
-        db.execute("PRAGMA journal_mode = WAL").fetchall()
-        db.execute("PRAGMA synchronous = FULL")
-        version = int(db.execute("PRAGMA user_version").fetchone()[0])
-        if version > VERSION:
-            self._disconnect()
-            raise SpoolLocked(
-                f"{self._path} is of version {version}, newer than this runtime knows",
-                code="HG-4004", path=str(self._path), version=version,
-            )  # fmt: skip
-        if version == 0:
-            db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
-        elif db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
-            raise sqlite3.DatabaseError("quick_check found damage")
-        self._load(db)
-        self._reader = files.database(self._path)
+    def _disconnect(self) -> None:
+        self._database.close()
+
+    @property
+    def written(self) -> int:
+        """Bytes written to the database since the start, about."""
+        return self._database.written
 
     def _load(self, db: sqlite3.Connection) -> None:
         self._epochs = {
@@ -159,25 +167,6 @@ class State:
             for row in db.execute("SELECT spool, serial, totals FROM noted")
         }
 
-    def _disconnect(self) -> None:
-        for connection in (self._reader, self._db):
-            if connection is not None:
-                try:
-                    connection.close()
-                except sqlite3.Error as error:
-                    log.warning("state.db did not close", extra={"error": str(error)})
-        self._db = self._reader = None
-
-    def _set_aside(self) -> None:
-        self._disconnect()
-        for suffix in ("", "-wal", "-shm"):
-            path = self._path.with_name(self._path.name + suffix)
-            try:
-                if self._env.files.size(path) is not None:
-                    self._env.files.rename(path, path.with_name(f"{path.name}.damaged"))
-            except OSError as error:
-                log.warning("damaged state not set aside", extra={"error": str(error)})
-
     # ------------------------------------------------------------ writing
 
     def _note(self, key: tuple[object, ...], sql: str, *values: object) -> None:
@@ -189,46 +178,56 @@ class State:
         self._devices.save()
         if not self._dirty:
             return True
-        taken: dict[tuple[object, ...], tuple[str, tuple[object, ...]]] = {}
+        taken: dict[tuple[object, ...], Change] = {}
         for key in list(self._dirty):
             taken[key] = self._dirty.pop(key)
         try:
-            if self._db is None:
-                self._connect_again()
-            assert self._db is not None
-            self._db.execute("BEGIN IMMEDIATE")
-            for sql, values in taken.values():
-                self._db.execute(sql, values)
-            self._db.execute("COMMIT")
+            self._write(taken)
         except (sqlite3.Error, OSError) as error:
             log.error("state.db not written", extra={"error": str(error)})
             for key, change in taken.items():
                 self._dirty.setdefault(key, change)
-            try:
-                if self._db is not None and self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-            except sqlite3.Error:
-                self._disconnect()
+            if damaged(error):
+                # Nothing would ever be written to it again. What memory knows goes into a new one.
+                self._database.set_aside()
+                self.rebuilt = True
+                self._note_all()
             return False
         for key in taken:
             if key[0] == "table" and isinstance(key[1], bytes):
                 self._fresh.pop(key[1], None)
         return True
 
-    def _connect_again(self) -> None:
-        db = self._env.files.database(self._path)
+    def _write(self, taken: Mapping[tuple[object, ...], Change]) -> None:
         try:
-            db.execute("PRAGMA journal_mode = WAL").fetchall()
-            db.execute("PRAGMA synchronous = FULL")
-            if int(db.execute("PRAGMA user_version").fetchone()[0]) == 0:
-                db.executescript(
-                    f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;"
-                )
-            self._reader = self._env.files.database(self._path)
-        except (sqlite3.Error, OSError):
-            db.close()
-            raise
-        self._db = db
+            self._database.write(taken.values())
+        except sqlite3.Error as error:
+            if not full(error) or not self.give_room():
+                raise
+            self._database.write(taken.values())
+
+    def _note_all(self) -> None:
+        """Note everything that memory knows. Tables whose bytes lay in the database are announced again."""
+        for digest in [digest for digest in self._tables if digest not in self._fresh]:
+            del self._tables[digest]
+        for digest, data in self._fresh.items():
+            self._note_table(digest, data, self._tables[digest])
+        for epoch in self._epochs.values():
+            self._note_epoch(epoch)
+        for uplink, settled in self._settled.items():
+            for of, ranges in settled.items():
+                self.settle(uplink, of, ranges)
+        for device, number in self._devices.all().items():
+            self._note_device(device, number)
+        for grant in self._grants.values():
+            self.keep_grant(grant)
+        for name, value in self._counters.items():
+            self.count(name, value)
+        for key, (of, n) in self._origins.items():
+            self._note_origin(key, of, n)
+        for number, plan in self._plans.items():
+            self.keep_plan(number, plan)
+        self.note(self._noted.values())
 
     # ------------------------------------------------------------ epochs
 
@@ -245,17 +244,15 @@ class State:
         previous = self._before(found)
         started = max((known.started for known in self._epochs.values()), default=0) + 1
         boot = self._env.clock.boot_id()
-        self._epochs[epoch] = Epoch(epoch, boot, previous[0], None, started)
-        self._note(
-            ("epoch", epoch),
-            "INSERT OR REPLACE INTO epochs VALUES (?, ?, ?, ?, ?)",
-            epoch,
-            boot,
-            previous[0],
-            None,
-            started,
-        )
+        known = self._epochs[epoch] = Epoch(epoch, boot, previous[0], None, started)
+        self._note_epoch(known)
         return previous
+
+    def _note_epoch(self, known: Epoch) -> None:
+        self._note(
+            ("epoch", known.epoch), "INSERT OR REPLACE INTO epochs VALUES (?, ?, ?, ?, ?)",
+            known.epoch, known.boot, known.previous, known.last_n, known.started,
+        )  # fmt: skip
 
     def _before(self, found: tuple[bytes | None, int | None]) -> tuple[bytes | None, int | None]:
         epoch, last_n = found
@@ -277,10 +274,7 @@ class State:
         known = self._epochs[epoch]
         if known.last_n is None or n > known.last_n:
             self._epochs[epoch] = known = msgspec.structs.replace(known, last_n=n)
-            self._note(
-                ("epoch", epoch), "INSERT OR REPLACE INTO epochs VALUES (?, ?, ?, ?, ?)",
-                epoch, known.boot, known.previous, n, known.started,
-            )  # fmt: skip
+            self._note_epoch(known)
 
     def epochs(self) -> Sequence[Epoch]:
         """Every epoch remembered, oldest first."""
@@ -363,6 +357,9 @@ class State:
             return
         self._tables[digest] = epoch
         self._fresh[digest] = data
+        self._note_table(digest, data, epoch)
+
+    def _note_table(self, digest: bytes, data: bytes, epoch: bytes) -> None:
         self._note(
             ("table", digest), "INSERT OR REPLACE INTO tables VALUES (?, ?, ?)", digest, data, epoch
         )
@@ -374,12 +371,11 @@ class State:
         fresh = self._fresh.get(digest)
         if fresh is not None:
             return fresh
-        if self._reader is None:
+        reader = self._database.reader
+        if reader is None:
             return None
         try:
-            row = self._reader.execute(
-                "SELECT data FROM tables WHERE digest = ?", (digest,)
-            ).fetchone()
+            row = reader.execute("SELECT data FROM tables WHERE digest = ?", (digest,)).fetchone()
         except sqlite3.Error as error:
             log.warning("table not read", extra={"error": str(error)})
             return None
@@ -423,10 +419,7 @@ class State:
     def keep_origin(self, key: OriginKey, epoch: bytes, n: int) -> None:
         """Remember a delivery; the oldest are forgotten at the bound."""
         self._origins[key] = (epoch, n)
-        self._note(
-            ("origin", key), "INSERT OR REPLACE INTO origins VALUES (?, ?, ?, ?, ?, ?)",
-            key.station, key.function, key.serial, key.digest, epoch, n,
-        )  # fmt: skip
+        self._note_origin(key, epoch, n)
         while len(self._origins) > self._most_origins:
             old = next(iter(self._origins))
             del self._origins[old]
@@ -435,6 +428,12 @@ class State:
                 "DELETE FROM origins WHERE (station, function, serial, digest) = (?, ?, ?, ?)",
                 old.station, old.function, old.serial, old.digest,
             )  # fmt: skip
+
+    def _note_origin(self, key: OriginKey, epoch: bytes, n: int) -> None:
+        self._note(
+            ("origin", key), "INSERT OR REPLACE INTO origins VALUES (?, ?, ?, ?, ?, ?)",
+            key.station, key.function, key.serial, key.digest, epoch, n,
+        )  # fmt: skip
 
     def plan(self, device: int) -> bytes | None:
         """The active plan of a device, as it was announced."""
@@ -462,9 +461,10 @@ class State:
 
     def dead_letters(self, uplink: str | None = None) -> Sequence[DeadLetter]:
         """Refused records that are flushed, oldest first."""
-        if self._reader is None:
+        reader = self._database.reader
+        if reader is None:
             return ()
-        rows = self._reader.execute(
+        rows = reader.execute(
             "SELECT uplink, epoch, n, key_id, reason, at, data FROM dead_letters"
             " WHERE ?1 IS NULL OR uplink = ?1 ORDER BY rowid",
             (uplink,),
