@@ -15,7 +15,7 @@ from typing import Protocol
 #: How often it is looked at whether somebody has opened the terminal.
 _LOOK_S = 0.02
 #: Somebody who has just come may not listen yet.
-_SETTLE_S = 0.2
+_SETTLE_S = 1.0
 #: A DTU that was hung up on dials again so soon, at first and at most.
 _REDIAL_S, _REDIAL_MOST_S = 0.2, 2.0
 _BAUDS = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import sys
@@ -26,14 +27,16 @@ DEMO = [sys.executable, "-c", "from headgate.cli import main; main()", "demo", "
 
 
 @asynccontextmanager
-async def demo(*arguments: str, temporary: Path | None = None) -> AsyncIterator[Process]:
+async def demo(
+    *arguments: str, temporary: Path | None = None, **environment: str
+) -> AsyncIterator[Process]:
     """`headgate demo` as a script runs it."""
     process = await asyncio.create_subprocess_exec(
         *DEMO, *arguments,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, **({"TMPDIR": str(temporary)} if temporary else {})},
+        env={**os.environ, **({"TMPDIR": str(temporary)} if temporary else {}), **environment},
     )  # fmt: skip
     try:
         yield process
@@ -122,6 +125,12 @@ def wrong(found: dict[str, Any]) -> dict[str, int]:
     return {kind: found["counts"][kind] for kind in kinds if found["counts"][kind]}
 
 
+def devices_stored(store: Path) -> list[str]:
+    with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as database:
+        query = "SELECT DISTINCT p.device FROM reading AS r JOIN points AS p ON p.id = r.point"
+        return [device for (device,) in database.execute(query)]
+
+
 # ---------------------------------------------------------------- the demo
 
 
@@ -138,7 +147,22 @@ async def test_the_demo_ends_with_a_good_verdict(broker: str, tmp_path: Path) ->
     assert "Verdict: good." in text
     assert "taken away" in text and "The broker is back" in text
     assert not children_of(folder)
-    assert "truth.jsonl" in os.listdir(folder)
+    kinds = {"gauges", "covers", "pumps"} | ({"tags"} if shutil.which("dbus-daemon") else set())
+    assert {f"{kind}.truth.jsonl" for kind in kinds} <= set(os.listdir(folder))
+    stored_of = {device.partition("-0")[0] for device in devices_stored(folder / "platform.db")}
+    assert {"gauge", "cover", "probe", "ps"} <= stored_of
+    assert ("manhole-cover-ble" in stored_of) is ("tags" in kinds)
+
+
+async def test_what_the_machine_does_not_have_is_left_out_and_said(tmp_path: Path) -> None:
+    arguments = ("--seconds", "6", "--plain", "--broker", "amqtt")
+    without = {"PATH": str(tmp_path)}
+    async with demo(*arguments, temporary=tmp_path, **without) as process:
+        said, complaints = await process.communicate()
+    text = said.decode()
+    assert process.returncode == 0, text + complaints.decode()
+    assert "No tags by BLE today: dbus-daemon is not on this machine" in text
+    assert "Verdict: good." in text
 
 
 async def test_an_interrupted_demo_leaves_nothing_behind(tmp_path: Path) -> None:

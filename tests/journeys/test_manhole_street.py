@@ -13,9 +13,8 @@ from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
-from headgate.cli.demo.child import Child
 from headgate.cli.demo.road import Road
-from headgate_simulators.control import say
+from headgate.cli.demo.simulator import Simulator
 
 WITHIN_S = 20.0
 
@@ -24,18 +23,14 @@ class StreetRoad(Road):
     """The demo's road with a street at its beginning."""
 
     def __init__(self, folder: Path, *more: str) -> None:
-        super().__init__(folder, broker="amqtt")
-        self.control = folder / "street.sock"
-        arguments = [
-            "sim", "manhole-street", "--covers", "6", "--heartbeat", "0.4", "--interval", "1s", "--seed", "7",
-            "--truth", str(self.truth), "--print-site", str(folder / "gauges.toml"),
-            "--control", str(self.control), *more,
+        street = [
+            "manhole-street", "--covers", "6", "--heartbeat", "0.4", "--interval", "1s", "--seed", "7",
+            *more,
         ]  # fmt: skip
-        self.gauges = Child.headgate("street", arguments, folder / "gauges.log")
+        super().__init__(folder, broker="amqtt", field=[Simulator("street", street, folder)])
 
     async def command(self, **said: Any) -> None:
-        answer = await asyncio.to_thread(say, self.control, said)
-        assert answer["ok"], answer
+        await self.field[0].tell(said)
 
     def count(self, query: str, *values: object) -> int:
         try:

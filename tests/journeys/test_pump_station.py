@@ -9,28 +9,24 @@ from typing import Any
 
 import pytest
 
-from headgate.cli.demo.child import Child
 from headgate.cli.demo.road import Road
-from headgate_simulators.control import say
+from headgate.cli.demo.simulator import Simulator
 
 
 class PumpRoad(Road):
     """The road with pump stations where the gauges were."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(folder, count=1)
-        self.control = folder / "sim.sock"
-        sim = ["sim", "pump-station", "--count", "2", "--bind", "127.0.0.1:0", "--cycle", "0.2"]
-        sim += ["--speed", "60", "--storm", "80:1200@1", "--truth", str(self.truth)]
-        sim += ["--print-site", str(folder / "gauges.toml"), "--control", str(self.control)]
-        self.gauges = Child.headgate("gauges", sim, folder / "gauges.log")
+        command = ["pump-station", "--count", "2", "--bind", "127.0.0.1:0", "--cycle", "0.2"]
+        command += ["--speed", "60", "--storm", "80:1200@1"]
+        super().__init__(folder, field=[Simulator("pumps", command, folder)])
 
-    def tell(self, **command: Any) -> None:
-        assert say(self.control, command) == {"ok": True}
+    async def tell(self, **command: Any) -> None:
+        await self.field[0].tell(command)
 
     async def samples(self) -> int:
         """How many cycles the stations have told."""
-        return len(self.truth.read_text().splitlines())
+        return len(self.truths[0].read_text().splitlines())
 
 
 @pytest.mark.peer("mosquitto")
@@ -40,7 +36,7 @@ async def test_every_cycle_of_a_pump_station_reaches_the_platform(tmp_path: Path
         async with asyncio.timeout(30):
             while await road.samples() < 20:
                 await asyncio.sleep(0.1)
-        road.tell(fault="sensor-fault", device="ps-002", on=True)
+        await road.tell(fault="sensor-fault", device="ps-002", on=True)
         await road.broker.stop()
         before = await road.samples()
         async with asyncio.timeout(30):
@@ -48,7 +44,7 @@ async def test_every_cycle_of_a_pump_station_reaches_the_platform(tmp_path: Path
                 await asyncio.sleep(0.1)
         await road.broker.start()
         # No more cycles: what the server holds for us is told before the session ends.
-        road.tell(hold=True)
+        await road.tell(hold=True)
         await asyncio.sleep(2)
         assert await road.finish(30)
         status, words = await road.verify("--format", "json")

@@ -26,8 +26,8 @@ _LONGEST = 107 - len("/gateway.sock")
 
 @app.command(
     help=both(
-        "Eight gauges, a gateway, a broker and a receiver; the broker is taken away; a verdict.",
-        "八个测站、网关、MQTT 服务器与接收端；中途断开服务器；最后核对。",
+        "Gauges, manholes, pumps and tags; a gateway, a broker, a receiver; the broker goes; a verdict.",
+        "水位计、井盖、泵站与蓝牙标签；网关、MQTT 服务器与接收端；中途断开服务器；最后核对。",
     )
 )
 def demo(

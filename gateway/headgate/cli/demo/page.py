@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from rich.live import Live
 
 _WORDS: dict[str, tuple[str, str]] = {
-    "title": ("Headgate: from the gauge to the platform", "Headgate：从水位计到平台"),
-    "gauge": ("gauge", "测站"),
+    "title": ("Headgate: from the sensor to the platform", "Headgate：从传感器到平台"),
+    "gauge": ("device", "设备"),
+    "way": ("by", "接入"),
+    "serial": ("serial", "串口"),
     "device": ("at the device", "设备端"),
     "gateway": ("at the gateway", "网关"),
     "stored": ("as stored", "已入库"),
@@ -120,10 +122,12 @@ class LivePage:
         word = _words(self._lang)
         table = Table(title=word["title"], title_justify="left", expand=False)
         table.add_column(word["gauge"])
+        table.add_column(word["way"])
         for column in ("device", "gateway", "stored", "delay"):
             table.add_column(word[column], justify="right", min_width=13)
         for gauge in figures.gauges:
-            table.add_row(gauge.name, *_cells(gauge))
+            way = word.get(gauge.way, gauge.way)
+            table.add_row(gauge.name, way, *_cells(gauge))
         away = not figures.broker
         bar = "#" * round(_BAR * figures.waiting / self._most) if figures.waiting else ""
         lines = Text()

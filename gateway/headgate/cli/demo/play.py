@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 from headgate.cli.demo.broker import BrokerKind
+from headgate.cli.demo.field import all_kinds
 from headgate.cli.demo.page import Page
 from headgate.cli.demo.road import Road
 from headgate.cli.demo.watch import Watch
@@ -26,8 +27,12 @@ async def play(
         HeadgateError: a part did not start, or ended by itself.
     """
     page.tell("HG-9520", folder=folder)
-    async with Road(folder, language=lang, broker=broker) as road:
+    field, missing = all_kinds(folder)
+    for code, what in missing:
+        page.tell(code, missing=what)
+    async with Road(folder, field=field, language=lang, broker=broker) as road:
         page.tell("HG-9521", broker=road.broker.name)
+        await road.storm()
         watch = Watch(road)
         away_s = min(AWAY_MOST_S, max(AWAY_LEAST_S, AWAY_SHARE * seconds))
         leaves = (seconds - away_s) / 2

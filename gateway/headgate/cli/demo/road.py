@@ -1,9 +1,9 @@
-"""The whole road in one folder: gauges, gateway, broker, receiver, and how they are put together."""
+"""The whole road in one folder: field, gateway, broker, receiver, and how they are put together."""
 
 from __future__ import annotations
 
 import asyncio
-import json
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,14 +12,16 @@ from typing import Any, Self
 from headgate.cli.client import call
 from headgate.cli.demo.broker import Broker, BrokerKind, free_port
 from headgate.cli.demo.child import Child
+from headgate.cli.demo.field import STORM, gauges
+from headgate.cli.demo.simulator import Simulator
 from headgate.errors import HeadgateError
 from headgate.messages import Language
 
 GATEWAY = "demo-gate"
 UPLINK = "city"
-#: World seconds in a real second: a storm of half an hour passes while one watches.
-SPEED = 60
-READY_S = 30.0
+READY_S = 60.0
+#: What a device has said when it is told to say no more needs so long to be told upwards.
+HUSH_S = 1.5
 
 _SITE = """\
 schema = 1
@@ -66,6 +68,9 @@ reconnect_max = "400ms"
 class Road:
     """Everything, as children of this process. Leave it and nothing of it runs any more.
 
+    Args:
+        field: the simulated hardware; when not given, `count` water gauges.
+
     Raises:
         HeadgateError: a part ended or did not become ready.
     """
@@ -75,33 +80,38 @@ class Road:
         folder: Path,
         *,
         count: int = 8,
+        field: Sequence[Simulator] = (),
         language: Language = "en",
         broker: BrokerKind | None = None,
     ) -> None:
         self.folder = folder
-        self._count = count
         self._language: Language = language
-        self.truth = folder / "truth.jsonl"
         self.store = folder / "platform.db"
         self._socket = folder / "gateway.sock"
         self.broker = Broker(folder, free_port(), broker)
-        sim = ["sim", "water-gauge", "--count", str(count), "--bind", "127.0.0.1:0", "--seed", "7"]
-        sim += ["--speed", str(SPEED), "--storm", "80:1200@3", "--interval", "500ms"]
-        sim += ["--truth", str(self.truth), "--print-site", str(folder / "gauges.toml")]
-        self.gauges = Child.headgate("gauges", sim, folder / "gauges.log")
+        self.field = list(field) or [gauges(folder, count)]
         self.gateway = Child.headgate(
             "gateway", ["run", str(folder / "site.toml")], folder / "gateway.log"
         )
         receive = ["receive", "--broker", self.broker.url, "--keys", str(folder / "pki")]
         receive += ["--store", f"sqlite:{self.store}", "--resend-after", "2s"]
         self.receiver = Child.headgate("receiver", receive, folder / "receiver.log")
-        #: What the simulator says of its devices.
-        self.devices: list[dict[str, Any]] = []
+
+    @property
+    def devices(self) -> list[dict[str, Any]]:
+        """What the simulators say of their devices."""
+        return [device for each in self.field for device in each.devices]
+
+    @property
+    def truths(self) -> list[Path]:
+        """Where the simulators keep what their devices said."""
+        return [each.truth for each in self.field]
 
     @property
     def children(self) -> tuple[Child, ...]:
         """In the order in which a clean end goes."""
-        return self.gauges, self.gateway, self.receiver, self.broker.child
+        field = (each.child for each in self.field)
+        return *field, self.gateway, self.receiver, self.broker.child
 
     async def __aenter__(self) -> Self:
         try:
@@ -124,10 +134,12 @@ class Road:
     # ------------------------------------------------------------ start
 
     async def _start(self) -> None:
-        await self.gauges.start()
+        for each in self.field:
+            await each.child.start()
         await asyncio.gather(self.broker.start(), asyncio.to_thread(self._make_keys))
         await self.receiver.start()
-        self.devices = await self._ready()
+        for each in self.field:
+            await each.ready()
         site = _SITE.format(
             gateway=GATEWAY,
             uplink=UPLINK,
@@ -138,7 +150,8 @@ class Road:
         folder = self.folder / "site.d"
         folder.mkdir()
         (self.folder / "site.toml").write_text(site, encoding="utf-8")
-        (self.folder / "gauges.toml").rename(folder / "gauges.toml")
+        for each in self.field:
+            each.site.rename(folder / each.site.name)
         await self.start_gateway()
 
     def _make_keys(self) -> None:
@@ -155,18 +168,12 @@ class Road:
             files=env.files,
         )
 
-    async def _ready(self) -> list[dict[str, Any]]:
-        """The simulator's ready line: every port listens."""
-        while True:
-            for line in self.gauges.log.read_text(encoding="utf-8").splitlines():
-                if line.startswith('{"ready"'):
-                    return list(json.loads(line)["devices"])
-            self.gauges.check()
-            await asyncio.sleep(0.02)
-
     async def start_gateway(self) -> None:
         """Start the gateway, for the first time or again; return when it answers."""
-        await self.gateway.start()
+        environment: dict[str, str] = {}
+        for each in self.field:
+            environment |= each.environment
+        await self.gateway.start(environment)
         while await self.ask("status") is None:
             self.gateway.check()
             await asyncio.sleep(0.05)
@@ -186,9 +193,20 @@ class Road:
 
     # ------------------------------------------------------------ end
 
+    async def storm(self, command: Mapping[str, Any] = STORM) -> None:
+        """Let a storm break over all of the field at once."""
+        for each in self.field:
+            await each.tell(command)
+
     async def rest(self) -> None:
-        """Look at the gauges no more, so that what is on its way can arrive."""
-        (self.folder / "site.d" / "gauges.toml").write_text("", encoding="utf-8")
+        """Let the field say no more and look at it no more, so that what is on its way can arrive."""
+        hushed = [(each, command) for each in self.field for command in each.hush]
+        for each, command in hushed:
+            await each.tell(command)
+        if hushed:
+            await asyncio.sleep(HUSH_S)
+        for each in self.field:
+            (self.folder / "site.d" / each.site.name).write_text("", encoding="utf-8")
         await asyncio.to_thread(lambda: list(call(self._socket, "reload")))
 
     async def drained(self) -> bool:
@@ -217,14 +235,9 @@ class Road:
     async def verify(self, *more: str) -> tuple[int, str]:
         """Exit status and words of `headgate verify`."""
         log = self.folder / "verify.log"
-        arguments = [
-            "verify",
-            "--truth",
-            str(self.truth),
-            "--stored",
-            f"sqlite:{self.store}",
-            *more,
-        ]
+        arguments = ["verify", "--stored", f"sqlite:{self.store}", *more]
+        for truth in self.truths:
+            arguments += ["--truth", str(truth)]
         child = Child.headgate("verify", arguments, log)
         await child.start({"HEADGATE_LANG": self._language})
         status = await child.wait()

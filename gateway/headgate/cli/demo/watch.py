@@ -12,8 +12,10 @@ from urllib.parse import quote
 
 from headgate.cli.demo.road import Road
 
-#: What of a gauge is shown: the first of these that it has.
-SHOWN = ("water_level", "rain_total")
+#: What of a device is shown: the first of these that it has.
+SHOWN = ("water_level", "rain_total", "level", "temperature", "methane", "wind_speed", "rssi")
+#: The point that counts looks.
+_COUNTER = "sample"
 
 
 class Gauge(NamedTuple):
@@ -21,6 +23,8 @@ class Gauge(NamedTuple):
 
     device: str
     name: str
+    #: How it speaks.
+    way: str = ""
     unit: str = ""
     at_device: float | None = None
     at_gateway: float | None = None
@@ -49,9 +53,12 @@ class Watch:
 
     def __init__(self, road: Road) -> None:
         self._road = road
-        self._truth = _Tail(road.truth)
+        self._truths = [_Tail(path) for path in road.truths]
         self._last = Figures(())
-        self._rows = {each["id"]: Gauge(each["id"], each["name"]) for each in road.devices}
+        self._rows = {
+            each["id"]: Gauge(each["id"], each.get("name", each["id"]), way_of(each))
+            for each in road.devices
+        }
 
     async def look(self) -> Figures:
         """The figures of this moment."""
@@ -63,7 +70,7 @@ class Watch:
         # The truth reaches its file once a second: what is stored was answered before.
         figures = self._last = self._last._replace(
             gauges=rows,
-            looks=max(self._truth.looks, stored),
+            looks=max(sum(truth.looks for truth in self._truths), stored),
             stored=stored,
             broker=self._road.broker.child.running,
             delay_s=max(delays, default=None),
@@ -90,17 +97,19 @@ class Watch:
             )
 
     def _from_files(self) -> tuple[int, list[float]]:
-        for device, value in self._truth.read().items():
+        for device, value in (item for truth in self._truths for item in truth.read().items()):
             if device in self._rows:
                 self._rows[device] = self._rows[device]._replace(at_device=value)
         delays = []
         stored = 0
+        rank = dict.fromkeys(self._rows, len(SHOWN))
         with suppress(sqlite3.Error):
             address = f"file:{quote(str(self._road.store))}?mode=ro"
             with closing(sqlite3.connect(address, uri=True)) as database:
-                for device, value, delay_s in database.execute(_NEWEST):
+                for device, point, value, delay_s in database.execute(_NEWEST):
                     delays += [] if delay_s is None else [delay_s]
-                    if device in self._rows:
+                    if device in self._rows and SHOWN.index(point) < rank[device]:
+                        rank[device] = SHOWN.index(point)
                         self._rows[device] = self._rows[device]._replace(
                             stored=value, delay_s=delay_s
                         )
@@ -109,16 +118,16 @@ class Watch:
 
 
 # The tables are the receiver's, documented in docs/reference/store.md.
-_NEWEST = """
-SELECT p.device, r.value, (c.received_us - f.wall_us - r.at_us + f.at_us) / 1e6
+_NEWEST = f"""
+SELECT p.device, p.point, r.value, (c.received_us - f.wall_us - r.at_us + f.at_us) / 1e6
 FROM (SELECT max(rowid) AS newest FROM reading WHERE point IN (
-    SELECT id FROM points WHERE point IN ('water_level', 'rain_total')) GROUP BY point) AS n
+    SELECT id FROM points WHERE point IN {SHOWN}) GROUP BY point) AS n
 JOIN reading AS r ON r.rowid = n.newest
 JOIN points AS p ON p.id = r.point
 JOIN records AS c ON c.id = r.record
 LEFT JOIN clock_fixes AS f
     ON f.boot = r.boot AND f.chosen = 1 AND r.at_us BETWEEN f.from_us AND f.to_us
-"""
+"""  # noqa: S608 - names of our own
 _COUNT = """
 SELECT count(*) FROM reading WHERE quality < 2 AND point IN (
     SELECT id FROM points WHERE point = 'sample')
@@ -148,7 +157,19 @@ class _Tail:
     def _take(self, line: dict[str, Any]) -> None:
         values = line.get("values")
         if values:
-            self.looks += 1
+            self.looks += _COUNTER in values
+            told = {**values, "rssi": line.get("rssi")}
             self._newest[line["device"]] = next(
-                (values[point] for point in SHOWN if point in values), None
+                (told[point] for point in SHOWN if point in told), None
             )
+
+
+def way_of(device: dict[str, Any]) -> str:
+    """How a device of a ready line speaks, in a word."""
+    model = str(device["model"])
+    if model.endswith("-ble") or model == "generic/personnel-tag":
+        return "BLE"
+    url = str(device.get("url", ""))
+    if url.startswith("opc.tcp"):
+        return "OPC UA"
+    return "serial" if url.startswith("serial") else "Modbus"
