@@ -16,7 +16,7 @@ import time
 import traceback
 from collections.abc import Sequence
 
-from programme import PARTS, Counts, Violation, load
+from programme import PARTS, Counts, Violation, attempt, load
 from schedule import Programme, said
 
 
@@ -39,7 +39,7 @@ def turn(name: str, seed: int, seconds: float) -> int:
 
 def replay(name: str, case: str) -> int:
     """One case again, aloud."""
-    counts = load(name).replay(case)
+    counts = attempt(load(name).replay, case)
     for violation in counts.violations:
         print(f"{name} {violation.case}\n{violation.what}\n")
     print(said(counts.done) or "nothing was done", "|", len(counts.violations), "violations")

@@ -9,6 +9,7 @@ process, as it does on a real machine, and dies with the power.
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import itertools
 import sqlite3
@@ -113,14 +114,30 @@ class Databases:
 
     def connect(self, path: Path) -> sqlite3.Connection:
         """As `headgate.env.SystemFiles.database`."""
-        return sqlite3.connect(
+        made = sqlite3.connect(
             f"file:/{self._number}{path}?vfs={NAME}",
-            uri=True, isolation_level=None, check_same_thread=False,
+            uri=True, isolation_level=None, check_same_thread=False, factory=_Connection,
         )  # fmt: skip
+        _connections.add(made)
+        return made
 
     def others(self, handle: Handle) -> list[Handle]:
         """Who else has the same file open."""
         return [h for h in self.handles if h is not handle and h.path == handle.path]
+
+
+class _Connection(sqlite3.Connection):
+    """One that can be known weakly."""
+
+
+_connections: weakref.WeakSet[sqlite3.Connection] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    # One that is left open would call us after the interpreter has gone.
+    for connection in list(_connections):
+        connection.close()
 
 
 _numbers = itertools.count(1)
