@@ -130,6 +130,26 @@ async def test_strangers_are_counted_and_not_kept(
     assert ended.adverts == 1
 
 
+async def test_what_was_counted_is_there_to_be_asked_over_all_lines(bluez: FakeBluez) -> None:
+    async with Air([thermometer()], scan="active") as air:
+        for at in range(250):
+            bluez.advertise(warm(2000, f"C0:FF:EE:00:00:{at:02X}"))
+        bluez.advertise(warm(2506))
+        await air.until(lambda told: len(told) == 1)
+        tally = air.line.tally()
+        assert (tally["strangers"], tally["adverts"]) == (250, 1)
+        assert tally["stranger_senders"] == pytest.approx(250, rel=0.05)
+        bluez.power(on=False)
+        await air.end()
+        bluez.power(on=True)
+        air.begin()
+        await air.is_up()
+        bluez.advertise(warm(2507))
+        await air.until(lambda told: len(told) == 2)
+        assert air.line.tally()["strangers"] == 250
+        assert air.line.tally()["adverts"] == 2
+
+
 async def test_250_tags_at_once_are_each_told(bluez: FakeBluez) -> None:
     tags = [
         device(BTHOME, point("temperature"), address_of(at), number=at + 1) for at in range(250)

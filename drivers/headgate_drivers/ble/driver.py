@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from headgate.sdk import (
@@ -29,6 +29,7 @@ from headgate_drivers.ble.codec.freshness import Freshness
 from headgate_drivers.ble.heard import Heard, Told, freshness_of
 from headgate_drivers.ble.points import POINT_KEYS, Verdict, key_of, reader_of
 from headgate_drivers.ble.roll import Roll
+from headgate_drivers.ble.tally import Tally
 
 if TYPE_CHECKING:
     from bleak.backends.device import BLEDevice
@@ -56,6 +57,8 @@ class BleDriver(StreamingDriver):
     def __init__(self) -> None:
         # A counter lives as long as the gateway: a line that was lost does not make a replay new.
         self._counters: dict[tuple[str, str], Freshness] = {}
+        # What was counted lives as long: a number that falls is no counter.
+        self._tallies: dict[str, Tally] = {}
 
     def check(self, device: Device) -> None:
         reader_of(device)
@@ -94,10 +97,17 @@ class BleDriver(StreamingDriver):
         self, channel: Channel, devices: Sequence[Device]
     ) -> AsyncIterator[Block | Alarm]:
         options = _options_of(channel)
-        roll = Roll(self._heard(device, options) for device in devices)
+        tally = self._tallies.setdefault(channel.id, Tally())
+        roll = Roll((self._heard(device, options) for device in devices), tally.strangers)
         ear = Ear(channel, roll, options)
-        async for told in ear.listen():
-            yield told
+        tally.follow(ear.counted)
+        if hasattr(channel, "tally"):
+            channel.tally = tally.now
+        try:
+            async for told in ear.listen():
+                yield told
+        finally:
+            tally.keep()
 
     def _heard(self, device: Device, options: LineOptions) -> Heard:
         reader = reader_of(device)
@@ -126,6 +136,10 @@ class Ear:
         self._connections: Connections | None = None
         self._silent_restart = False
 
+    def counted(self) -> Mapping[str, int]:
+        """What became of adverts and blocks since this line was begun."""
+        return {**self.roll.counted(), "dropped": self.dropped, "restarts": self.restarts}
+
     async def listen(self) -> AsyncIterator[Told]:
         """Everything the adapter hears of its devices, until it cannot."""
         from headgate_drivers.ble.bluez import BluezWatch
@@ -149,9 +163,8 @@ class Ear:
                 await radio.stop()
                 log.info(
                     "ble scan ended",
-                    extra={"channel": self.channel.id, **self.roll.counted(),
-                           "dropped": self.dropped, "restarts": self.restarts},
-                )  # fmt: skip
+                    extra={"channel": self.channel.id, **self.counted()},
+                )
 
     async def _tuned(self) -> Radio:
         from headgate_drivers.ble.line import mode_of

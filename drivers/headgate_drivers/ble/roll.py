@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from headgate_drivers.ble.codec import FORMATS, Advert
 from headgate_drivers.ble.heard import Heard, Told
+from headgate_drivers.ble.strangers import Strangers
 
 _BEACONS = ("ibeacon", "altbeacon", "eddystone")
 
@@ -14,9 +16,9 @@ _BEACONS = ("ibeacon", "altbeacon", "eddystone")
 class Roll:
     """The allow-list of one adapter. Strangers leave a number behind and nothing else."""
 
-    def __init__(self, devices: Iterable[Heard]) -> None:
+    def __init__(self, devices: Iterable[Heard], strangers: Strangers | None = None) -> None:
         self.devices = list(devices)
-        self.strangers = 0
+        self.strangers = strangers or Strangers()
         self._by_address: dict[str, list[Heard]] = {}
         self._by_beacon: dict[str, list[Heard]] = {}
         for heard in self.devices:
@@ -29,7 +31,7 @@ class Roll:
         if not mine and self._by_beacon:
             mine = self._beacon(advert)
         if not mine:
-            self.strangers += 1
+            self.strangers.heard(advert.address, now_us)
             return []
         return [told for heard in mine for told in heard.advert(advert, now_us)]
 
@@ -42,11 +44,11 @@ class Roll:
         return ()
 
     def counted(self) -> Mapping[str, int]:
-        """How many adverts were strangers', repeated, refused and why, over all devices."""
-        total: dict[str, int] = {"strangers": self.strangers}
+        """How many adverts were our devices', repeated, refused and why, and how many were strangers'."""
+        total: Counter[str] = Counter({"strangers": self.strangers.adverts})
         for heard in self.devices:
             for name, count in heard.counted.items():
-                total[name] = total.get(name, 0) + count
+                total[str(name)] += count
         return total
 
 

@@ -29,6 +29,16 @@ _WORDS: dict[str, tuple[str, str]] = {
     "commits": ("commits", "次提交"),
     "failures": ("failures", "次失败"),
     "records": ("records", "条记录"),
+    "adverts": ("adverts", "广播"),
+    "repeated": ("repeated", "重复"),
+    "replay": ("replayed", "重放"),
+    "bad_checksum": ("not opened", "无法解密"),
+    "truncated": ("cut off", "截断"),
+    "strangers": ("of strangers", "未知标签广播"),
+    "stranger_senders": ("strangers about", "未知标签约"),
+    "disconnects": ("disconnects", "断开"),
+    "restarts": ("scans begun again", "重新扫描"),
+    "dropped": ("dropped", "丢弃"),
     "synced": ("synced", "已同步"),
     "holdover": ("holdover", "守时"),
     "unsynced": ("unsynced", "未同步"),
@@ -102,6 +112,9 @@ def page(data: dict[str, Any]) -> str:
             f"{counters['answers']}/{counters['requests']}"
             + (f"  {channel['reason']}" if channel["reason"] else "")
         )
+        if tally := channel.get("tally"):
+            counted = (f"{word(name)} {count}" for name, count in sorted(tally.items()) if count)
+            lines.append(f"  {'':<16} {', '.join(counted)}")
     lines.append(f"{word('devices')}:")
     lines += [
         f"  {device['device']:<16} {device['state']:<12} {device['good']}/{device['looks']}"

@@ -51,7 +51,8 @@ class ChannelHealth(msgspec.Struct, frozen=True):
     """One channel at this moment.
 
     `waiting` is how many devices are due and not yet asked; `busy` how many looks are in hand.
-    `silent_share` is the part of the line's time since its start that brought nothing.
+    `silent_share` is the part of the line's time since its start that brought nothing; `tally` is what a
+    driver with a connection of its own counts besides, by its own names.
     """
 
     channel: str
@@ -65,3 +66,4 @@ class ChannelHealth(msgspec.Struct, frozen=True):
     silent_share: float
     last_progress_us: int | None
     counters: dict[str, int]
+    tally: dict[str, int] = {}

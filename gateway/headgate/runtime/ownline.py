@@ -20,6 +20,8 @@ class OwnLine(Channel):
         self._now_us = env.clock.boottime_us
         #: Told by the driver: state (`up`, `down`) and reason.
         self.on_report: Callable[[str, str], None] = lambda state, reason: None
+        #: Set by the driver: what it counts besides, by name, for `headgate status` and metrics.
+        self.tally: Callable[[], Mapping[str, int]] = dict
 
     def report(self, state: str, reason: str = "") -> None:
         """How the driver's own connection is, for `headgate status` and the platform."""

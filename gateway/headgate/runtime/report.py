@@ -17,6 +17,8 @@ from headgate.runtime.metrics import Sample
 from headgate.runtime.writer import WriterStatus
 from headgate.spool import SpoolStatus
 
+_LINE_COUNTERS = ("requests", "answers", "timeouts", "stale", "connects")
+
 
 def status_of(
     env: Env,
@@ -90,8 +92,11 @@ def metrics_of(status: Mapping[str, Any]) -> Iterator[Sample]:
             label,
             float(channel["state"] == "up"),
         )
-        for name in ("requests", "answers", "timeouts", "stale", "connects"):
+        for name in _LINE_COUNTERS:
             yield f"channel_{name}", f"Channel {name}", "counter", label, channel["counters"][name]
+        for name, count in channel["tally"].items():
+            what = {**label, "what": name}
+            yield "channel_tally", "What its driver counts besides", "gauge", what, count
     for device in status["devices"]:
         label = {"device": device["device"], "channel": device["channel"]}
         yield (

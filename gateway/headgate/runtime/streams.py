@@ -23,6 +23,7 @@ from headgate.env import Env
 from headgate.errors import ChannelError, HeadgateError, SpoolError
 from headgate.model import Alarm, Block, Event, Gap, GapReason, Status
 from headgate.runtime.health import ChannelHealth, DeviceHealth, DeviceState
+from headgate.runtime.ownline import OwnLine
 from headgate.runtime.polled import Judge
 from headgate.runtime.sink import Sink
 from headgate.sdk import Channel, Device, Step, StreamingDriver
@@ -262,6 +263,7 @@ class Stream:
                 "requests": 0, "answers": self._blocks, "timeouts": 0,
                 "stale": self._strangers, "connects": self._connects,
             },
+            tally=dict(self.line.tally()) if isinstance(self.line, OwnLine) else {},
         )  # fmt: skip
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +17,8 @@ from headgate_drivers.ble.codec import Advert
 from headgate_drivers.ble.heard import Heard
 from headgate_drivers.ble.points import identity_of, reader_of
 from headgate_drivers.ble.roll import Roll
+from headgate_drivers.ble.strangers import WINDOW_US, Strangers
+from headgate_drivers.ble.tally import Tally
 
 MAC = "54:48:E6:8F:80:A5"
 KEY = bytes.fromhex("231d39c1d7cc1ab1aee224cd096db932")
@@ -152,6 +156,39 @@ def test_a_beacon_is_known_by_its_id_whatever_its_address() -> None:
     other = data[:-3] + b"\x2e" + data[-2:]
     assert roll.advert(Advert("51:00:00:00:00:01", -60, company=((0x4C, other),)), 1) == []
     assert roll.counted()["strangers"] == 1
+
+
+def test_strangers_are_counted_by_advert_and_about_by_sender() -> None:
+    strangers = Strangers()
+    for turn in range(3):
+        for at in range(250):
+            strangers.heard(f"C0:FF:EE:00:{at >> 8:02X}:{at & 255:02X}", turn * S)
+    assert strangers.adverts == 750
+    assert strangers.senders == pytest.approx(250, rel=0.05)
+    # A quiet night: the last window is still told, the one after it is not.
+    strangers.heard("C0:FF:EE:00:00:00", WINDOW_US)
+    assert strangers.senders == pytest.approx(250, rel=0.05)
+    strangers.heard("C0:FF:EE:00:00:00", 2 * WINDOW_US)
+    assert strangers.senders == 1
+
+
+def test_a_square_full_of_phones_does_not_overflow_the_count() -> None:
+    strangers = Strangers()
+    for at in range(200_000):
+        strangers.heard(f"{at:012X}", 0)
+    assert strangers.adverts == 200_000
+    assert strangers.senders > 50_000
+
+
+def test_what_was_counted_does_not_fall_when_a_line_is_begun_again() -> None:
+    tally, line = Tally(), Counter(adverts=3, replay=1)
+    tally.follow(lambda: line)
+    tally.strangers.heard("C0:FF:EE:00:00:00", 0)
+    assert tally.now() == {"adverts": 3, "replay": 1, "strangers": 1, "stranger_senders": 1}
+    tally.keep()
+    assert tally.now()["adverts"] == 3
+    tally.follow(lambda: {"adverts": 2, "strangers": 1})
+    assert tally.now() == {"adverts": 5, "replay": 1, "strangers": 1, "stranger_senders": 1}
 
 
 @pytest.mark.parametrize(
