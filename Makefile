@@ -6,7 +6,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo sim test check fmt docs bench wheelhouse install-test crash clean
+.PHONY: help demo sim test check fmt docs bench fuzz wheelhouse install-test crash clean
 MAKEFLAGS += --no-print-directory
 
 export PYTHON ?= python3
@@ -57,6 +57,10 @@ bench: ## points per second, CPU, delay, memory, outage, on this machine
 	@tools/venv.sh demo
 	@$(BIN)/python -m bench $(ARGS)
 
+fuzz: ## hostile bytes for every decoder (SECONDS=30 each, TARGETS="serial payload")
+	@tools/venv.sh fuzz
+	@$(BIN)/python -m fuzz $(if $(SECONDS),--seconds $(SECONDS)) $(TARGETS)
+
 crash: ## power cuts, kills, disk faults, rot, until told to stop (MINUTES=10, SEED=7, PARTS=images,rot; PART= CASE= again)
 	@tools/venv.sh test
 	@. tools/peers.sh; $(BIN)/python tests/crash $(if $(CASE),replay $(PART) "$(CASE)",--minutes $(or $(MINUTES),1) \
@@ -76,4 +80,4 @@ install-test: ## install, upgrade, a failed upgrade, take off: for real, below a
 	@tools/install_test.sh
 
 clean: ## remove what was made, the virtual environment too
-	rm -rf .venv docs/_build build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .fuzz docs/_build build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Makes .venv when it is missing and brings it up to date; says nothing and ends at once when it is.
 #
-#   tools/venv.sh demo|test|check|docs        what the environment is for
+#   tools/venv.sh demo|test|check|docs|fuzz        what the environment is for
 #
 #   PYTHON=...      the interpreter to build it with (3.11 or newer; default: the newest one found)
 #   WHEELHOUSE=dir  install from this folder alone, without a network (`make wheelhouse` fills one)
 set -euo pipefail
 cd "${BASH_SOURCE[0]%/*}/.."
 
-purpose=${1:?demo, test, check or docs}
+purpose=${1:?demo, test, check, docs or fuzz}
 venv=.venv
 log=$venv/install.log
 
@@ -50,6 +50,7 @@ case $purpose in
     test) wants=(-r requirements/test.txt) ;;
     check) wants=(-r requirements/test.txt -r requirements/check.txt) ;;
     docs) wants=(-r requirements/docs.txt) ;;
+    fuzz) wants=(-r requirements/test.txt -r requirements/fuzz.txt) ;;
     *) echo "tools/venv.sh: no such purpose: $purpose" >&2; exit 2 ;;
 esac
 

@@ -19,6 +19,7 @@ from headgate import columns
 from headgate.errors import ChannelClosed, ChannelError, ChannelTimeout, HeadgateError
 from headgate.model import Identity, PointTable, Quality, Reading
 from headgate.profiles import Library, Profile, judge, resolve
+from headgate.profiles.schema import Scalar
 from headgate.runtime.busload import settable
 from headgate.runtime.field import Field
 from headgate.sdk import Channel, Device, LineSettings, PollingDriver, line_of
@@ -249,9 +250,9 @@ class Search:
         return Candidate(profile.id, len(good), len(got), sample)
 
 
-def _as(profile: Profile, bare: Device, firmware: str | None) -> Device:
-    """The unit under a profile, with parameters that nobody has told yet set to something allowed."""
-    params = {
+def placeholders(profile: Profile) -> dict[str, Scalar]:
+    """Something allowed for each parameter that a site file would have to tell."""
+    return {
         name: param.choices[0] if param.choices
         else "-" if param.type == "text"
         else int(param.range[0]) if param.range and param.type == "integer"
@@ -260,6 +261,10 @@ def _as(profile: Profile, bare: Device, firmware: str | None) -> Device:
         for name, param in profile.params.items()
         if param.default is None
     }  # fmt: skip
+
+
+def _as(profile: Profile, bare: Device, firmware: str | None) -> Device:
+    """The unit under a profile, with parameters that nobody has told yet set to something allowed."""
     device = resolve(
         profile,
         device_id=bare.id,
@@ -268,7 +273,7 @@ def _as(profile: Profile, bare: Device, firmware: str | None) -> Device:
         address=bare.address,
         sm3=lambda _: bytes(32),
         firmware=firmware,
-        params=params,
+        params=placeholders(profile),
         timeout_s=bare.timeout_s,
         retries=0,
     )

@@ -1,0 +1,150 @@
+"""Records, grants, receipts and payloads, as a receiver gets them from whoever reached the broker."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import zstandard
+
+from fuzz.target import Target
+from headgate.columns import readings
+from headgate.crypto.encoding import pkcs8
+from headgate.crypto.provider import CryptoProvider, default_provider
+from headgate.crypto.x509 import Certificate, load_certificates
+from headgate.envelope import record as envelope_record
+from headgate.envelope.grant import check_grant, parse_core
+from headgate.envelope.payload import decode_payload, decode_table
+from headgate.envelope.receipt import join_receipt, verify_receipt
+from headgate.envelope.record import RecordKey, open_record, parse_header
+from headgate.envelope.wire import MAX_PAYLOAD
+from headgate.errors import SecurityError
+from headgate.model import Block, PointTable
+
+VECTORS = Path(__file__).parents[1] / "tests" / "vectors" / "envelope" / "vectors.json"
+AT = datetime(2027, 1, 1, tzinfo=UTC)
+GATEWAY = "gauge-house-7"
+
+
+@cache
+def vectors() -> dict[str, Any]:
+    return dict(json.loads(VECTORS.read_text()))
+
+
+def raw(name: str) -> bytes:
+    return bytes.fromhex(vectors()[name])
+
+
+@cache
+def provider() -> CryptoProvider:
+    return default_provider()
+
+
+@cache
+def tables() -> list[PointTable]:
+    return [decode_table(raw("table"))]
+
+
+def _packed_seeds() -> Iterable[bytes]:
+    payload = raw("payload")
+    packed = zstandard.compress(payload)
+    yield len(packed).to_bytes(4, "big") + len(payload).to_bytes(4, "big") + packed + bytes(9)
+
+
+def _seeds(*names: str, bad: str = "") -> Callable[[], Iterable[bytes]]:
+    def seeds() -> Iterable[bytes]:
+        yield from map(raw, names)
+        yield from (bytes.fromhex(text) for text in vectors().get(bad, {}).values())
+
+    return seeds
+
+
+def _refused(run: Callable[[bytes], object]) -> Callable[[bytes], None]:
+    """What is not good is refused by an error of ours, and nothing else happens."""
+
+    def guarded(data: bytes) -> None:
+        try:
+            run(data)
+        except SecurityError:
+            return
+
+    return guarded
+
+
+def _record(data: bytes) -> None:
+    key = RecordKey(raw("record")[8:16], raw("salt"), raw("record_key"))
+    try:
+        parse_header(data)
+    except SecurityError:
+        return
+    open_record(provider(), key, data)
+
+
+def _packed(data: bytes) -> None:
+    """Past the seal: lengths, padding and the compressed frame are a stolen key's to choose."""
+    out = envelope_record._unpack(data)
+    assert len(out) <= MAX_PAYLOAD
+
+
+def _payload(data: bytes) -> None:
+    payload = decode_payload(data)
+    list(payload.named())
+    for item in payload.items:
+        if isinstance(item, Block):
+            for table in tables():
+                try:
+                    list(readings(item, table))
+                except ValueError:
+                    continue
+
+
+def _table(data: bytes) -> None:
+    decode_table(data)
+
+
+def _grant(data: bytes) -> None:
+    check_grant(provider(), data, [Certificate.load(raw("root_certificate"))], AT)
+
+
+@cache
+def _receipt_key() -> Any:
+    # The platform's example key: which key signs is no matter here, only that the signature holds.
+    point = Certificate.load(raw("platform_certificate")).spki[-65:]
+    return provider().sm2_load_private(pkcs8(raw("platform_private_key"), point))
+
+
+def _receipt(data: bytes) -> None:
+    verify_receipt(data, provider().sm2_load_public(raw("receipt_public_key")), GATEWAY)
+
+
+def _receipt_body(data: bytes) -> None:
+    """Past the signature."""
+    key = _receipt_key()
+    spki = Certificate.load(raw("platform_certificate")).spki
+    message = join_receipt(data, key.sign(data))
+    verify_receipt(message, provider().sm2_load_public(spki), GATEWAY)
+
+
+def _receipt_bodies() -> Iterable[bytes]:
+    body, _ = msgspec.msgpack.decode(raw("receipt")[4:])  # behind kind and version of the message
+    yield body
+
+
+SEALED: dict[str, Target] = {
+    "record": Target(_refused(_record), _seeds("record", bad="bad_records")),
+    "record-packed": Target(_refused(_packed), _packed_seeds),
+    "payload": Target(_refused(_payload), _seeds("payload"), 16384),
+    "point-table": Target(_refused(_table), _seeds("table")),
+    "grant": Target(_refused(_grant), _seeds("grant", bad="bad_grants")),
+    "grant-core": Target(_refused(parse_core), _seeds("core")),
+    "receipt": Target(_refused(_receipt), _seeds("receipt", bad="bad_receipts")),
+    "receipt-body": Target(_refused(_receipt_body), _receipt_bodies),
+    "certificate": Target(
+        _refused(load_certificates), _seeds("gateway_certificate", "platform_certificate")
+    ),
+}
