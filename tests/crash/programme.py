@@ -81,9 +81,11 @@ class Entry:
 #: By name. `folder` of an entry is on the path when its module is imported.
 PARTS: dict[str, Entry] = {
     "images": Entry("crash", "part_images", 3.0),
+    "spool": Entry("crash", "part_spool", 2.0),
     "model": Entry("crash", "part_model"),
     "syscalls": Entry("crash", "syscalls", 2.0),
     "gateway": Entry("crash", "part_gateway"),
+    "chaos": Entry("chaos", "part_chaos"),
 }
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from headgate.errors import SpoolCorrupt
 from headgate.model import Gap, Item
 from headgate.sdk import StoredRecord
-from headgate.spool import Account, Loss, Position, SealedRecord, Spool
+from headgate.spool import Account, Loss, Position, SealedRecord, Spool, Totals
 
 if TYPE_CHECKING:
     from crash_box import CrashBox
@@ -61,6 +61,8 @@ class Book:
     learnings: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
     numbers: dict[int, str] = field(default_factory=dict)
     papers: tuple[bytes, bytes] | None = None
+    #: Totals that somebody noted beside the spool.
+    noted: Sequence[Totals] = ()
     now_us: int = 0
     _riding: dict[int, list[tuple[str, Name]]] = field(default_factory=dict)
     _refusals: list[tuple[str, Name, list[Item]]] = field(default_factory=list)
@@ -90,8 +92,15 @@ class Book:
         """These may be on the disk from now on."""
         for batch in batches:
             rides = tuple(self._riding.get(id(batch), ()))
-            for record in batch.records:
-                self._attempt(record, rides if record is batch.records[-1] else ())
+            self.attempt(batch.records[:-1])
+            self.attempt(batch.records[-1:], rides)
+
+    def attempt(
+        self, records: Sequence[SealedRecord], rides: tuple[tuple[str, Name], ...] = ()
+    ) -> None:
+        """These are being committed, `rides` the refusals that their gaps tell of."""
+        for record in records:
+            self._attempt(record, rides)
 
     def _attempt(self, record: SealedRecord, rides: tuple[tuple[str, Name], ...]) -> None:
         index = record.index
@@ -210,7 +219,7 @@ class Judge:
 
     def judge(self) -> None:
         """Everything. Raises AssertionError."""
-        self._losses()
+        self.judge_losses()
         self._offers()
         self._numbers()
         self._link()
@@ -220,7 +229,7 @@ class Judge:
     def _settled_everywhere(self) -> set[Name]:
         return set.intersection(*(self.book.settled(uplink, self.at) for uplink in self.uplinks))
 
-    def _losses(self) -> None:
+    def judge_losses(self) -> None:
         """Readings stored + gaps reported = readings due; each loss is said once, and exactly."""
         book, found = self.book, self.found
         pending = {loss.account: loss for loss in self.box.spool.losses()}
@@ -345,39 +354,32 @@ class Judge:
 
     def book_after(self) -> Book:
         """The book of the disk that was found: what is there is there for good."""
-        old = self.book
-        new = Book(epochs=list(old.epochs), numbers=dict(old.numbers))
-        new.now_us = self.box.clock.now_us
-        durable = self.promised | self.found.keys()
-        for name in durable:
-            told = old.records[name]
-            new.records[name] = Told(
-                told.data, told.key_id, told.readings, told.devices, told.accounts, 0, 0,
-                told.place, told.refusals,
-            )  # fmt: skip
-        for name, position in self.found.items():
-            rows = self.box.spool.rows(position.log, position.segment)
-            assert rows is not None
-            new.records[name].place = (position.log, rows.serials[position.row])
-        new.acked = {
-            u: {n: 0 for n, op in names.items() if op <= self.at} for u, names in old.acked.items()
-        }
-        new.refused = {
-            u: {n: 0 for n, op in names.items() if op <= self.at}
-            for u, names in old.refused.items()
-        }
-        new.losses = dict(old.losses)
-        new.know(self.box.spool.losses(), 0)
-        new.torn = {**old.torn, **{loss.account: loss.records for loss in self.box.spool.losses()}}
-        devices = dict(self.box.state.devices())
-        sign = self.box.state.counter("last-sign-us")
-        flushed = [flush for flush in old.flushes if flush.op <= self.at]
-        settled = flushed[-1].settled if flushed else {}
+        old, new, box, at = self.book, self.spool_after(), self.box, self.at
+        new.now_us = box.clock.now_us
+        new.acked, new.refused = (
+            {u: {n: 0 for n, op in names.items() if op <= at} for u, names in one.items()}
+            for one in (old.acked, old.refused)
+        )
+        devices = dict(box.state.devices())
+        flushed = [flush for flush in old.flushes if flush.op <= at]
         if flushed:
-            new.flushes = [
-                Flushed(
-                    0, {d: n for d, n in devices.items() if d in flushed[-1].devices}, sign, settled
-                )
-            ]
-        new.learnings = [(0, dict(self.box.learnings._known))]
+            last = flushed[-1]
+            kept = {name: number for name, number in devices.items() if name in last.devices}
+            new.flushes = [Flushed(0, kept, box.state.counter("last-sign-us"), last.settled)]
+        new.learnings = [(0, dict(box.learnings._known))]
+        return new
+
+    def spool_after(self) -> Book:
+        """As `book_after`, of the spool alone."""
+        old, spool = self.book, self.box.spool
+        new = Book(epochs=list(old.epochs), numbers=dict(old.numbers), losses=dict(old.losses))
+        for name in self.promised | self.found.keys():
+            told = replace(old.records[name], begun=0, promised=0)
+            if name in self.found:
+                rows = spool.rows(self.found[name].log, self.found[name].segment)
+                assert rows is not None
+                told.place = (rows.log, rows.serials[self.found[name].row])
+            new.records[name] = told
+        new.know(spool.losses(), 0)
+        new.torn = {**old.torn, **{loss.account: loss.records for loss in spool.losses()}}
         return new
