@@ -7,12 +7,15 @@ import random
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-from headgate_simulators.faults import FaultKind, Faults
+from headgate_simulators.faults import ANY_SERIAL, DAMAGE, Fault, FaultKind, Faults
 from headgate_simulators.manhole_street import frames
 from headgate_simulators.ports import Port
 from headgate_simulators.truth import Truth
 from headgate_simulators.world import Place, World, WorldClock
 
+#: What can go wrong with any device of the street, and with those that have an address.
+_SPEECH = ANY_SERIAL | {FaultKind.SHORT}
+_ADDRESSED = _SPEECH | {FaultKind.WRONG_UNIT}
 #: A concentrator repeats an alarm this often until it is acknowledged, and gives up after so many.
 REPEAT_S, MOST_REPEATS = 1.0, 10
 
@@ -37,10 +40,10 @@ class Street:
         self.now = now
         self.dice = random.Random(world.seed)
 
-    def wrong(self, device: str) -> dict[FaultKind, float]:
-        """What is wrong with a device now: kind and value."""
-        found = self.faults.at(device, self.now() - self.started)
-        return {kind: fault.value for kind, fault in found.items()}
+    @property
+    def elapsed_s(self) -> float:
+        """Since the start."""
+        return self.now() - self.started
 
 
 class Device:
@@ -51,6 +54,8 @@ class Device:
     params: ClassVar[Mapping[str, float]] = {}
     #: Whether it tells a sample counter, so that looks can be counted.
     counted = True
+    #: What else than `ANY_DEVICE` can go wrong with it.
+    conditions: ClassVar[frozenset[FaultKind]] = _ADDRESSED
 
     def __init__(
         self, street: Street, port: Port, name: str, place: Place, unit: str | int
@@ -61,6 +66,26 @@ class Device:
         self.place = place
         self.unit = unit
         self.sample = 0
+        self._rebooted_for: Fault | None = None
+
+    def wrong(self) -> dict[FaultKind, float]:
+        """What is wrong with it now: kind and value. Away from a restart, it is silent."""
+        street = self.street
+        found = street.faults.at(self.id, street.elapsed_s)
+        reboot = found.get(FaultKind.REBOOT)
+        if reboot is not None and reboot is not self._rebooted_for:
+            self.restart()
+            line = {"t": street.now(), "device": self.id, "fault": "reboot", "look": False}
+            street.truth.write(line)
+        self._rebooted_for = reboot
+        wrong = {kind: fault.value for kind, fault in found.items()}
+        if reboot is not None and street.elapsed_s < reboot.begins_s + reboot.value:
+            wrong[FaultKind.SILENT] = 0.0
+        return wrong
+
+    def restart(self) -> None:
+        """The power was away: what it counted is forgotten."""
+        self.sample = 0
 
     @property
     def description(self) -> dict[str, Any]:
@@ -70,29 +95,29 @@ class Device:
             "url": self.port.url, "unit": self.unit, "params": self.params,
         }  # fmt: skip
 
-    async def speak(self, frame: bytes, values: Mapping[str, Any] | None) -> bool:
+    async def speak(
+        self, frame: bytes, values: Mapping[str, Any] | None, stranger: bytes | None = None
+    ) -> bool:
         """Say a frame, with what is wrong laid over it. Whether it went out as it should.
 
-        `values` are the truth of it; None: it was told before.
+        Args:
+            frame: whole and right.
+            values: the truth of it; None: it was told before.
+            stranger: the same frame under an address that is not its own.
         """
         street = self.street
-        wrong = street.wrong(self.id)
-        spoilt = next(
-            (
-                kind
-                for kind in (FaultKind.SILENT, FaultKind.WRONG_CHECKSUM, FaultKind.SHORT)
-                if kind in wrong
-            ),
-            None,
-        )
+        wrong = self.wrong()
+        spoilt = next((kind for kind in (FaultKind.SILENT, *DAMAGE) if kind in wrong), None)
         line: dict[str, Any] = {"t": street.now(), "device": self.id}
         if spoilt is not None:
             street.truth.write({**line, "fault": spoilt.value, "look": True})
-            if spoilt is not FaultKind.SILENT:
+            if spoilt is FaultKind.WRONG_UNIT:
+                self.port.say(stranger or b"")
+            elif spoilt is not FaultKind.SILENT:
                 self.port.say(_spoilt(frame, spoilt))
             return False
-        late = wrong.get(FaultKind.SLOW)
-        if late is not None:
+        late = max(wrong.get(FaultKind.SLOW, 0.0), wrong.get(FaultKind.LATE, 0.0))
+        if late:
             await asyncio.sleep(late)
             line |= {"t": street.now(), "late_s": late}
         if FaultKind.NOISE in wrong:
@@ -161,7 +186,7 @@ class Cover(Device):
             await self._say(kind)
 
     async def _say(self, kind: int) -> None:
-        if FaultKind.SILENT in self.street.wrong(self.id):
+        if FaultKind.SILENT in self.wrong():
             line = {"t": self.street.now(), "device": self.id, "fault": "silent", "look": True}
             self.street.truth.write(line)
             return
@@ -170,8 +195,9 @@ class Cover(Device):
         state = self._state()
         rssi = -70 - self.street.dice.randint(0, 40)
         word = frames.cover_word(self.address, self.sequence, kind, state, rssi)
+        other = frames.cover_word(self.address ^ 0x0100_0000, self.sequence, kind, state, rssi)
         self._acknowledged.discard(self.sequence)
-        if not await self.speak(word, _cover_values(state, rssi)):
+        if not await self.speak(word, _cover_values(state, rssi), other):
             self.sample -= 1
             if kind == frames.ALARM:
                 self._turned.set()
@@ -252,7 +278,8 @@ class Probe(Device):
             "temperature": temperature / 10,
             "sample": self.sample,
         }
-        if not await self.speak(frame, values):
+        other = frames.probe_answer(int(self.unit) + 1, distance, temperature, self.sample)
+        if not await self.speak(frame, values, other):
             self.sample -= 1
 
 
@@ -261,6 +288,7 @@ class GasHead(Device):
 
     profile = "generic/gas-head-serial"
     counted = False
+    conditions = _SPEECH
 
     async def asked(self, request: bytes) -> None:
         """Answer a request with the right sum."""
@@ -279,6 +307,7 @@ class WeatherStick(Device):
 
     profile = "generic/weather-stick"
     counted = False
+    conditions = _SPEECH
 
     async def live(self) -> None:
         """A sentence of wind and one of weather each second until cancelled."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,9 +24,7 @@ from headgate_simulators.ports import Port, PtyPort, TcpPort
 from headgate_simulators.truth import Truth, header
 from headgate_simulators.world import Storm, World, WorldClock
 
-_FLUSH_S = 0.5
-#: What can go wrong with any device of the street.
-_FAULTS = frozenset({FaultKind.NOISE, FaultKind.WRONG_CHECKSUM, FaultKind.SHORT})
+_TEND_S, _FLUSH_S = 0.1, 0.5
 _COMMANDS = (
     '{"fault":"noise","device":"cover-001","on":true}, {"lid":"cover-001","open":true}, '
     '{"plug":"covers","in":false} or {"storm":{"peak_mm_h":80}}'
@@ -94,6 +93,10 @@ class ManholeStreet:
             self._check(fault)
             self.faults.planned.append(fault)
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._plugs = asyncio.Lock()
+        #: Lines that are there, and lines whose plug was pulled by name.
+        self._plugged: set[str] = set()
+        self._pulled: set[str] = set()
 
     def _port(self, name: str) -> Port:
         folder = self.plan.folder
@@ -106,12 +109,11 @@ class ManholeStreet:
         self.ports["covers"].heard = self._covers_heard(bytearray())
         self.ports["probe"].heard = self._requests(bytearray(), self.probe, _line)
         self.ports["gas"].heard = self._requests(bytearray(), self.gas, _nine)
-        for port in self.ports.values():
-            await port.plug()
+        await self.settle()
         counted = [device.description for device in self.devices if device.counted]
         self.truth.write(header(self.plan.seed, self.started, counted))
         self.truth.flush()
-        for live in (*(cover.live() for cover in self.covers), self.stick.live(), self._flush()):
+        for live in (*(cover.live() for cover in self.covers), self.stick.live(), self._tend()):
             self._begin(live)
 
     async def stop(self) -> None:
@@ -136,10 +138,29 @@ class ManholeStreet:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _flush(self) -> None:
-        while True:
-            await asyncio.sleep(_FLUSH_S)
-            self.truth.flush()
+    async def settle(self) -> None:
+        """Pull the plugs that are to be pulled now, and put the others back."""
+        async with self._plugs:
+            elapsed_s = self._now() - self.started
+            for name, port in self.ports.items():
+                pulled = name in self._pulled or any(
+                    FaultKind.PLUG_PULLED in self.faults.at(device.id, elapsed_s)
+                    for device in self.devices
+                    if device.port is port
+                )
+                if pulled and name in self._plugged:
+                    self._plugged.discard(name)
+                    await port.pull()
+                elif not pulled and name not in self._plugged:
+                    self._plugged.add(name)
+                    await port.plug()
+
+    async def _tend(self) -> None:
+        for tick in itertools.count(1):
+            await asyncio.sleep(_TEND_S)
+            await self.settle()
+            if tick % round(_FLUSH_S / _TEND_S) == 0:
+                self.truth.flush()
 
     # ------------------------------------------------------------ what is asked of it
 
@@ -174,7 +195,7 @@ class ManholeStreet:
         """Each device as the ready line tells it."""
         return [device.description for device in self.devices]
 
-    def command(self, said: Mapping[str, Any]) -> None:
+    async def command(self, said: Mapping[str, Any]) -> None:
         """Do what one control line says; a `ValueError` tells what was wrong with it."""
         if isinstance(said.get("fault"), str) and isinstance(said.get("on"), bool):
             value = said.get("value")
@@ -183,11 +204,12 @@ class ManholeStreet:
                 Fault.make(str(said.get("device", EVERY_DEVICE)), said["fault"], number),
                 on=said["on"],
             )
+            await self.settle()
         elif isinstance(said.get("lid"), str) and isinstance(said.get("open"), bool):
             self.lid(said["lid"], open_=said["open"])
         elif said.get("plug") in self.ports and isinstance(said.get("in"), bool):
-            port = self.ports[str(said["plug"])]
-            self._begin(port.plug() if said["in"] else port.pull())
+            (self._pulled.discard if said["in"] else self._pulled.add)(str(said["plug"]))
+            await self.settle()
         elif isinstance(said.get("storm"), Mapping):
             peak = float(said["storm"].get("peak_mm_h", 80.0))
             duration = float(said["storm"].get("duration_s", 1800.0))
@@ -206,14 +228,14 @@ class ManholeStreet:
         """Switch a fault on or off, from now on."""
         self._check(fault)
         if on:
-            self.faults.switch_on(fault)
+            self.faults.switch_on(fault, self._now() - self.started)
         else:
             self.faults.switch_off(fault.device, fault.kind)
 
     def _check(self, fault: Fault) -> None:
         if fault.kind is FaultKind.EXCEPTION:
             raise ValueError("fault 'exception': only Modbus devices answer with one")
-        check(fault, [(device.id, _FAULTS) for device in self.devices])
+        check(fault, [(device.id, device.conditions) for device in self.devices])
 
 
 _LINES = ("covers", "probe", "gas", "stick")

@@ -109,7 +109,9 @@ class Gauge:
         if counted:
             self.sample += 1
         sample = self.instrument.stamp(self.registers, self.sample)
-        values = {**measured.values, "sample": sample}
+        values: dict[str, Any] = {**measured.values}
+        if self.instrument.told_counter:
+            values["sample"] = sample
         return {"t": now, "device": self.id, "sample": sample, "values": values}
 
     def _measurement(self, now: float, wrong: frozenset[FaultKind]) -> Measurement:

@@ -69,14 +69,14 @@ async def test_nobody_listens_nobody_speaks() -> None:
 async def test_an_alarm_is_repeated_until_it_is_acknowledged() -> None:
     running, _ = street(covers=1, heartbeat_s=60)
     async with running, caller(running, "covers") as (reader, writer):
-        running.command({"lid": "cover-001", "open": True})
+        await running.command({"lid": "cover-001", "open": True})
         first = await a_word(reader)
         again = await a_word(reader)
         assert first == again
         assert first[8] == frames.ALARM
         body = b"\x7e\x41\x07" + first[3:8]
         writer.write(body + binascii.crc_hqx(body, 0xFFFF).to_bytes(2, "big"))
-        running.command({"lid": "cover-001", "open": False})
+        await running.command({"lid": "cover-001", "open": False})
         closed = await a_word(reader)
         assert closed[7] == (first[7] + 1) & 0xFF
 
@@ -87,7 +87,7 @@ async def test_a_damaged_word_is_no_look_and_steps_no_counter() -> None:
     async with running, caller(running, "covers") as (reader, _):
         word = await a_word(reader)
         assert binascii.crc_hqx(word, 0xFFFF) != 0
-        running.command({"fault": "wrong-checksum", "device": "cover-001", "on": False})
+        await running.command({"fault": "wrong-checksum", "device": "cover-001", "on": False})
         while binascii.crc_hqx(await a_word(reader), 0xFFFF):
             pass
     assert truth.looks()[0]["sample"] == 1
@@ -138,10 +138,10 @@ async def test_pseudo_terminals_come_and_go_under_their_names(tmp_path: Path) ->
         {"plug": "nothing", "in": False},
     ],
 )
-def test_a_command_that_makes_no_sense_says_why(command: dict[str, object]) -> None:
+async def test_a_command_that_makes_no_sense_says_why(command: dict[str, object]) -> None:
     running, _ = street()
     with pytest.raises(ValueError, match=r"\w"):
-        running.command(command)
+        await running.command(command)
 
 
 async def test_the_site_of_a_street_names_every_line_once() -> None:

@@ -55,6 +55,11 @@ class Child:
         """Whether it was started and has not ended."""
         return self._process is not None and self._process.returncode is None
 
+    @property
+    def pid(self) -> int | None:
+        """Its process id while it runs."""
+        return self._process.pid if self._process is not None and self.running else None
+
     async def start(self, environment: Mapping[str, str] | None = None) -> None:
         """Start it; its output is added to the log."""
         with self.log.open("ab") as log:
