@@ -8,7 +8,8 @@ Policies, each of them visible upstream as data:
   that it shows at once, the following are a gap `line-down`;
 - a silent device is asked without retries, then left alone (gap `device-quarantined`); those that are
   not quarantined yet but find no budget are a gap `device-silent`;
-- a sink without room shuts the gate: slots are a gap `disk-slow` until there is room.
+- a sink without room shuts the gate: slots are a gap `disk-slow` until there is room;
+- a look without an end is given up, whatever its driver waits for: a lane is never held for good.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import msgspec
 
 from headgate.channels import ChannelState, ManagedChannel
 from headgate.env import Env
-from headgate.errors import HeadgateError
+from headgate.errors import DeviceError, HeadgateError
 from headgate.model import Event, GapReason, Status
 from headgate.runtime.health import ChannelHealth, DeviceState
 from headgate.runtime.outcome import Failure, Outcome, failure_of
@@ -35,6 +36,12 @@ from headgate.sdk import Channel
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+#: Nothing that works takes this many of these: fifty full requests at 1200 baud are two minutes.
+OVERDUE_TICKS = 5
+TICK_S = 60.0
+#: How long looks in hand may go on when the line is given up, and how long after they were told to end.
+STOP_S, LEAVE_S = 20.0, 5.0
 
 #: Bound once: an enum's members are slow to reach, and this is asked for twice a look.
 _UP = ChannelState.UP
@@ -52,7 +59,9 @@ class ChannelWorker:
         self._ready: deque[Polled] = deque()
         self._between: deque[Callable[[], Awaitable[None]]] = deque()
         self._idle: deque[asyncio.Future[None]] = deque()
-        self._asking: set[asyncio.Task[None]] = set()
+        #: The lanes that ask just now, and how many ticks of the watch each has been at it.
+        self._asking: dict[asyncio.Task[None], int] = {}
+        self._watch: asyncio.TimerHandle | None = None
         self._alone = False
         self._stopping = False
         self._started = self._loop.time()
@@ -136,12 +145,12 @@ class ChannelWorker:
                 # Its bytes must be alone on the line, so that a trace of it is a trace of it.
                 action = self._between.popleft()
                 self._alone = True
-                self._asking.add(task)
+                self._begin(task)
                 try:
                     await action()
                 finally:
                     self._alone = False
-                    self._asking.discard(task)
+                    del self._asking[task]
                     self._wake_all()
             elif self._gate.shut or not self._ready:
                 await self._sleep()
@@ -152,7 +161,7 @@ class ChannelWorker:
                     continue
                 if self._turned_away(polled, *waiting):
                     continue
-                self._asking.add(task)
+                self._begin(task)
                 polled.idle.clear()
                 try:
                     await self._look(polled, polled.work, waiting)
@@ -160,7 +169,7 @@ class ChannelWorker:
                     # A lane that ended here would leave its devices waiting for ever.
                     log.exception("a look broke", extra={"device": polled.work.device.id})
                 finally:
-                    self._asking.discard(task)
+                    del self._asking[task]
                     polled.idle.set()
                     if polled.waiting is not None:
                         self._ready.append(polled)
@@ -183,6 +192,30 @@ class ChannelWorker:
         for _ in range(len(self._idle)):
             self._wake()
 
+    # ------------------------------------------------------------ what does not end
+
+    def _begin(self, task: asyncio.Task[None]) -> None:
+        self._asking[task] = 0
+        if self._watch is None:
+            self._watch = self._loop.call_later(TICK_S, self._tick)
+
+    def _tick(self) -> None:
+        # Ticks, not time: a machine that was busy or asleep has not let the driver work either.
+        self._watch = None
+        for task in self._asking:
+            self._asking[task] += 1
+            if self._asking[task] >= OVERDUE_TICKS:
+                task.cancel()
+        if self._asking:
+            self._watch = self._loop.call_later(TICK_S, self._tick)
+
+    def _overdue(self) -> bool:
+        """Whether the lane that runs was cancelled because it was overdue, and for nothing else."""
+        task = asyncio.current_task()
+        if task is None or self._asking.get(task, 0) < OVERDUE_TICKS:
+            return False
+        return task.uncancel() == 0
+
     # ------------------------------------------------------------ one look
 
     async def _look(self, polled: Polled, work: Work, at: tuple[int, int]) -> None:
@@ -197,6 +230,12 @@ class ChannelWorker:
         except Exception as error:
             log.exception("driver broke", extra={"device": device.id, "driver": work.driver.name})
             self._outcome.bad(polled, work, failure_of(error), at, clock() - started)
+        except asyncio.CancelledError:
+            if not self._overdue():
+                raise
+            stuck = _stuck(device.id, work.driver.name, clock() - started)
+            log.error("driver does not come back", extra={"device": device.id})
+            self._outcome.bad(polled, work, failure_of(stuck), at, clock() - started)
         else:
             self._outcome.good(polled, work, block, at, clock() - started)
 
@@ -214,6 +253,12 @@ class ChannelWorker:
             except Exception as error:  # noqa: BLE001 - the caller gets it, the lane goes on
                 if not done.done():
                     done.set_exception(error)
+            except asyncio.CancelledError:
+                if not self._overdue():
+                    raise
+                log.error("driver does not come back", extra={"channel": self.channel.id})
+                if not done.done():
+                    done.set_exception(_stuck(self.channel.id, "-", TICK_S * OVERDUE_TICKS))
             else:
                 if not done.done():
                     done.set_result(result)
@@ -234,12 +279,25 @@ class ChannelWorker:
         log.info(kind, extra=fields)
 
     async def stop(self) -> None:
-        """Finish the looks in hand, begin no other, leave no task behind."""
+        """Finish the looks in hand, begin no other, leave no task behind.
+
+        A look that goes on is told to end after `STOP_S`.
+        """
         self._stopping = True
         for lane in self._lanes:
             if lane not in self._asking:
                 lane.cancel()
-        await asyncio.gather(*self._lanes, return_exceptions=True)
+        _, left = await asyncio.wait(self._lanes, timeout=STOP_S)
+        for lane in left:
+            if lane in self._asking:
+                self._asking[lane] = OVERDUE_TICKS
+            lane.cancel()
+        if left:
+            _, left = await asyncio.wait(left, timeout=LEAVE_S)
+        if left:
+            log.error("driver does not let go", extra={"channel": self.channel.id})
+        if self._watch is not None:
+            self._watch.cancel()
         self.channel.on_state = None
         self._gate.listeners.remove(self._wake_all)
         for polled in self.devices.values():
@@ -261,3 +319,13 @@ class ChannelWorker:
             last_progress_us=self._outcome.progress_us,
             counters=msgspec.structs.asdict(self.channel.counters),
         )
+
+
+def _stuck(where: str, driver: str, seconds: float) -> DeviceError:
+    return DeviceError(
+        f"{where}: the driver did not come back for {seconds:.0f} s",
+        code="HG-3104",
+        where=where,
+        driver=driver,
+        seconds=round(seconds),
+    )

@@ -20,6 +20,7 @@ from headgate.sdk import (
     ChannelClosed,
     ChannelTimeout,
     Device,
+    DeviceError,
     DevicePoint,
     DeviceRefused,
     FixedSize,
@@ -110,6 +111,74 @@ def test_a_sink_that_breaks_once_costs_one_look_and_not_the_line() -> None:
         await asyncio.sleep(10)
         await site.poller.stop()
         assert len(site.sink.blocks) >= 9
+
+    run(main)
+
+
+async def never(device: Device) -> Block:
+    await asyncio.get_running_loop().create_future()
+    raise AssertionError
+
+
+def test_a_driver_that_never_comes_back_holds_its_line_for_minutes_and_not_for_good() -> None:
+    async def main() -> None:
+        site = Site()
+        site.add(make_device(1), answers())
+        site.add(make_device(2), never)
+        await asyncio.sleep(1800)
+        health = site.health(2)
+        assert "did not come back" in health.text
+        assert health.state is not DeviceState.OK
+        assert site.health(1).good > 600
+        await site.poller.stop()
+        check_account(site.sink, 1)
+        check_account(site.sink, 2)
+
+    run(main)
+
+
+def test_what_is_done_between_looks_and_never_ends_is_given_up_and_told() -> None:
+    async def main() -> None:
+        site = Site()
+        site.add(make_device(1), answers())
+
+        async def stuck(channel: Any) -> None:
+            await asyncio.get_running_loop().create_future()
+
+        with pytest.raises(DeviceError) as told:
+            await site.poller.between("c1", stuck)
+        assert told.value.code == "HG-3104"
+        before = site.health(1).good
+        await asyncio.sleep(10)
+        assert site.health(1).good > before + 5
+        await site.poller.stop()
+
+    run(main)
+
+
+def test_a_driver_that_never_comes_back_does_not_keep_the_gateway_from_stopping() -> None:
+    async def main() -> None:
+        site = Site()
+        site.add(make_device(1), never)
+        await asyncio.sleep(5)
+        began = asyncio.get_running_loop().time()
+        await site.poller.stop()
+        assert asyncio.get_running_loop().time() - began < 30
+        check_account(site.sink, 1)
+
+    run(main)
+
+
+def test_a_slow_look_is_not_given_up_because_the_machine_slept() -> None:
+    async def main() -> None:
+        site = Site()
+        site.add(make_device(1, 86_400_000_000), answers(90))
+        await asyncio.sleep(60)
+        asyncio.get_running_loop().sleep_machine(7200)  # type: ignore[attr-defined]
+        await asyncio.sleep(100)
+        assert site.health().good == 1
+        assert site.health().failed == 0
+        await site.poller.stop()
 
     run(main)
 
