@@ -147,8 +147,18 @@ class Core:
                 return receipts
 
     def stored(self, gateway: str, epoch: bytes) -> RangeSet:
-        """Which n of an epoch are settled here, as of this turn."""
-        return self._stored_of(gateway, epoch)
+        """Which n of an epoch need not come any more; ask between turns.
+
+        A record that was refused for good is settled, too: asked for again it would be refused, and its
+        gap said, once more.
+        """
+        stored = self._stored_of(gateway, epoch)
+        refused = self._sink.refused(gateway, epoch)
+        if refused:
+            stored = stored.copy()
+            for n in refused:
+                stored.add(n)
+        return stored
 
     def before(self, gateway: str, epoch: bytes) -> Before | None:
         """What the epoch link of this epoch says; ask between turns."""

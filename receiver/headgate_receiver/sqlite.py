@@ -144,6 +144,14 @@ class SqliteSink:
         )
         return reason
 
+    def refused(self, gateway: str, epoch: bytes) -> Sequence[int]:
+        """Every n of an epoch that was refused for good."""
+        rows = self._db.execute(
+            "SELECT DISTINCT n FROM refusals WHERE gateway = ? AND epoch = ? AND n IS NOT NULL",
+            (gateway, epoch),
+        )
+        return [n for (n,) in rows]
+
     def successors(self, gateway: str, previous: bytes) -> Sequence[bytes]:
         """Epochs that name `previous` as the one before them."""
         rows = self._db.execute(

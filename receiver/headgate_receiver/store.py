@@ -161,6 +161,10 @@ class Sink(Protocol):
         """Why a record was refused for good; None when it was not."""
         ...
 
+    def refused(self, gateway: str, epoch: bytes) -> Sequence[int]:
+        """Every n of an epoch that was refused for good."""
+        ...
+
     def successors(self, gateway: str, previous: bytes) -> Sequence[bytes]:
         """Epochs of this gateway that name `previous` as the one before them."""
         ...

@@ -199,6 +199,17 @@ async def test_the_gateways_own_nonsense_is_refused_for_good(
     ]
 
 
+async def test_what_was_refused_for_good_is_not_asked_for_again(
+    platform: Any, gateway: Gateway, gauge: Gauge
+) -> None:
+    records = [gateway.link(), gateway.seal(b"not msgpack"), gateway.record(announce=[gauge.body])]
+    await platform.deliver(gateway.grant(), *records)
+    for _ in range(2):
+        due = platform.core.stored(gateway.id, gateway.epoch)
+        assert list(due.missing(0, 2)) == []
+        platform.restart()
+
+
 @pytest.mark.parametrize("damage", [b"", b"HG", b"HG\x01\x01\x02" + bytes(60), b"HG\x02\x01\xff"])
 async def test_noise_is_noted_and_answered_with_nothing(platform: Any, damage: bytes) -> None:
     assert await platform.deliver(damage) == []
