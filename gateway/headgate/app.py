@@ -24,7 +24,7 @@ from headgate.config import Known, Site
 from headgate.crypto.provider import LIBCRYPTO_VARIABLE, CryptoProvider, default_provider
 from headgate.env import Env
 from headgate.envelope.payload import decode_table, encode_table
-from headgate.errors import ConfigError, Problem, SpoolLocked
+from headgate.errors import ConfigError, Problem, SpoolError
 from headgate.messages import say
 from headgate.model import Event
 from headgate.model import Identity as DeviceIdentity
@@ -32,9 +32,11 @@ from headgate.runtime.api import LocalApi
 from headgate.runtime.batch import Committed
 from headgate.runtime.calls import Calls
 from headgate.runtime.delivery import Delivery
+from headgate.runtime.disk import Disk, disk_metrics
 from headgate.runtime.ending import last_sign, note_sign, off_gap
 from headgate.runtime.errands import Errands
 from headgate.runtime.field import Field
+from headgate.runtime.home import Home
 from headgate.runtime.identification import Identification
 from headgate.runtime.identity import Identity, load_identity
 from headgate.runtime.insight import Insight
@@ -111,19 +113,20 @@ class Gateway:
         self._on_site(self.site)
         self._provider: CryptoProvider = default_provider(env.variable(LIBCRYPTO_VARIABLE))
         folder = self.site.state_folder
-        env.files.make_folder(folder, 0o750)
+        memory = self.site.state.memory.bytes
+        self._home = Home(env, folder, without_disk=memory > 0)
         self._spool = Spool(
             env,
             folder / "spool",
             segment_bytes=self.site.state.segment.bytes,
             quota_bytes=self.site.state.quota.bytes,
             ballast_bytes=self.site.state.ballast.bytes,
+            held_bytes=memory,
         )
         self._state = State(env, folder / "state.db")
+        self._state.give_room = self._spool.give_room
         # Before anything else: two gateways on one folder must not both touch the state.
-        self._lock = env.files.lock(folder / "lock")
-        if self._lock is None:
-            raise SpoolLocked(f"another process uses {folder}", code="HG-9123", folder=str(folder))
+        self._home.enter()
         try:
             self._state.open()
             recovered = self._spool.open(self._state.noted())
@@ -133,7 +136,7 @@ class Gateway:
             self._identity: Identity = load_identity(env, self.site, self._provider)
         except BaseException:
             self._spool.close()
-            env.files.unlock(self._lock)
+            self._home.leave()
             raise
         self._last_sign = last_sign(self._spool, self._state)
         boot = env.clock.boot_id()
@@ -141,7 +144,8 @@ class Gateway:
         previous, last_n = self._state.begin_epoch(self.epoch, (recovered.epoch, recovered.last_n))
         sealing = Sealing(self.epoch, boot, previous, last_n)
         self._keyring = Keyring(env, self._provider, self._identity, self._state, self.epoch)
-        self._press = SealingPress(env, self._provider, self._keyring, self._spool, sealing)
+        ring = self._spool if memory else None
+        self._press = SealingPress(env, self._provider, self._keyring, self._spool, sealing, ring)
         self._started_us = env.clock.boottime_us()
         log.info(
             "spool open",
@@ -168,6 +172,7 @@ class Gateway:
             env, self._press, max_loss_s=site.state.max_loss.s, on_commit=self._committed
         )
         self._timekeeper = Timekeeper(env, self._writer.put_item)
+        self._disk = Disk(env, site, self._state, self._writer.put_item)
         self._delivery = Delivery(env)
         insight = Insight(self._provider, self._keyring, self._state, self._timekeeper)
         self._outlets = Outlets(
@@ -252,12 +257,13 @@ class Gateway:
             await self._outlets.drained(GOODBYE_S, self._delivery.online())
             await self._delivery.stop()
             self._outlets.note()
-        note_sign(self._state, self._env.clock.boottime_us())
+        self._keep_disk()
+        if not self._spool.holding:
+            note_sign(self._state, self._env.clock.boottime_us())
         self._state.note(self._spool.totals())
         self._state.close()
         self._spool.close()
-        assert self._lock is not None
-        self._env.files.unlock(self._lock)
+        self._home.leave()
 
     # ------------------------------------------------------------ devices and uplinks
 
@@ -387,18 +393,34 @@ class Gateway:
     # ------------------------------------------------------------ housekeeping
 
     def _committed(self, committed: Committed) -> None:
-        for record in committed.records:
-            self._state.committed(record.epoch, record.n)
+        if committed.refusal is None:
+            for record in committed.records:
+                self._state.committed(record.epoch, record.n)
         self._outlets.on_commit(committed)
 
     async def _keep_house(self) -> None:
+        keeping: asyncio.Future[None] | None = None
         while True:
             await asyncio.sleep(HOUSEKEEPING_S)
             if (kept_us := self._kept_until_us()) is not None:
                 note_sign(self._state, kept_us)
             self._outlets.note()
             self._state.note(self._spool.totals())
-            await self._writer.aside(self._state.flush)
+            self._disk.look(self._spool.status(), self._writer.status)
+            # Not waited for: a disk that hangs is told of while it does.
+            if keeping is None or keeping.done():
+                keeping = self._writer.begin(self._keep_disk)
+
+    def _keep_disk(self) -> None:
+        """In the writer's thread: what may be written now and was not. Never raises."""
+        try:
+            self._home.enter()
+            self._state.flush()
+            self._press.come_back()
+        except SpoolError as error:
+            log.debug("still held in memory", extra={"reason": str(error)})
+        except Exception:
+            log.exception("housekeeping on disk")  # the next second tries again
 
     def _kept_until_us(self) -> int | None:
         """Until when everything is durable; None when nothing of this start is, yet.
@@ -406,7 +428,7 @@ class Gateway:
         A gap after a crash must begin before what was lost.
         """
         status = self._writer.status
-        if not status.waiting_bytes:
+        if not status.waiting_bytes and not self._spool.holding:
             return self._env.clock.boottime_us()
         return status.last_commit_us
 
@@ -414,7 +436,7 @@ class Gateway:
         status = self._writer.status
         now = self._env.clock.boottime_us()
         return (
-            not status.waiting_bytes or now - (status.last_commit_us or self._started_us) < STUCK_US
+            not status.waiting_bytes or now - (status.last_done_us or self._started_us) < STUCK_US
         )
 
     def _uplinks_alive(self) -> bool:
@@ -434,6 +456,7 @@ class Gateway:
             self._env, self.site, self.epoch, self._started_us, self._identity, self._provider.info,
             self._timekeeper.fix, self._writer.status, self._spool.status(),
         )  # fmt: skip
+        said["disk"] = self._disk.status(self._spool.status())
         boxes = self._outlets.status()
         said["uplinks"] = [
             {**msgspec.to_builtins(uplink), "outbox": boxes.get(uplink.id)}
@@ -445,7 +468,9 @@ class Gateway:
         said["problems"] = [
             f"{p.where}: {say(p.code, language, **p.fields)} [{p.code}]" for p in self._problems
         ]
+        said["problems"] += said["disk"]["problems"]
         return said
 
     def _samples(self) -> Iterable[Sample]:
-        return metrics_of(self.status())
+        status = self.status()
+        return (*metrics_of(status), *disk_metrics(status))

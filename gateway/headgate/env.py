@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import errno
 import fcntl
 import os
 import random
@@ -116,6 +117,10 @@ class Files(Protocol):
 
     def free(self, folder: Path) -> int:
         """Bytes an unprivileged process may still write there."""
+        ...
+
+    def capacity(self, folder: Path) -> int:
+        """Bytes of the whole file system. Raises OSError."""
         ...
 
     def lock(self, path: Path) -> int | None:
@@ -334,8 +339,18 @@ class SystemFiles:
         stat = os.statvfs(folder)
         return stat.f_bavail * stat.f_frsize
 
+    def capacity(self, folder: Path) -> int:
+        stat = os.statvfs(folder)
+        return stat.f_blocks * stat.f_frsize
+
     def lock(self, path: Path) -> int | None:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        except OSError as error:
+            # A lock of an earlier start is as good on a disk that cannot be written.
+            if error.errno != errno.EROFS:
+                raise
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -90,6 +90,21 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
         _span("0B", "1GiB"),
         _doc("Reserve freed when the disk is full.", "磁盘写满时释放的备用空间。"),
     ] = Size.parse("16MiB")
+    memory: Annotated[
+        Size,
+        _span("0B", "1GiB"),
+        _doc(
+            "Memory for readings while the disk takes nothing; with 0B none are taken then.",
+            "磁盘拒绝写入期间用于暂存数据的内存；为 0B 时不暂存。",
+        ),
+    ] = Size.parse("8MiB")
+    endurance: Annotated[
+        Size | None,
+        _doc(
+            "What its maker lets be written to the medium in its life (TBW); 100 times its size if absent.",
+            "存储介质标称的总写入量（TBW）；未填时按容量的 100 倍估计。",
+        ),
+    ] = None
     history_after: Annotated[
         Duration,
         _span("1s", "1d"),
@@ -105,6 +120,14 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
             "有实时数据时，历史数据可占用的链路比例。",
         ),
     ] = 0.5
+    history_rate: Annotated[
+        Size | None,
+        _span("64B", "1GiB"),
+        _doc(
+            "At most this much history per second, to each uplink; without limit if absent.",
+            "每个上行每秒最多发送这么多历史数据；未填则不限。",
+        ),
+    ] = None
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
@@ -420,6 +443,11 @@ class Uplink(msgspec.Struct, frozen=True, kw_only=True):
     history_share: Annotated[
         float | None,
         Meta(ge=0.0, le=1.0),
+        _doc("As in [state], for this uplink.", "同 [state]，仅对此上行生效。"),
+    ] = None
+    history_rate: Annotated[
+        Size | None,
+        _span("64B", "1GiB"),
         _doc("As in [state], for this uplink.", "同 [state]，仅对此上行生效。"),
     ] = None
     reconnect_min: Annotated[

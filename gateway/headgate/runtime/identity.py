@@ -6,7 +6,8 @@ keys that are wrapped to itself, and grants them to the platform once both certi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -17,10 +18,20 @@ from headgate.crypto.verify import Usage, verify_chain
 from headgate.crypto.x509 import Certificate, Role, load_certificates
 from headgate.env import Env
 from headgate.errors import CertificateRefused, SecurityError
+from headgate.spool.refusal import may_pass
+
+log = logging.getLogger(__name__)
 
 KEK_SIZE = 16
 #: Keys of [identity] that name a file of certificates.
 CERTIFICATES = ("certificate", "ca", "platform_encryption", "platform_receipt")
+
+
+class Made(msgspec.Struct, frozen=True):
+    """A secret that this box made for itself, and the file it belongs in."""
+
+    path: Path
+    content: bytes
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -36,6 +47,8 @@ class Identity(msgspec.Struct, frozen=True):
     recipients: tuple[Certificate, ...]
     receipt_key: Sm2PublicKey | None
     kek: bytes | None
+    #: What was made and could not be written yet, because the disk refuses: see `save_made`.
+    unsaved: tuple[Made, ...] = ()
 
     @property
     def enrolled(self) -> bool:
@@ -52,9 +65,10 @@ def load_identity(env: Env, site: Site, provider: CryptoProvider) -> Identity:
     Raises:
         SecurityError: a key or certificate that does not fit, with the file's name.
     """
-    signing_key = _signing_key(env, site, provider)
+    unsaved: list[Made] = []
+    signing_key = _signing_key(env, site, provider, unsaved)
     chain, recipients, receipt = _papers(env, site, signing_key, provider)
-    kek = _kek(env, site) if site.identity.keep_local_wrap else None
+    kek = _kek(env, site, unsaved) if site.identity.keep_local_wrap else None
     if kek is None and not (chain and recipients):
         raise SecurityError("nobody could ever open what would be stored", code="HG-6103")
     return Identity(
@@ -64,7 +78,21 @@ def load_identity(env: Env, site: Site, provider: CryptoProvider) -> Identity:
         recipients=recipients,
         receipt_key=provider.sm2_load_public(receipt[0].spki) if receipt else None,
         kek=kek,
+        unsaved=tuple(unsaved),
     )
+
+
+def save_made(env: Env, identity: Identity) -> bool:
+    """Write what could not be written at the start; False while the disk refuses. Never over another's."""
+    try:
+        for made in identity.unsaved:
+            if env.files.size(made.path) is None:
+                env.files.make_folder(made.path.parent)
+                env.files.replace(made.path, made.content, mode=0o600)
+    except OSError as error:
+        log.warning("keys of this box not written", extra={"error": str(error)})
+        return False
+    return True
 
 
 def check_identity(env: Env, site: Site, provider: CryptoProvider) -> None:
@@ -75,7 +103,7 @@ def check_identity(env: Env, site: Site, provider: CryptoProvider) -> None:
     """
     named = site.identity.key is not None
     made = not named and env.files.size(site.state_folder / "identity.key") is not None
-    signing_key = _signing_key(env, site, provider) if named or made else None
+    signing_key = _signing_key(env, site, provider, []) if named or made else None
     _papers(env, site, signing_key, provider)
 
 
@@ -133,15 +161,39 @@ def _check(
         ) from error
 
 
-def _signing_key(env: Env, site: Site, provider: CryptoProvider) -> Sm2PrivateKey:
+def _signing_key(
+    env: Env, site: Site, provider: CryptoProvider, unsaved: list[Made]
+) -> Sm2PrivateKey:
     if site.identity.key is not None:
         pem = resolve_secret(env, site.identity.key, Path(site.base))
         return provider.sm2_load_private(pem.encode())
     path = site.state_folder / "identity.key"
-    if env.files.size(path) is None:
-        env.files.make_folder(path.parent)
-        env.files.replace(path, provider.sm2_generate().pem(), mode=0o600)
-    return provider.sm2_load_private(env.files.read(path))
+    return provider.sm2_load_private(
+        _own(env, path, lambda: provider.sm2_generate().pem(), unsaved)
+    )
+
+
+def _own(env: Env, path: Path, make: Callable[[], bytes], unsaved: list[Made]) -> bytes:
+    """A secret of this box, made where there is none; in memory only while the disk refuses."""
+    files = env.files
+    made: bytes | None = None
+    try:
+        if files.size(path) is None:
+            made = make()
+            files.make_folder(path.parent)
+            files.replace(path, made, mode=0o600)
+        return files.read(path)
+    except OSError as error:
+        if not may_pass(error):
+            raise SecurityError(
+                f"{path}: {error.strerror}",
+                code="HG-6106",
+                file=str(path),
+                reason=str(error.strerror),
+            ) from error
+        log.warning("a key of this box is not on disk", extra={"error": str(error)})
+        unsaved.append(Made(path, made or make()))
+        return unsaved[-1].content
 
 
 def _certificates(env: Env, site: Site, written: str | None) -> tuple[Certificate, ...]:
@@ -156,7 +208,7 @@ def _certificates(env: Env, site: Site, written: str | None) -> tuple[Certificat
         ) from error
 
 
-def _kek(env: Env, site: Site) -> bytes:
+def _kek(env: Env, site: Site, unsaved: list[Made]) -> bytes:
     if site.identity.kek is not None:
         reference: SecretRef = site.identity.kek
         try:
@@ -165,10 +217,7 @@ def _kek(env: Env, site: Site) -> bytes:
             kek = b""
     else:
         path = site.state_folder / "kek"
-        if env.files.size(path) is None:
-            env.files.make_folder(path.parent)
-            env.files.replace(path, env.random.token(KEK_SIZE), mode=0o600)
-        kek = env.files.read(path)
+        kek = _own(env, path, lambda: env.random.token(KEK_SIZE), unsaved)
     if len(kek) != KEK_SIZE:
         raise SecurityError("the local key must be 16 bytes", code="HG-6107")
     return kek

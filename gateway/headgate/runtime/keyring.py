@@ -23,7 +23,7 @@ from headgate.envelope.grant import (
 )
 from headgate.envelope.record import RecordKey
 from headgate.errors import SecurityError, SpoolError
-from headgate.runtime.identity import Identity
+from headgate.runtime.identity import Identity, save_made
 from headgate.spool import State
 from headgate.spool.remembered import Grant
 
@@ -45,7 +45,7 @@ class Keyring:
         self._current: RecordKey | None = None
         # Made, but its grant is not on disk yet. A full disk must not make a new key with every try.
         self._coming: RecordKey | None = None
-        self._unwritten = False
+        self._unwritten = bool(identity.unsaved)
         self._sealed = 0
         self._since_us = 0
         self._open = functools.lru_cache(maxsize=64)(self._unwrap)
@@ -82,7 +82,8 @@ class Keyring:
     def written(self) -> bool:
         """Whether every grant is on disk, so that records of its key may be. Tries once more."""
         if self._unwritten:
-            self._unwritten = not self._state.flush()
+            saved = save_made(self._env, self._identity)
+            self._unwritten = not (saved and self._state.flush())
         return not self._unwritten
 
     def _new(self) -> RecordKey:

@@ -52,6 +52,7 @@ class Outlets:
     def open(self, entry: Uplink, site: Site) -> Outbox:
         """The outbox of one uplink, from where it stood."""
         share = site.state.history_share if entry.history_share is None else entry.history_share
+        rate = entry.history_rate or site.state.history_rate
         outbox = SpoolOutbox(
             self._env,
             self._spool,
@@ -63,7 +64,11 @@ class Outlets:
             say=self._say,
             need_table=self._need_table,
             passed=self._outboxes.passed,
-            pace=Pace(history_after_s=site.state.history_after.s, history_share=share),
+            pace=Pace(
+                history_after_s=site.state.history_after.s,
+                history_share=share,
+                history_bytes_s=None if rate is None else float(rate.bytes),
+            ),
         )
         self._outboxes.add(outbox)
         return outbox

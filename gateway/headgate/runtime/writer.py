@@ -143,9 +143,13 @@ class Writer:
         self._arm(URGENT_S)
         await waiter
 
-    async def aside(self, work: Callable[[], T]) -> T:
+    def begin(self, work: Callable[[], T]) -> asyncio.Future[T]:
         """Run something in the writer's thread, between two commits."""
-        return await self._here().run_in_executor(self._thread, work)
+        return self._here().run_in_executor(self._thread, work)
+
+    async def aside(self, work: Callable[[], T]) -> T:
+        """As `begin`, and wait for it."""
+        return await self.begin(work)
 
     # ------------------------------------------------------------ the tick
 
