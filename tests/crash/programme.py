@@ -93,7 +93,7 @@ def load(name: str) -> Part:
     """Import a part. What the product logs of the faults that it is given is of no interest here."""
     logging.disable(logging.CRITICAL)
     entry = PARTS[name]
-    for folder in (TESTS / "crash", TESTS / entry.folder):
+    for folder in (TESTS, TESTS / "crash", TESTS / entry.folder):
         if str(folder) not in sys.path:
             sys.path.insert(0, str(folder))
     return cast(Part, importlib.import_module(entry.module))
