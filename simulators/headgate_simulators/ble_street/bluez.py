@@ -49,6 +49,9 @@ class Said:
         return found
 
 
+_DBUS = "org.freedesktop.DBus"
+
+
 class FakeBluez:
     """One daemon with one adapter. `start` may be called again after `die`: bluetoothd restarted."""
 
@@ -88,6 +91,12 @@ class FakeBluez:
             }
         bus.add_message_handler(self._answer)
         await bus.request_name("org.bluez")
+        await bus.call(
+            Message(
+                destination=_DBUS, path="/org/freedesktop/DBus", interface=_DBUS, member="AddMatch",
+                signature="s", body=[f"type='signal',sender='{_DBUS}',member='NameOwnerChanged'"],
+            )
+        )  # fmt: skip
 
     async def die(self) -> None:
         """Gone without a word, as a process that was killed."""
@@ -269,6 +278,10 @@ class FakeBluez:
     # ------------------------------------------------------------ what is asked
 
     def _answer(self, message: Message) -> Any:
+        if message.member == "NameOwnerChanged" and message.sender == _DBUS:
+            name, _, owner = message.body
+            if not owner:
+                self._gone(name)
         if message.message_type is not MessageType.METHOD_CALL:
             return None
         if message.member == "GetManagedObjects":
@@ -281,6 +294,13 @@ class FakeBluez:
         call = getattr(self, f"_on_{message.member}", None)
         known = message.interface in here
         return call(message, here) if call is not None and known else None
+
+    def _gone(self, client: str) -> None:
+        """A client left without a word: what it had asked for ends, as the daemon does it."""
+        self._scans.pop(client, None)
+        self._filters.pop(client, None)
+        for key in [key for key in self._monitors if key[0] == client]:
+            del self._monitors[key]
 
     def _properties(self, message: Message, here: Interfaces) -> Any:
         if message.member == "GetAll":

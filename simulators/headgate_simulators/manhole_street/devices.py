@@ -106,6 +106,8 @@ class Device:
             stranger: the same frame under an address that is not its own.
         """
         street = self.street
+        # Asked again while a late answer waits, it has counted on by the time that leaves.
+        sample = self.sample
         wrong = self.wrong()
         spoilt = next((kind for kind in (FaultKind.SILENT, *DAMAGE) if kind in wrong), None)
         line: dict[str, Any] = {"t": street.now(), "device": self.id}
@@ -125,7 +127,7 @@ class Device:
             self.port.say(street.dice.randbytes(street.dice.randint(1, 12)) + frame[:1])
         self.port.say(frame)
         if values is not None and self.counted:
-            street.truth.write({**line, "sample": self.sample, "values": dict(values)})
+            street.truth.write({**line, "sample": sample, "values": dict(values)})
         return True
 
 
@@ -264,6 +266,7 @@ class Probe(Device):
         """Answer a request, if it is ours."""
         if frames.probe_question(line) != self.unit:
             return
+        self.wrong()  # a restart is over before it counts
         street = self.street
         at = street.clock.world_time(street.now())
         distance = round(
