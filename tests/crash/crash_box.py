@@ -157,8 +157,9 @@ class CrashBox:
         names = [f"gauge-{rng.randrange(self.shape.devices)}" for _ in range(size)]
         new = [name for name in names if name not in self.tables]
         known = {name: self.device(name) for name in names}
-        if new and not self.flush():
-            return False
+        self.book.numbers.update({known[name][0]: name for name in names})
+        if new:
+            self.flush()  # what it says is not asked: readings come first
         live, alarm = Batch(Lane.LIVE), Batch(Lane.ALARM)
         for name in names:
             self.clock.advance(0.01)
@@ -244,8 +245,10 @@ class CrashBox:
     def learn(self, device: str, firmware: str) -> None:
         """A device said who it is."""
         self.learnings.learn(device, Learned(firmware, "profile", "place"))
+        before = self.files.raised
         self.learnings.save()
-        self.book.learned(dict(self.learnings._known), self.op())
+        sure = self.files.raised == before
+        self.book.learned(dict(self.learnings._known), self.op(), sure=sure)
 
     def know_losses(self) -> None:
         """Tell the book what the spool says is lost."""

@@ -51,12 +51,13 @@ def start(files: RecordedFiles, shape: Shape, book: Book, rng: random.Random) ->
 
 def live(
     files: RecordedFiles, shape: Shape, book: Book, rng: random.Random, steps: int,
-    box: CrashBox | None = None,
+    box: CrashBox | None = None, *, begun: bool = False,
 ) -> CrashBox:  # fmt: skip
     """Let a box do so many things, its choice by dice."""
     box = box or start(files, shape, book, rng)
-    book.began(box)
-    box.know_losses()
+    if not begun:
+        book.began(box)
+        box.know_losses()
     for _ in range(steps):
         dice = rng.random()
         if dice < 0.55:

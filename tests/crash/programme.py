@@ -82,6 +82,8 @@ class Entry:
 PARTS: dict[str, Entry] = {
     "images": Entry("crash", "part_images", 3.0),
     "spool": Entry("crash", "part_spool", 2.0),
+    "faults": Entry("crash", "part_faults"),
+    "rot": Entry("crash", "part_rot"),
     "model": Entry("crash", "part_model"),
     "syscalls": Entry("crash", "syscalls", 2.0),
     "gateway": Entry("crash", "part_gateway"),

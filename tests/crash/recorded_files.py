@@ -88,6 +88,8 @@ class RecordedFiles:
     def __init__(self, fault: Callable[[str, Path], None] = lambda call, path: None) -> None:
         self.op = 0
         self.fault = fault
+        #: How many errors `fault` has raised.
+        self.raised = 0
         self.room = 1 << 40
         self.folders: set[Path] = {ROOT}
         self.entries: dict[Path, Inode] = {}
@@ -210,7 +212,11 @@ class RecordedFiles:
     # ------------------------------------------------------------ the record
 
     def _step(self, call: str, path: Path) -> None:
-        self.fault(call, path)
+        try:
+            self.fault(call, path)
+        except OSError:
+            self.raised += 1
+            raise
         self.op += 1
 
     def _name(self, path: Path, inode: Inode | None) -> None:

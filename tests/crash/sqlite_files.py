@@ -114,6 +114,8 @@ class Databases:
 
     def connect(self, path: Path) -> sqlite3.Connection:
         """As `headgate.env.SystemFiles.database`."""
+        if str(path) == ":memory:":
+            return sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         made = sqlite3.connect(
             f"file:/{self._number}{path}?vfs={NAME}",
             uri=True, isolation_level=None, check_same_thread=False, factory=_Connection,

@@ -145,3 +145,25 @@ def test_any_byte_of_any_file_may_rot(seed: int) -> None:
         if None not in readings:
             missing = promised.keys() - found.positions.keys()
             assert sum(r or 0 for r in readings) == sum(n % 5 + 1 for _, n in missing), where
+
+
+def test_nothing_is_given_up_for_room_before_that_is_on_record() -> None:
+    """A full disk on which not even the ledger can be written: what was promised stays, unsaid and unlost."""
+    on = [False]
+
+    def no_sync(call: str, path: Path) -> None:
+        if on[0] and call == "sync":
+            raise OSError(errno.ENOSPC, "injected", str(path))
+
+    files = RecordedFiles(no_sync)
+    spool = open_spool(files)
+    spool.open()
+    rng = random.Random(3)
+    promised = run(spool, files, b"e" * 8, rng, 12)
+    on[0] = True
+    for n in range(4):
+        with pytest.raises(SpoolError):
+            spool.commit([record(b"e" * 8, 1000 + n, rng)])
+    again = open_spool(files.cut(rng, files.op))
+    again.open()
+    assert promised.keys() <= survey(again).positions.keys()

@@ -51,6 +51,13 @@ class Ledger:
         self._gone: list[Gone] = []
         self._pending: list[Loss] = []
 
+    def copy(self) -> Ledger:
+        """The same again, to go back to."""
+        ledger = Ledger(self.log_id)
+        ledger.serial, ledger.totals = self.serial, self.totals
+        ledger._gone, ledger._pending = list(self._gone), list(self._pending)
+        return ledger
+
     @property
     def pending(self) -> Sequence[Loss]:
         """Losses to be said, oldest first."""

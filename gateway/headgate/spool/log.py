@@ -62,14 +62,19 @@ class Log:
 
     # ------------------------------------------------------------ start
 
-    def load(self, noted: Sequence[Totals] = ()) -> Sequence[Account]:
+    def load(
+        self, noted: Sequence[Totals] = (), *, without_disk: bool = False
+    ) -> Sequence[Account]:
         """Find every record of earlier runs; the losses that their gaps account for. `judge` comes next.
+
+        Args:
+            without_disk: a disk that refuses even to be looked at holds nothing, for now.
 
         Raises:
             SpoolLocked: a segment is of a newer format.
             SpoolError: the folder cannot be read at all.
         """
-        accounts = self._earlier.find(noted)
+        accounts = self._earlier.find(noted, without_disk=without_disk)
         self.ledger, self.highest = self._earlier.ledger, self._earlier.highest
         return accounts
 
@@ -176,6 +181,7 @@ class Log:
         held = self._disk.held
         if not held:
             return
+        self._disk.see()
         self._tail.end()
         while (number := held.oldest) is not None:
             size = self._disk.size(number)
@@ -258,12 +264,17 @@ class Log:
         self.ledger.let_go(Gone(account.first, account.end, account.before, account.after))
 
     def let_go(self, number: int, needed: Needed, reason: GapReason) -> Loss | None:
-        """Unlink a segment; the loss of what somebody still needed in it, None when nobody did."""
+        """Unlink a segment; the loss of what somebody still needed in it, None when nobody did.
+
+        Raises:
+            OSError: that cannot be noted durably. The segment stays: nothing is given up in silence.
+        """
         rows = self.segments[number]
         if rows is self._tail.rows:
             self._tail.end()
         lost = {rows.serials[row] for row in rows.alive() if needed(rows, row)}
         gone, loss = of_segment(rows, self._disk.scan(number, 0), lost, reason)
+        before = self.ledger.copy()
         for serials in gone:
             self.ledger.let_go(serials)
         if loss is not None:
@@ -273,11 +284,13 @@ class Log:
             self.segments.pop(number, None)
             self._disk.remove(number)
             return loss
-        saved = self._save_ledger()
+        try:
+            self._write_ledger()
+        except OSError:
+            self.ledger = before
+            raise
         self.segments.pop(number, None)
         self._disk.remove(number)
-        if not saved:
-            self._save_ledger()
         return loss
 
     def close(self) -> None:
@@ -289,15 +302,16 @@ class Log:
         """Write no more to the open segment."""
         self._tail.end()
 
-    def _save_ledger(self) -> bool:
-        data = self.ledger.encode()
+    def _save_ledger(self) -> None:
         try:
-            self._files.replace(self._folder / "ledger", data, 0o640)
+            self._write_ledger()
         except OSError as error:
             log.warning("ledger not written", extra={"log": self.name, "error": str(error)})
-            return False
+
+    def _write_ledger(self) -> None:
+        data = self.ledger.encode()
+        self._files.replace(self._folder / "ledger", data, 0o640)
         self.written += len(data)
-        return True
 
 
 def added(totals: tuple[int, ...], lane: int, readings: int) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from headgate.env import Env
 from headgate.model import GapReason
-from headgate.spool.ballast import PAGE, RESERVED, Ballast
+from headgate.spool.ballast import NO_ROOM, PAGE, RESERVED, Ballast
 from headgate.spool.log import Log
 from headgate.spool.rows import Rows
 
@@ -67,10 +67,19 @@ class Room:
         return None
 
     def _free(self, one: Log, number: int) -> int:
-        """Let go of one segment; its bytes."""
-        self._settled.discard((one.name, number))
+        """Let go of one segment; its bytes, 0 when it had to stay."""
         size = one.segments[number].file_size
-        loss = one.let_go(number, self.needed, GapReason.QUOTA)
+        try:
+            loss = one.let_go(number, self.needed, GapReason.QUOTA)
+        except OSError as error:
+            # What is given up must be on record first; the reserve is there for that, too.
+            if error.errno in NO_ROOM and self._reserve.drop():
+                return self._free(one, number)
+            log.warning("segment kept", extra={"log": one.name, "error": str(error)})
+            return 0
+        self._settled.discard((one.name, number))
+        # The next one to go has to be on record first, too.
+        self._reserve.make(eager=True)
         if loss is not None:
             log.warning(
                 "records given up for room", extra={"log": one.name, "records": loss.records}
@@ -90,7 +99,8 @@ class Room:
                 if one.size + coming <= quota:
                     break
                 number = min(one.segments)
-            self._free(one, number)
+            if not self._free(one, number):
+                break
 
     # ------------------------------------------------------------ on a full disk
 
