@@ -23,13 +23,13 @@ from headgate.envelope.ranges import RangeSet
 from headgate.envelope.receipt import MAX_RANGES, MAX_VERDICTS, Receipt, Verdict, VerdictCode
 from headgate.envelope.record import Header, open_record, parse_header
 from headgate.errors import EnvelopeError, SealBroken, SecurityError
-from headgate.model import Block, EpochLink, Item
+from headgate.model import Block, Item
+from headgate_receiver.forks import Forks, links, text
 from headgate_receiver.keys import PlatformKeys
 from headgate_receiver.looks import TableReader
 from headgate_receiver.store import (
     Batch,
     Before,
-    Fork,
     Held,
     Look,
     NewTable,
@@ -93,6 +93,9 @@ class Core:
         """Drop all that is not committed, and read again what is."""
         self._sink.changed()
         self._batch = Batch(self._now_us())
+        self._forks = Forks(self._sink)
+        #: Epochs whose link was told in this turn by a record of another one.
+        self.told: list[tuple[str, bytes]] = []
         self._answers: dict[tuple[str, bytes], Answer] = {}
         self._grants: OrderedDict[tuple[bytes, bytes], list[StoredGrant]] = OrderedDict()
         self._tables: OrderedDict[bytes, TableReader] = OrderedDict()
@@ -115,6 +118,8 @@ class Core:
         for memory in (self._grants, self._tables, self._stored):
             while len(memory) > _REMEMBERED:
                 memory.popitem(last=False)
+        self._forks.begin()
+        self.told = []
         self._batch = Batch(self._now_us())
         self._answers = {}
         return changed
@@ -283,20 +288,18 @@ class Core:
         except EnvelopeError as error:
             self._refuse_for_good(gateway, header, sender, error)
             return
-        self._batch.records.append(
-            OpenRecord(
-                gateway,
-                header.epoch,
-                header.n,
-                payload.boot,
-                self._batch.received_us,
-                looks,
-                items,
-                unknown,
-            )
+        record = OpenRecord(
+            gateway,
+            header.epoch,
+            header.n,
+            payload.boot,
+            self._batch.received_us,
+            looks,
+            items,
+            unknown,
         )
-        if header.n == 0:
-            self._look_for_fork(gateway, header.epoch, items)
+        self._batch.records.append(record)
+        self._look_for_forks(record)
         self._stored_of(gateway, header.epoch).add(header.n)
         answer = self._answer(gateway, header.epoch)
         answer.settled.add(header.n)
@@ -321,26 +324,23 @@ class Core:
                 items.append(item)
         return looks, items, unknown
 
-    def _look_for_fork(self, gateway: str, epoch: bytes, items: Sequence[Item]) -> None:
-        link = next((item for item in items if type(item) is EpochLink), None)
-        if link is None or link.previous is None:
-            return
-        others = {*self._sink.successors(gateway, link.previous)}
-        others |= {
-            record.epoch
-            for record in self._batch.records
-            if record.gateway == gateway
-            and record.n == 0
-            and any(type(i) is EpochLink and i.previous == link.previous for i in record.items)
-        }
-        others.add(epoch)
-        if len(others) > 1:
-            epochs = tuple(sorted(others))
+    def _look_for_forks(self, record: OpenRecord) -> None:
+        gateway = record.gateway
+        found = []
+        for link in links(record.epoch, record.n, record.items):
+            before = link.previous
+            stored = None if before is None else self._stored_of(gateway, before)
+            found += self._forks.linked(gateway, link, stored)
+            if link.epoch != record.epoch:
+                self.told.append((gateway, link.epoch))
+        beyond = self._forks.came(gateway, record.epoch, record.n)
+        if beyond is not None:
+            found.append(beyond)
+        for fork in found:
             log.error(
-                "two lives of one gateway: a clone, or a restored image",
-                extra={"gateway": gateway, "epochs": [each.hex() for each in epochs]},
+                "%s: %s", fork.code, text(fork), extra={"gateway": gateway, "code": "HG-7023"}
             )
-            self._batch.forks.append(Fork(gateway, link.previous, epochs))
+        self._batch.forks += found
 
     # ------------------------------------------------------------ tables
 

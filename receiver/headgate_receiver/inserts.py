@@ -10,6 +10,7 @@ from typing import Any
 from headgate.envelope.wire import MAX_INT
 from headgate.model import Alarm, ClockFix, EpochLink, Event, Gap, Item, Plan, Value
 from headgate_receiver.clock import add_fix
+from headgate_receiver.forks import told_link
 from headgate_receiver.store import Look, OpenRecord
 
 
@@ -48,6 +49,14 @@ def insert_item(
             "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)",
             (gateway, item.kind, boot, item.at_us, fields, number),
         )
+        if (told := told_link(item)) is not None:
+            # What the first record of that epoch would say; where it came, its own word stands.
+            run(
+                "INSERT INTO epochs (gateway, epoch, previous, last_n, first_us)"
+                " VALUES (?, ?, ?, ?, ?) ON CONFLICT (gateway, epoch) DO UPDATE SET"
+                " previous = excluded.previous, last_n = excluded.last_n WHERE linked = 0",
+                (gateway, told.epoch, told.previous, told.last_n, record.received_us),
+            )
     elif isinstance(item, Plan):
         run(
             "INSERT INTO plans VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",

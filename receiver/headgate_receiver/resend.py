@@ -13,7 +13,7 @@ Nothing of this is stored: a restored store would bring back that it had stopped
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from heapq import heappop, heappush
 from typing import Final, Protocol
 
@@ -21,6 +21,7 @@ import msgspec
 
 from headgate.envelope.ranges import RangeSet
 from headgate.envelope.receipt import MAX_RANGES
+from headgate.envelope.wire import MAX_INT
 from headgate_receiver.store import Before
 
 FIRST_S: Final = 10.0
@@ -97,6 +98,8 @@ class Missing:
                 continue
             for at in range(0, min(len(left), _MOST), MAX_RANGES):
                 yield Wish(*name, tuple(left[at : at + MAX_RANGES]))
+            # While it fills, however slowly, it is worth asking on.
+            asked = 0 if asked and _count(left) < _count(holes) else asked
             if asked + 1 < len(self._waits_us):
                 self._wait(name, tuple(left), asked + 1, now_us)
 
@@ -107,7 +110,8 @@ class Missing:
             epoch.walked = True
             earlier = (name[0], before.previous)
             of = self._epoch(earlier)
-            of.last = max(of.last, -1 if before.last_n is None else before.last_n)
+            # Where nobody knows how far it went, all of it is asked for: at least its first record leads on.
+            of.last = max(of.last, MAX_INT if before.last_n is None else before.last_n)
             self._to_look[earlier] = None
         stored = known.stored(*name)
         last = max(epoch.last, -1 if stored.last is None else stored.last)
@@ -131,3 +135,7 @@ class Missing:
                 self._epochs.popitem(last=False)
         self._epochs.move_to_end(name)
         return found
+
+
+def _count(ranges: Iterable[tuple[int, int]]) -> int:
+    return sum(last - first + 1 for first, last in ranges)

@@ -134,6 +134,8 @@ class Receiver:
                 raise
         self.turns += 1
         self.stored += len(batch.records)
+        for told in core.told:
+            self._missing.met(*told)
         await self._answer(link, answers)
         for message in turn:
             link.ack(message)

@@ -14,11 +14,11 @@ from headgate.envelope.payload import decode_table
 from headgate.envelope.ranges import RangeSet
 from headgate.envelope.record import RecordKey
 from headgate.model import PointTable
+from headgate_receiver.forks import SEVERITY, text
 from headgate_receiver.inserts import insert_item, reading_rows
 from headgate_receiver.store import (
     Batch,
     Before,
-    Fork,
     Held,
     OpenRecord,
     StoredGrant,
@@ -152,12 +152,21 @@ class SqliteSink:
         )
         return [n for (n,) in rows]
 
-    def successors(self, gateway: str, previous: bytes) -> Sequence[bytes]:
-        """Epochs that name `previous` as the one before them."""
+    def successors(self, gateway: str, previous: bytes | None) -> Sequence[bytes]:
+        """Epochs whose link names `previous` as the one before them."""
         rows = self._db.execute(
-            "SELECT epoch FROM epochs WHERE gateway = ? AND previous = ?", (gateway, previous)
+            "SELECT epoch FROM epochs WHERE gateway = ?1 AND previous IS ?2"
+            " AND (linked = 1 OR previous IS NOT NULL)",
+            (gateway, previous),
         )
         return [epoch for (epoch,) in rows]
+
+    def end(self, gateway: str, epoch: bytes) -> int | None:
+        """The lowest last n that a later epoch's link names of this one."""
+        end: int | None = self._one(
+            "SELECT min(last_n) FROM epochs WHERE gateway = ? AND previous = ?", gateway, epoch
+        )
+        return end
 
     def before(self, gateway: str, epoch: bytes) -> Before | None:
         """What the epoch link of this epoch says."""
@@ -255,14 +264,12 @@ class SqliteSink:
                 (KEPT_REFUSALS,),
             )
         many(
+            # Once: what is there already was told, also by an earlier run of the receiver.
             "INSERT INTO alarms (gateway, number, point, code, severity, active, at_us, text, source)"
-            " VALUES (?, 0, '', 'epoch-fork', 900, 1, ?, ?, 'receiver')",
+            " SELECT ?1, 0, '', ?2, ?3, 1, ?4, ?5, 'receiver' WHERE NOT EXISTS (SELECT 1 FROM alarms"
+            " WHERE gateway = ?1 AND code = ?2 AND text = ?5 AND source = 'receiver')",
             (
-                (
-                    fork.gateway,
-                    now,
-                    _fork_text(fork),
-                )
+                (fork.gateway, fork.code, SEVERITY[fork.code], now, text(fork))
                 for fork in batch.forks
             ),
         )
@@ -352,11 +359,6 @@ class SqliteSink:
             ),
         )  # fmt: skip
         return base
-
-
-def _fork_text(fork: Fork) -> str:
-    epochs = ", ".join(each.hex() for each in fork.epochs)
-    return f"epochs {epochs} all follow {fork.previous.hex()}: a clone, or a restored image"
 
 
 def _inode(path: Path) -> tuple[int, int] | None:

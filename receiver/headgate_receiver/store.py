@@ -100,11 +100,15 @@ class Refusal(msgspec.Struct, frozen=True):
 
 
 class Fork(msgspec.Struct, frozen=True):
-    """Two epochs that name the same one before them: a cloned or restored gateway."""
+    """One gateway lives twice, or began anew: what `forks.py` says of it.
+
+    `previous` is the epoch that all of `epochs` follow, None where they know none.
+    """
 
     gateway: str
-    previous: bytes
+    previous: bytes | None
     epochs: tuple[bytes, ...]
+    code: str = "epoch-fork"
 
 
 class Before(msgspec.Struct, frozen=True):
@@ -165,8 +169,12 @@ class Sink(Protocol):
         """Every n of an epoch that was refused for good."""
         ...
 
-    def successors(self, gateway: str, previous: bytes) -> Sequence[bytes]:
-        """Epochs of this gateway that name `previous` as the one before them."""
+    def successors(self, gateway: str, previous: bytes | None) -> Sequence[bytes]:
+        """Epochs of this gateway whose link names `previous` as the one before; None: names none."""
+        ...
+
+    def end(self, gateway: str, epoch: bytes) -> int | None:
+        """The lowest last n that a later epoch's link names of this one; None while there is none."""
         ...
 
     def before(self, gateway: str, epoch: bytes) -> Before | None:

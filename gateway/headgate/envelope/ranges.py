@@ -81,6 +81,13 @@ class RangeSet:
             found.append((first, last))
         return found
 
+    def within(self, first: int, last: int) -> list[tuple[int, int]]:
+        """The parts of `first` to `last` that are in the set, rising."""
+        return [
+            (max(first, self._firsts[at]), min(last, self._lasts[at]))
+            for at in range(bisect_left(self._lasts, first), bisect_right(self._firsts, last))
+        ]
+
     def copy(self) -> RangeSet:
         """Another set of the same numbers."""
         made = RangeSet()

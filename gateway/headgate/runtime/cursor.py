@@ -15,7 +15,8 @@ import msgspec
 from headgate.envelope.ranges import RangeSet
 from headgate.spool import ALARMS, DATA, Position, Rows
 
-WAITING, IN_FLIGHT, SETTLED = 0, 1, 2
+#: ASKED: settled once, and wanted again: only what is sent after that can settle it again.
+WAITING, IN_FLIGHT, SETTLED, ASKED = 0, 1, 2, 3
 Key = tuple[str, int]
 
 
@@ -66,6 +67,7 @@ class Cursor:
     ) -> None:
         self.settled: dict[bytes, RangeSet] = dict(settled)
         self.changed: set[bytes] = set()
+        self._asked: dict[bytes, RangeSet] = {}
         self._epoch = epoch
         self._passed = passed
         self._segments: dict[Key, _Segment] = {}
@@ -110,6 +112,7 @@ class Cursor:
                     keys.remove((log, number))
                     if not keys:
                         del self._epochs[epoch]
+                        self._asked.pop(epoch, None)
 
     def known(self) -> Sequence[Key]:
         """Every segment that this cursor looks at."""
@@ -126,6 +129,14 @@ class Cursor:
         """Whether records of this epoch are here, or it is the one being written."""
         return epoch == self._epoch or epoch in self._epochs
 
+    def holds(self, epoch: bytes, n: int) -> bool:
+        """Whether the record of this name is here, settled or not."""
+        for settled in (False, True):
+            for position in self._rows_of(epoch, n, n, settled=settled):
+                if position.row not in self._segments[position.log, position.segment].rows.dead:
+                    return True
+        return False
+
     def find(self, epoch: bytes, n: int) -> Position | None:
         """Where the record of this name lies."""
         return next(self._rows_of(epoch, n, n), None)
@@ -140,7 +151,10 @@ class Cursor:
         """
         position = self._first_returned(turn) or self._advance(turn, old)
         if position is not None:
-            self._segments[position.log, position.segment].marks[position.row] = IN_FLIGHT
+            segment = self._segments[position.log, position.segment]
+            if segment.marks[position.row] == ASKED:
+                self._answered(segment, position.row)
+            segment.marks[position.row] = IN_FLIGHT
         return position
 
     def _first_returned(self, turn: Turn) -> Position | None:
@@ -149,9 +163,18 @@ class Cursor:
         while heap:
             number, row = heappop(heap)
             segment = self._segments.get((log, number))
-            if segment is not None and segment.marks[row] == WAITING:
+            if segment is not None and segment.marks[row] in (WAITING, ASKED):
                 return Position(log, number, row)
         return None
+
+    def _answered(self, segment: _Segment, row: int) -> None:
+        """A record that was asked for again is no longer only asked for."""
+        epoch, n = segment.rows.epoch(row), segment.rows.ns[row]
+        asked = self._asked.get(epoch)
+        if asked is not None:
+            asked.discard(n, n)
+            if not asked:
+                del self._asked[epoch]
 
     def _advance(self, turn: Turn, old: Callable[[Rows, int], bool]) -> Position | None:
         log = ALARMS if turn is Turn.ALARM else DATA
@@ -199,13 +222,22 @@ class Cursor:
             heappush(self._returned[turn], (position.segment, position.row))
 
     def settle(self, epoch: bytes, first: int, last: int) -> list[Position]:
-        """Every n of first..last is settled for good; the records among them that were not yet."""
+        """Every n of first..last is settled for good; the records among them that were not yet.
+
+        What a platform asked for again and was not sent again yet stays: who says that it is stored is
+        another platform behind the same uplink, or spoke before it asked.
+        """
         done = self._settled_of(epoch)
+        asked = self._asked.get(epoch)
         fresh: list[Position] = []
         for low, high in done.missing(first, last):
-            fresh += self._rows_of(epoch, low, high)
+            for part in [(low, high)] if asked is None else asked.missing(low, high):
+                fresh += self._rows_of(epoch, *part)
         if last >= first:
+            kept = asked.within(first, last) if asked is not None else ()
             done.add(first, last)
+            for part in kept:
+                done.discard(*part)
             self.changed.add(epoch)
         for position in fresh:
             segment = self._segments[position.log, position.segment]
@@ -224,7 +256,8 @@ class Cursor:
                 continue
             n = segment.rows.ns[position.row]
             self._settled_of(epoch).discard(n, n)
-            segment.marks[position.row] = WAITING
+            self._asked.setdefault(epoch, RangeSet()).add(n)
+            segment.marks[position.row] = ASKED
             segment.count(position.row, +1)
             turn = Turn.ALARM if position.log == ALARMS else Turn.HISTORY
             heappush(self._returned[turn], (position.segment, position.row))
@@ -237,6 +270,7 @@ class Cursor:
         """The record cannot be read: nothing waits for it any more."""
         segment = self._segments.get((position.log, position.segment))
         if segment is not None and segment.marks[position.row] != SETTLED:
+            self._answered(segment, position.row)
             segment.marks[position.row] = SETTLED
             segment.count(position.row, -1)
             if segment.records == 0:

@@ -17,7 +17,7 @@ import msgspec
 from headgate.env import Env
 from headgate.envelope.ranges import RangeSet
 from headgate.errors import SpoolCorrupt
-from headgate.model import Item, PointTable
+from headgate.model import Event, Item, PointTable
 from headgate.runtime.burial import bury
 from headgate.runtime.cursor import Cursor, Turn
 from headgate.runtime.terms import Insight, OutboxStatus, Pace, ReceiptLike
@@ -76,7 +76,8 @@ class SpoolOutbox(Outbox):
         self._credit = 0.0
         self._credit_us = env.clock.boottime_us()
         self._waiter: asyncio.Future[None] | None = None
-        # Refused records whose gap is not durable yet: (commits left to wait for, epoch, n).
+        # Refused records whose gap is not durable yet: (commits left to wait for, epoch, n). Two, because
+        # one may be under way that does not hold it.
         self._unsaid: list[tuple[int, bytes, int]] = []
         #: Asks for a resend that were followed, by (epoch, serial).
         self._asked: OrderedDict[tuple[bytes, int], None] = OrderedDict()
@@ -281,7 +282,10 @@ class SpoolOutbox(Outbox):
     def _unsettle(self, receipt: ReceiptLike) -> list[tuple[bytes, int]]:
         """What the platform asks for again and is still here waits once more."""
         epoch = receipt.epoch
-        if not receipt.resend or not self._knows(epoch):
+        link = None
+        if receipt.resend and min(first for first, _ in receipt.resend) == 0:
+            link = self._link_to_tell(epoch)
+        if not receipt.resend or not (self._knows(epoch) or link):
             return []
         if (epoch, receipt.serial) in self._asked:
             # Signed, but not said again by the platform: somebody on the way repeats it.
@@ -290,6 +294,8 @@ class SpoolOutbox(Outbox):
         self._asked[epoch, receipt.serial] = None
         if len(self._asked) > _ASKS:
             self._asked.popitem(last=False)
+        if link is not None:
+            self._say(link)
         again: list[tuple[bytes, int]] = []
         for first, last in receipt.resend:
             for position in self.cursor.unsettle(epoch, first, last):
@@ -303,6 +309,25 @@ class SpoolOutbox(Outbox):
                 extra={"uplink": self.uplink, "records": len(again)},
             )
         return again
+
+    def _link_to_tell(self, epoch: bytes) -> Event | None:
+        """Where an epoch's first record is gone: what its link said, so that who asks finds its way on."""
+        if self.cursor.holds(epoch, 0):
+            return None
+        starts = {known.epoch: known for known in self._state.epochs()}
+        known = starts.get(epoch)
+        if known is None or known.previous is None:
+            return None
+        before = starts.get(known.previous)
+        return Event(
+            "epoch",
+            self._env.clock.boottime_us(),
+            {
+                "epoch": epoch.hex(),
+                "previous": known.previous.hex(),
+                "last_n": None if before is None else before.last_n,
+            },
+        )
 
     def _hurry(self, order: int) -> None:
         """What was sent before a record that is settled has been forgotten on the way, most likely.
@@ -353,7 +378,7 @@ class SpoolOutbox(Outbox):
 
     def committed(self) -> None:
         """A commit has happened; `cursor` has been told of its rows."""
-        self._unsaid = [(left - 1, epoch, n) for left, epoch, n in self._unsaid if left > 0]
+        self._unsaid = [(left - 1, epoch, n) for left, epoch, n in self._unsaid if left > 1]
         self._wake()
 
     def note(self) -> None:

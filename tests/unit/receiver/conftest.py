@@ -96,4 +96,18 @@ def platform(pki: Pki, keys: FileKeys, tmp_path: Path) -> Iterator[Platform]:
     made.sink.close()
 
 
+@pytest.fixture
+def platforms(pki: Pki, keys: FileKeys, tmp_path: Path) -> Iterator[Callable[[str], Platform]]:
+    """As many platforms as a test names."""
+    made: list[Platform] = []
+
+    def make(name: str) -> Platform:
+        made.append(Platform(pki, keys, tmp_path / f"{name}.db"))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.sink.close()
+
+
 Deliver = Callable[..., Awaitable[list[Receipt]]]

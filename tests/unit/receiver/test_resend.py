@@ -7,6 +7,7 @@ from kit.gateway import Gateway, Gauge
 
 from headgate.envelope.ranges import RangeSet
 from headgate.envelope.receipt import MAX_RANGES
+from headgate.envelope.wire import MAX_INT
 from headgate_receiver.resend import Missing
 from headgate_receiver.store import Before
 
@@ -126,7 +127,27 @@ def test_a_ring_of_links_ends() -> None:
     store = Store({NOW: Before(LAST, None), LAST: Before(NOW, 0)})
     platform = Platform(store)
     platform.take(NOW, 0)
-    assert platform.run(2000) == []
+    platform.run(2000)
+    assert [epoch for _, epoch, _ in platform.asked] == [LAST] * 3
+    platform.asked.clear()
+    platform.run(2000)
+    assert platform.asked == []
+
+
+def test_where_nobody_knows_how_far_an_epoch_went_all_of_it_is_asked_for() -> None:
+    platform = Platform(Store({NOW: Before(LAST, None)}))
+    platform.take(NOW, 0)
+    assert platform.run(11) == [(LAST, ((0, MAX_INT),))]
+
+
+def test_while_a_hole_fills_it_is_asked_for_again_and_again() -> None:
+    platform = Platform(Store())
+    platform.take(NOW, 1000)
+    for first in range(0, 1000, 10):
+        platform.run(50)
+        platform.take(NOW, first, first + 9)
+    assert len(platform.asked) > 50
+    assert platform.run(5000) == []
 
 
 def test_a_store_wiped_again_asks_again() -> None:
