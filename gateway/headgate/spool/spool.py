@@ -159,15 +159,25 @@ class Spool:
 
     def _newest(self) -> tuple[bytes | None, int | None]:
         """The epoch that committed last, and its highest n, over both logs."""
-        # Segment numbers order both logs, and a segment holds records of one start only.
+        # A segment holds records of one start only; within a log serials order them.
+        order = {
+            name: [rows.epoch(0) for _, rows in sorted(one.segments.copy().items()) if len(rows)]
+            for name, one in self._logs.items()
+        }
+        last = {epochs[-1] for epochs in order.values() if epochs}
+        # Whoever another one follows in either log is not it: numbers of segments order the two logs as well,
+        # but one that was abandoned, and that a power cut brought back, may bear any.
+        for epochs in order.values():
+            if epochs and len(last) > 1:
+                last -= set(epochs) - {epochs[-1]}
         newest = max(
-            (rows for rows in self.segments() if len(rows)),
+            (rows for rows in self.segments() if len(rows) and rows.epoch(0) in last),
             key=lambda rows: rows.number,
             default=None,
         )
         if newest is None:
             return None, None
-        epoch = newest.epoch(len(newest) - 1)
+        epoch = newest.epoch(0)
         of_it = (rows for rows in self.segments() if len(rows) and rows.epoch(0) == epoch)
         return epoch, max(max(rows.ns) for rows in of_it)
 
