@@ -50,7 +50,13 @@ case $purpose in
     test) wants=(-r requirements/test.txt) ;;
     check) wants=(-r requirements/test.txt -r requirements/check.txt) ;;
     docs) wants=(-r requirements/docs.txt) ;;
-    fuzz) wants=(-r requirements/test.txt -r requirements/fuzz.txt) ;;
+    fuzz)
+        wants=(-r requirements/test.txt)
+        # Where there is no wheel of it, the command itself says so.
+        $venv/bin/python -c 'import sys, platform
+sys.exit(sys.version_info >= (3, 14) or platform.machine() != "x86_64" or sys.platform != "linux")' &&
+            wants+=(-r requirements/fuzz.txt)
+        ;;
     *) echo "tools/venv.sh: no such purpose: $purpose" >&2; exit 2 ;;
 esac
 
