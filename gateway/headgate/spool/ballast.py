@@ -37,13 +37,15 @@ class Ballast:
         """Whether there should be one."""
         return self._size > 0
 
-    def make(self) -> None:
-        """Take the room back where there is plenty again."""
+    def make(self, *, eager: bool = False) -> None:
+        """Take the room back where there is plenty again, or `eager`, where there is any."""
+        if self.kept:
+            return
         files = self._env.files
         try:
             if files.size(self._path) == self._size:
                 self.kept = True
-            elif self._size and files.free(self._path.parent) > 4 * self._size:
+            elif self._size and files.free(self._path.parent) > (1 if eager else 4) * self._size:
                 token = self._env.random.token(PAGE)
                 files.replace(self._path, token * (self._size // PAGE), 0o640)
                 self.kept = True

@@ -17,34 +17,35 @@ log = logging.getLogger(__name__)
 Change = tuple[str, tuple[object, ...]]
 
 #: Primary result codes that speak of the disk, or of a disk that cannot be written, and not of the file:
-#: PERM, BUSY, LOCKED, NOMEM, READONLY, FULL, CANTOPEN. Source: sqlite.org/rescode.html.
-_REFUSALS: Final = frozenset({3, 5, 6, 7, 8, 13, 14})
-#: IOERR is in neither: a sector that rots, or a disk that is gone.
+#: PERM, BUSY, LOCKED, NOMEM, READONLY, IOERR, FULL, CANTOPEN. Source: sqlite.org/rescode.html.
+_REFUSALS: Final = frozenset({3, 5, 6, 7, 8, 10, 13, 14})
+#: IOERR_READ, IOERR_SHORT_READ, IOERR_DATA, IOERR_CORRUPTFS: a sector that rots is the file's fault.
+_ROTTEN: Final = frozenset({266, 522, 8202, 8458})
 _FULL: Final = 13
 #: ERROR (no such table), CORRUPT, NOTADB.
 _DAMAGE: Final = frozenset({1, 11, 26})
 _FRAME_HEADER: Final = 24
 
 
-def code_of(error: BaseException) -> int | None:
-    """SQLite's primary result code, None where the error has none."""
-    code = getattr(error, "sqlite_errorcode", None)
-    return None if code is None else int(code) & 0xFF
+def _code(error: BaseException) -> int:
+    """SQLite's extended result code; 0 where the error has none."""
+    return int(getattr(error, "sqlite_errorcode", 0))
 
 
 def refused(error: BaseException) -> bool:
     """Whether this is the disk's refusal, with nothing said against the file."""
-    return isinstance(error, OSError) or code_of(error) in _REFUSALS
+    code = _code(error)
+    return isinstance(error, OSError) or (code & 0xFF in _REFUSALS and code not in _ROTTEN)
 
 
 def damaged(error: BaseException) -> bool:
     """Whether this is the file's fault."""
-    return code_of(error) in _DAMAGE
+    return _code(error) & 0xFF in _DAMAGE or _code(error) in _ROTTEN
 
 
 def full(error: BaseException) -> bool:
     """Whether there is no room."""
-    return code_of(error) == _FULL
+    return _code(error) & 0xFF == _FULL
 
 
 class Database:

@@ -16,6 +16,7 @@ from headgate.spool.folder import NO_HEADER, SegmentFolder
 from headgate.spool.ledger import Gone, Ledger
 from headgate.spool.loss import between, of_record
 from headgate.spool.records import Account, Totals
+from headgate.spool.refusal import may_pass
 from headgate.spool.rows import Names, Rows
 from headgate.spool.segment import FILE_HEADER, ZERO, Damage, Entry, SegmentHeader
 from headgate.spool.stretch import Stretch, Stretches
@@ -58,10 +59,13 @@ class Earlier:
 
     # ------------------------------------------------------------ what is there
 
-    def find(self, noted: Sequence[Totals]) -> Sequence[Account]:
+    def find(self, noted: Sequence[Totals], *, without_disk: bool = False) -> Sequence[Account]:
         """Find every record; the losses that their gaps account for.
 
         Changes nothing on disk but the folder itself, and foreign segments are set aside.
+
+        Args:
+            without_disk: a disk that refuses even to be looked at holds nothing, for now.
 
         Raises:
             SpoolLocked: a segment is of a newer format.
@@ -70,12 +74,15 @@ class Earlier:
         try:
             numbers = self._disk.numbers()
         except OSError as error:
-            raise SpoolError(
-                f"cannot use {self._folder}: {error}",
-                code="HG-4005",
-                folder=str(self._folder),
-                cause=str(error),
-            ) from error
+            if not without_disk or not may_pass(error):
+                raise SpoolError(
+                    f"cannot use {self._folder}: {error}",
+                    code="HG-4005",
+                    folder=str(self._folder),
+                    cause=str(error),
+                ) from error
+            log.error("started without its disk", extra={"error": str(error)})
+            self._disk.blind, numbers = True, []
         headers = {number: self._disk.header(number) for number in numbers}
         self.ledger = self._load_ledger(headers)
         self._disk.log_id = self.ledger.log_id

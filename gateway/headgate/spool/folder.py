@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import re
 from collections.abc import Iterator, Sequence
@@ -37,6 +38,8 @@ class SegmentFolder:
         self._folder = folder
         self.held = Held(files, folder)
         self.log_id = b""
+        #: Whether nobody could look into the folder at the start: what lies there is not known.
+        self.blind = False
 
     def numbers(self) -> list[int]:
         """The segments that are there, rising. Makes the folder. Raises OSError."""
@@ -58,6 +61,18 @@ class SegmentFolder:
             yield from found
         except OSError as error:
             log.warning("segment cannot be read", extra={"segment": number, "error": str(error)})
+
+    def see(self) -> None:
+        """Look into a folder that could not be looked into at the start.
+
+        Raises:
+            OSError: it still cannot be, or holds segments: only a start can make sense of both.
+        """
+        if self.blind:
+            if self.numbers():
+                raise OSError(errno.EBUSY, "earlier segments are here: restart the gateway")
+            self._files.sync_folder(self._folder.parent)
+            self.blind = False
 
     def read(self, number: int, offset: int, size: int) -> bytes:
         """Bytes of a segment, from any thread. Raises OSError."""

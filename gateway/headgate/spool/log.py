@@ -108,6 +108,7 @@ class Log:
                 begins a new segment.
         """
         assert not self._disk.held, "what is held in memory goes to the disk first"
+        self._disk.see()
         positions = self._place(records, self._segment_bytes)
         self._durable()
         return positions

@@ -116,6 +116,16 @@ class Spool:
         if self._lock is None:
             raise SpoolLocked(f"another process uses {self._folder}", folder=str(self._folder))
 
+    def _lock_again(self) -> None:
+        """Nothing is written without the lock, where the start could not take it. Raises SpoolError."""
+        if self._lock is not None:
+            return
+        try:
+            self._take_lock()
+        except OSError as error:
+            raise self._refuse(error) from error
+        self._sync_names()
+
     def _let_go_of_lock(self) -> None:
         if self._lock is not None:
             self._env.files.unlock(self._lock)
@@ -131,11 +141,17 @@ class Spool:
 
     def _load(self, noted: Sequence[Totals]) -> None:
         logs = self._logs.values()
-        accounts = [account for one in logs for account in one.load(noted)]
+        without_disk = self._held_bytes > 0
+        accounts = [
+            account for one in logs for account in one.load(noted, without_disk=without_disk)
+        ]
         numbers = count(max(one.highest for one in logs) + 1)
         for one in logs:
             one.numbers = numbers
             one.judge(accounts)
+        self._sync_names()
+
+    def _sync_names(self) -> None:
         # The logs' folders in ours, and ours in its own: a file is no safer than the names on the way to it.
         for folder in (self._folder, *self._folder.parents):
             try:
@@ -204,7 +220,7 @@ class Spool:
                 for record, position in zip(mine, self._commit(one, mine), strict=True):
                     self._placed[record.epoch, record.n] = position
         self._commits += 1
-        if not self._room.kept and self._commits % 256 == 0:
+        if not self._room.kept and self._commits % 32 == 0:
             self._room.keep()
         if self._room.kept or not self._refusal.full:
             self._refusal.clear()
@@ -232,6 +248,10 @@ class Spool:
     def _commit(self, one: Log, records: Sequence[SealedRecord]) -> list[Position]:
         wanted = sum(len(record.data) for record in records) + _MARGIN
         freed = tries = 0
+        if self._refusal.full:
+            # Known to be full: room first, so that not every commit costs a failed write and a segment.
+            while self._free() < wanted and (room := self._room.free_disk(one)):
+                freed += room
         while True:
             try:
                 return one.commit(records)
@@ -305,8 +325,8 @@ class Spool:
             return
         if not now and self._refusal.resting(self._env.clock.boottime_us()):
             raise self._refusal.error(self._folder)
+        self._lock_again()
         try:
-            self._take_lock()
             self._write_held(one)
         except OSError as error:
             raise self._refuse(error) from error
@@ -406,17 +426,19 @@ class Spool:
         """Something beside the spool finds the disk full: what was kept back goes; how many bytes."""
         return self._room.give()
 
+    def _free(self) -> int:
+        try:
+            return self._env.files.free(self._folder)
+        except OSError:
+            return 0
+
     def status(self) -> SpoolStatus:
         """Size, room and wear."""
         data, alarms = self._logs[DATA], self._logs[ALARMS]
-        try:
-            free = self._env.files.free(self._folder)
-        except OSError:
-            free = 0
         return SpoolStatus(
             len(data.segments) + len(alarms.segments), data.size, self._room.quota_bytes,
             alarms.size, self._room.alarm_bytes,
-            free, data.written + alarms.written, self._payload, self._room.kept,
+            self._free(), data.written + alarms.written, self._payload, self._room.kept,
             data.held_records + alarms.held_records, data.held_bytes + alarms.held_bytes, self._dropped,
             self._refusal.kind, self._refusal.since_us, self._refusal.text, self._refusal.errors,
         )  # fmt: skip
