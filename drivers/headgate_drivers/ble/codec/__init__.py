@@ -2,7 +2,7 @@
 
 advert     the AD structures of an advertisement
 told       fields and faults
-bthome, mibeacon, beacons, ruuvi, tags   formats that the driver knows by name
+bthome (bthome_v1, bthome_objects), mibeacon, beacons, ruuvi, tags   formats that the driver knows by name
 layout     everything else, as a profile lays it out
 freshness  whether a sealed frame is new
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-from headgate_drivers.ble.codec import beacons, bthome, mibeacon, ruuvi, tags
+from headgate_drivers.ble.codec import beacons, bthome, bthome_v1, mibeacon, ruuvi, tags
 from headgate_drivers.ble.codec.advert import Advert, address_bytes, advert_of, long, short
 from headgate_drivers.ble.codec.told import Fault, Field, Told
 
@@ -72,6 +72,15 @@ def _of_company(
     ]
 
 
+def _bthome_v1(advert: Advert, key: bytes | None) -> Iterable[Told]:
+    address = address_bytes(advert.address)
+    for uuid, data in advert.service:
+        if uuid == bthome_v1.PLAIN_SERVICE:
+            yield bthome_v1.plain(data, address, key)
+        elif uuid == bthome_v1.SEALED_SERVICE:
+            yield bthome_v1.sealed(data, address, key)
+
+
 def _sig(advert: Advert, _: bytes | None) -> Iterable[Told]:
     told = [tags.sig(uuid, data) for uuid, data in advert.service]
     return [one for one in told if one.fields or one.fault is not Fault.NOT_SUPPORTED]
@@ -89,6 +98,11 @@ FORMATS: Mapping[str, Format] = {
     "bthome": Format(
         bthome.NAMES, _sealed(bthome.SERVICE, bthome.decode),
         (_service_head(bthome.SERVICE),), counter_bits=32,
+    ),
+    "bthome_v1": Format(
+        bthome.NAMES, _bthome_v1,
+        (_service_head(bthome_v1.PLAIN_SERVICE), _service_head(bthome_v1.SEALED_SERVICE)),
+        counter_bits=32,
     ),
     "mibeacon": Format(
         mibeacon.NAMES, _sealed(mibeacon.SERVICE, mibeacon.decode),
