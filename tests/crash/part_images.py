@@ -24,12 +24,12 @@ UNIT, AGAIN = "box images", "box images after a cut in recovery"
 class Life:
     """One box from its first start, through clean stops, with everything that its disk was asked."""
 
-    def __init__(self, seed: str) -> None:
+    def __init__(self, seed: str, steps: tuple[int, int] = STEPS) -> None:
         rng = random.Random(seed)
         self.shape = shape_of(rng)
         self.files = RecordedFiles()
         self.book = Book()
-        self.box = live(self.files, self.shape, self.book, rng, rng.randint(*STEPS))
+        self.box = live(self.files, self.shape, self.book, rng, rng.randint(*steps))
         self.box.die()
 
 
