@@ -67,7 +67,7 @@ class Outcome:
         polled.latest = block
         if health.state is not DeviceState.OK:
             self._back(polled)
-        polled.ledger.spoke()
+        polled.ledger.spoke(at[1])
         self._hand_over(polled, work, block, at)
 
     def bad(

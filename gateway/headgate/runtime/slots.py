@@ -8,7 +8,7 @@ from headgate.model import Gap, GapReason
 
 #: A gap that goes on is told at least this often, so that a crash loses little of the account.
 TELL_EVERY_US = 60_000_000
-#: Overruns end with no event of their own, so they are told sooner.
+#: Overruns end with no event of their own, so they are told sooner, and by the next slot after this.
 TELL_OVERRUN_US = 5_000_000
 
 #: Bound once: an enum's members are slow to reach, and this is asked for every look.
@@ -39,11 +39,13 @@ class SlotLedger:
 
     def miss(self, reason: GapReason, first: int, last: int, first_us: int, last_us: int) -> None:
         """Slots first..last brought no block, because of `reason`; times are when they were due."""
+        if _OVERRUN in self._open:
+            self._tell_old_overrun(first_us)
         known = self._open.get(reason)
-        if known is not None and (
-            first_us - known.first_us
-            >= (TELL_OVERRUN_US if reason is GapReason.OVERRUN else TELL_EVERY_US)
-            or (first != known.last_slot + 1 and reason is not GapReason.OVERRUN)
+        if (
+            known is not None
+            and reason is not _OVERRUN
+            and (first_us - known.first_us >= TELL_EVERY_US or first != known.last_slot + 1)
         ):
             self._tell(reason)
             known = None
@@ -57,17 +59,24 @@ class SlotLedger:
         known.last_slot, known.last_us = max(known.last_slot, last), max(known.last_us, last_us)
         known.looks += last - first + 1
 
-    def spoke(self) -> None:
-        """The device brought a block: what kept it from doing so is over and told."""
-        # An overrun stays open for long on a line that is too slow: not a reason to look each time.
-        if len(self._open) > (_OVERRUN in self._open):
-            for reason in [r for r in self._open if r is not _OVERRUN]:
-                self._tell(reason)
+    def spoke(self, due_us: int) -> None:
+        """The device brought the block that was due then: what kept it from doing so is over and told."""
+        if not self._open:
+            return  # nearly always
+        for reason in [r for r in self._open if r is not _OVERRUN]:
+            self._tell(reason)
+        if _OVERRUN in self._open:
+            self._tell_old_overrun(due_us)
 
     def close(self) -> None:
         """Tell all that is open."""
         for reason in list(self._open):
             self._tell(reason)
+
+    def _tell_old_overrun(self, now_us: int) -> None:
+        """Not each by itself: on a line that is too slow every other slot is one."""
+        if now_us - self._open[_OVERRUN].first_us >= TELL_OVERRUN_US:
+            self._tell(_OVERRUN)
 
     def _tell(self, reason: GapReason) -> None:
         known = self._open.pop(reason)
