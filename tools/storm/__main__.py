@@ -20,11 +20,11 @@ def main() -> int:
     options.add_argument("--minutes", type=float, default=10.0, help="real minutes (10)")
     options.add_argument("--seed", type=int, default=1)
     options.add_argument("--share", type=float, default=1.0, help="1 is a hundred devices")
-    options.add_argument("--no-kill", action="store_true", help="leave the gateway alive")
+    options.add_argument("--kill", action="store_true", help="kill the gateway once, too")
     options.add_argument("--keep", type=Path, help="keep everything in this new folder")
     options.add_argument("--quiet", action="store_true", help="the figures alone")
     asked = options.parse_args()
-    plan = StormPlan(asked.minutes, asked.seed, asked.share, kill=not asked.no_kill)
+    plan = StormPlan(asked.minutes, asked.seed, asked.share, kill=asked.kill)
     folder = asked.keep or Path(tempfile.mkdtemp(prefix="storm-"))
     folder.mkdir(parents=True, exist_ok=True)
 

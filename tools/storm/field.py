@@ -23,7 +23,7 @@ class StormPlan:
     seed: int = 1
     share: float = 1.0
     #: Whether the gateway is killed once, at a little more than half time.
-    kill: bool = True
+    kill: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.minutes <= 24 * 60:
