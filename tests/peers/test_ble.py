@@ -350,6 +350,48 @@ async def test_a_connected_sensor_tells_by_itself_and_comes_back_when_it_left(
     assert [said["temperature"].value for said in air.readings()] == [21.5, 21.51]
 
 
+async def test_a_sensor_that_a_killed_gateway_left_connected_is_freed_and_connected_to(
+    bluez: FakeBluez,
+) -> None:
+    """BlueZ keeps the connection of a program that was killed, and the sensor stays silent with it."""
+    bluez.values[PROBE, "2a6e"] = lambda: b"\0\0"
+    bluez.hold(PROBE)
+    async with Air([probe("notify")]) as air:
+        await said_until_connected(bluez, 1)
+        await noticed(bluez, b"\x66\x08")
+        await air.until(lambda told: len(told) == 1)
+
+
+async def test_a_sensor_whose_bluetoothd_died_is_connected_to_by_its_successor(
+    bluez: FakeBluez,
+) -> None:
+    """The kernel keeps the connection, and the new bluetoothd with it."""
+    bluez.values[PROBE, "2a6e"] = lambda: b"\0\0"
+    async with Air([probe("notify")]) as air:
+        await said_until_connected(bluez, 1)
+        await bluez.die()
+        await air.end()
+        await bluez.start()
+        air.begin()
+        await air.is_up()
+        await said_until_connected(bluez, 2)
+        await noticed(bluez, b"\x67\x08")
+        await air.until(lambda told: len(told) == 1)
+
+
+async def test_a_connection_that_shows_late_is_freed_when_the_sensor_stays_unheard(
+    bluez: FakeBluez, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headgate_drivers.ble.gatt.UNHEARD_S", 0.05)
+    bluez.values[PROBE, "2a6e"] = lambda: b"\0\0"
+    async with Air([probe("notify")]) as air:
+        bluez.hold(PROBE)
+        assert not bluez.advertise(Said(PROBE, name="probe"))
+        await said_until_connected(bluez, 1)
+        await noticed(bluez, b"\x66\x08")
+        await air.until(lambda told: len(told) == 1)
+
+
 async def said_until_connected(bluez: FakeBluez, times: int) -> None:
     async with asyncio.timeout(10):
         while bluez.connects < times:

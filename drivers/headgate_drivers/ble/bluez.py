@@ -17,7 +17,8 @@ from dbus_fast.errors import DBusError
 from headgate.sdk import ChannelClosed
 
 BLUEZ = "org.bluez"
-_ADAPTER = "org.bluez.Adapter1"
+_ADAPTER, _DEVICE = "org.bluez.Adapter1", "org.bluez.Device1"
+_PROPERTIES = "org.freedesktop.DBus.Properties"
 _BUS = "org.freedesktop.DBus"
 _ANSWER_S = 5.0
 
@@ -65,6 +66,25 @@ class BluezWatch:
                 bus.disconnect()
                 await asyncio.gather(_end_of(bus), return_exceptions=True)
 
+    async def let_go(self, address: str) -> bool:
+        """End a connection to a sensor that nobody here holds; whether there was one.
+
+        BlueZ keeps a connection when the program that asked for it is killed, and the kernel keeps it when
+        bluetoothd is: the sensor then does not advertise, and would never be heard again.
+
+        Raises:
+            ChannelClosed: bluetoothd does not answer.
+        """
+        bus, path = self._bus, f"{self.path}/dev_{address.replace(':', '_')}"
+        if bus is None:
+            return False
+        body = [_DEVICE, "Connected"]
+        connected = await self._ask(bus, BLUEZ, path, _PROPERTIES, "Get", "ss", body)
+        if not connected or not connected[0].value:
+            return False
+        await self._ask(bus, BLUEZ, path, _DEVICE, "Disconnect", "", [])
+        return True
+
     async def _begin(self, bus: MessageBus) -> None:
         bus.add_message_handler(self._hear)
         for rule in (
@@ -78,10 +98,8 @@ class BluezWatch:
         )
         if not owner or not owner[0]:
             raise _gone()
-        body = ["org.bluez.Adapter1", "Powered"]
-        powered = await self._ask(
-            bus, BLUEZ, self.path, "org.freedesktop.DBus.Properties", "Get", "ss", body
-        )
+        body = [_ADAPTER, "Powered"]
+        powered = await self._ask(bus, BLUEZ, self.path, _PROPERTIES, "Get", "ss", body)
         if powered is None:
             raise self._no_adapter()
         if not powered[0].value:

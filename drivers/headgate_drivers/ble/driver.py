@@ -150,7 +150,7 @@ class Ear:
             radio = await self._tuned()
             try:
                 async with Connections(
-                    sensors, self.options.adapter, self._bring, lambda: watch.alive
+                    sensors, self.options.adapter, self._bring, lambda: watch.alive, watch.let_go
                 ) as self._connections:
                     self._report("up")
                     self._heard_at = self._clock()

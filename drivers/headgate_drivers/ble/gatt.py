@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 
 from bleak import BleakClient
 from bleak.backends.characteristic import BleakGATTCharacteristic
 from bleak.backends.device import BLEDevice
 from bleak.exc import BleakError
 
+from headgate.sdk import ChannelError
 from headgate_drivers.ble.heard import USUAL_INTERVAL_US, Heard
 from headgate_drivers.ble.points import Follow, Verdict
 
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
+#: A sensor that is not heard for so long may be silent because a connection of it was left behind.
+UNHEARD_S = 30.0
 _CONNECT_S, _ANSWER_S, _LEAVE_S, _UNANSWERED_S = 20.0, 10.0, 3.0, 0.1
 _LOST = (BleakError, OSError, EOFError, TimeoutError)
 
@@ -33,6 +37,7 @@ class Connections:
         bring: told of every look at a sensor and every notification.
         alive: whether bluetoothd is there. One that is gone is not waited for when a sensor is let go:
             bleak would wait ten seconds for its answer.
+        let_go: ends a connection to an address that an earlier run, or a bluetoothd that died, left behind.
     """
 
     def __init__(
@@ -41,10 +46,12 @@ class Connections:
         adapter: str,
         bring: Bring,
         alive: Callable[[], bool],
+        let_go: Callable[[str], Awaitable[bool]],
     ) -> None:
         self._adapter = adapter
         self._bring = bring
         self._alive = alive
+        self._let_go = let_go
         self._turn = asyncio.Lock()
         self._sensors = {heard.reader.identity: _Sensor(heard) for heard in sensors}
         self._tasks: list[asyncio.Task[None]] = []
@@ -70,9 +77,9 @@ class Connections:
 
     async def _keep(self, sensor: _Sensor) -> None:
         pause_s = FIRST_PAUSE_S
+        await self._release(sensor)
         while True:
-            sensor.awake.clear()
-            await sensor.awake.wait()
+            await self._heard(sensor)
             assert sensor.known is not None
             client = BleakClient(
                 sensor.known,
@@ -98,6 +105,21 @@ class Connections:
             sensor.heard.counted["disconnects"] += 1
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+
+    async def _heard(self, sensor: _Sensor) -> None:
+        """Until it advertises."""
+        sensor.awake.clear()
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(UNHEARD_S):
+                    await sensor.awake.wait()
+                return
+            await self._release(sensor)
+
+    async def _release(self, sensor: _Sensor) -> None:
+        with suppress(ChannelError):  # the line is lost, and says so itself
+            if await self._let_go(sensor.heard.reader.identity):
+                log.info("ble-sensor-freed", extra={"device": sensor.heard.device.id})
 
     async def _follow(self, sensor: _Sensor, client: BleakClient) -> None:
         """Until it is gone. Raises what bleak raises."""

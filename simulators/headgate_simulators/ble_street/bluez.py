@@ -75,6 +75,7 @@ class FakeBluez:
         self._last: dict[str, tuple[Any, Any]] = {}
         self._later: set[asyncio.Task[None]] = set()
         self._out: deque[Message] = deque()
+        self._kept: dict[str, Interfaces] = {}
 
     # ------------------------------------------------------------ life
 
@@ -84,6 +85,7 @@ class FakeBluez:
         self.objects = {
             "/org/bluez": {"org.bluez.AgentManager1": {}},
             self.path: {ADAPTER: self._adapter()},
+            **self._kept,
         }
         if self._monitors_known:
             self.objects[self.path][MONITORS] = {
@@ -111,6 +113,12 @@ class FakeBluez:
         self._scans.clear()
         self._monitors.clear()
         self._last.clear()
+        # The kernel keeps its connections; who is started next finds them.
+        self._kept = {
+            path: {DEVICE: interfaces[DEVICE]}
+            for path, interfaces in self.objects.items()
+            if DEVICE in interfaces and interfaces[DEVICE]["Connected"].value
+        }
         self.objects.clear()
         self._out.clear()
 
@@ -129,6 +137,8 @@ class FakeBluez:
         if self._bus is None or not self.powered or self.stuck or not self._listened(said):
             return False
         path = self._path(said.address)
+        if path in self.objects and self.objects[path][DEVICE]["Connected"].value:
+            return False  # a peripheral that is connected does not advertise
         payload = (dict(said.service), dict(said.company))
         told = {
             "RSSI": Variant("n", said.rssi),
@@ -197,6 +207,13 @@ class FakeBluez:
             self._scans.clear()
         changed = {"Powered": Variant("b", on), "Discovering": Variant("b", False)}
         self._change(self.path, ADAPTER, changed)
+
+    def hold(self, address: str) -> None:
+        """A connection that a program left behind when it was killed: nobody holds it, BlueZ keeps it."""
+        path = self._path(address)
+        if path not in self.objects:
+            self._add(path, {DEVICE: self._device(Said(address))})
+        self._change(path, DEVICE, {"Connected": Variant("b", True)})
 
     def unplug(self) -> None:
         """The adapter is pulled."""
