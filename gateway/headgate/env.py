@@ -348,7 +348,7 @@ class SystemFiles:
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         except OSError as error:
             # A lock of an earlier start is as good on a disk that cannot be written.
-            if error.errno != errno.EROFS:
+            if error.errno != errno.EROFS or not path.exists():
                 raise
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:

@@ -25,6 +25,7 @@ class Home:
         self._folder = folder
         self._without_disk = without_disk
         self._lock: int | None = None
+        self._told = False
 
     def enter(self) -> None:
         """Make the folder and take its lock. Again, where an earlier try found no disk.
@@ -47,7 +48,9 @@ class Home:
                     folder=str(self._folder),
                     cause=str(error),
                 ) from error
-            log.error(say("HG-4028", "en", reason=str(error)), extra={"code": "HG-4028"})
+            if not self._told:
+                log.error(say("HG-4028", "en", reason=str(error)), extra={"code": "HG-4028"})
+            self._told = True
             return
         if self._lock is None:
             raise SpoolLocked(

@@ -90,7 +90,7 @@ def save_made(env: Env, identity: Identity) -> bool:
                 env.files.make_folder(made.path.parent)
                 env.files.replace(made.path, made.content, mode=0o600)
     except OSError as error:
-        log.warning("keys of this box not written", extra={"error": str(error)})
+        log.debug("keys of this box not written", extra={"error": str(error)})
         return False
     return True
 

@@ -220,9 +220,9 @@ class Spool:
                 for record, position in zip(mine, self._commit(one, mine), strict=True):
                     self._placed[record.epoch, record.n] = position
         self._commits += 1
-        if not self._room.kept and self._commits % 32 == 0:
+        if self._commits % 32 == 0 or (self._refusal.kind and not self._refusal.full):
             self._room.keep()
-        if self._room.kept or not self._refusal.full:
+        if not self.holding and (self._room.kept or not self._refusal.full):
             self._refusal.clear()
         return self._done(records)
 

@@ -76,6 +76,7 @@ class State:
         self._noted: dict[bytes, Totals] = {}
         #: Whether the database was found damaged, and begun again.
         self.rebuilt = False
+        self._complaint = ""
         #: Asked for room when the disk is full; how many bytes it gave. Set by whoever keeps some back.
         self.give_room: Callable[[], int] = lambda: 0
 
@@ -184,7 +185,7 @@ class State:
         try:
             self._write(taken)
         except (sqlite3.Error, OSError) as error:
-            log.error("state.db not written", extra={"error": str(error)})
+            self._complain(error)
             for key, change in taken.items():
                 self._dirty.setdefault(key, change)
             if damaged(error):
@@ -193,10 +194,17 @@ class State:
                 self.rebuilt = True
                 self._note_all()
             return False
+        self._complaint = ""
         for key in taken:
             if key[0] == "table" and isinstance(key[1], bytes):
                 self._fresh.pop(key[1], None)
         return True
+
+    def _complain(self, error: Exception) -> None:
+        # Once a second for a week would be a log that nobody reads, on a disk that is full already.
+        if str(error) != self._complaint:
+            self._complaint = str(error)
+            log.error("state.db not written", extra={"error": self._complaint})
 
     def _write(self, taken: Mapping[tuple[object, ...], Change]) -> None:
         try:
