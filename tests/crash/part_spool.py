@@ -14,11 +14,12 @@ from typing import Any
 from part_images import moment
 from programme import Counts, Report, cases
 from promises import Book, Judge
-from recorded_files import RecordedFiles, env_on
+from recorded_files import RecordedFiles
 from workload import FOLDER, record
 
 from headgate.errors import SpoolError
 from headgate.spool import Spool
+from headgate.testing.env import fake_env
 
 CUTS = 60
 UNIT, AGAIN = "spool images", "spool images after a cut in recovery"
@@ -30,7 +31,7 @@ class SpoolBox:
     def __init__(self, files: RecordedFiles, quota: int, book: Book, rng: random.Random) -> None:
         self.files, self.quota, self.book, self.rng = files, quota, book, rng
         self.spool = Spool(
-            env_on(files, rng.getrandbits(32)), FOLDER,
+            fake_env(files=files, seed=rng.getrandbits(32)), FOLDER,
             segment_bytes=8192, quota_bytes=quota, alarm_bytes=16 << 10, ballast_bytes=4096,
         )  # fmt: skip
         self.spool.open(book.noted)
@@ -82,7 +83,7 @@ def life(seed: str) -> SpoolBox:
     """A life, kept for its cuts."""
     rng = random.Random(seed)
     quota = rng.choice([1 << 20, 1 << 20, 48_000, 24_000])
-    return SpoolBox(RecordedFiles(), quota, Book(), rng).live(rng.randint(3, 20))
+    return SpoolBox(RecordedFiles(), quota, Book(), rng).live(rng.randint(2, 12))
 
 
 def case(name: str) -> Counts:

@@ -67,8 +67,9 @@ class PowerCut:
         image.room = files.room
         contents: dict[int, Inode] = {}
         self._files = files
-        for path in sorted(files.names, key=lambda p: len(p.parts)):
-            if path.parent not in image.folders:
+        # Folders come before what is in them: they were made before.
+        for path in files.names:
+            if files.parent(path) not in image.folders:
                 continue
             there = self._named(files, path)
             if isinstance(there, Folder):
@@ -85,7 +86,7 @@ class PowerCut:
 
     def _named(self, files: RecordedFiles, path: Path) -> object:
         at = self._at
-        syncs = files.folder_syncs.get(path.parent, ())
+        syncs = files.folder_syncs.get(files.parent(path), ())
         last = bisect_right(syncs, at)
         synced = syncs[last - 1] if last else 0
         sure: object = None

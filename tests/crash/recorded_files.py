@@ -14,6 +14,7 @@ import random
 import sqlite3
 from bisect import bisect_right
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -123,8 +124,11 @@ class RecordedFiles:
         return len(self.entries[path].data) if path in self.entries else None
 
     def list(self, folder: Path) -> list[str]:
-        names = {path.name for path in self.entries if path.parent == folder}
-        return sorted(names | {path.name for path in self.folders if path.parent == folder})
+        return sorted(
+            path.name
+            for path in self.names
+            if self.parent(path) == folder and (path in self.entries or path in self.folders)
+        )
 
     def make_folder(self, path: Path, mode: int = 0o755) -> None:
         if path in self.folders:
@@ -133,6 +137,12 @@ class RecordedFiles:
         self._step("make_folder", path)
         self.folders.add(path)
         self.names.setdefault(path, []).append((self.op, Folder()))
+
+    @staticmethod
+    @lru_cache(maxsize=4096)
+    def parent(path: Path) -> Path:
+        """The folder of a path: pathlib makes it anew each time, and this is asked very often."""
+        return path.parent
 
     def rename(self, old: Path, new: Path) -> None:
         self._step("rename", new)
@@ -176,7 +186,7 @@ class RecordedFiles:
 
     def create(self, path: Path) -> Inode:
         """A new empty file. Raises FileExistsError, FileNotFoundError."""
-        if path.parent not in self.folders:
+        if self.parent(path) not in self.folders:
             raise FileNotFoundError(errno.ENOENT, "no such folder", str(path))
         self._step("append", path)
         if path in self.entries:
