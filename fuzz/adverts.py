@@ -12,7 +12,7 @@ from headgate_drivers.ble.codec.layout import SIZES, Place, value_at
 ADDRESS = "A4:C1:38:8D:18:B2"
 KEY = bytes(range(16))
 #: More fields than an advertisement has bytes there cannot be.
-MOST_FIELDS = 64
+MOST_FIELDS = 255
 
 
 def _told(name: str, format_: Format, adverts: Iterable[Advert]) -> None:

@@ -17,7 +17,7 @@ from headgate.env import system_env
 from headgate.errors import HeadgateError
 from headgate.profiles import load, load_cases, resolve
 from headgate.profiles.loader import packaged_folder
-from headgate.runtime.discover import placeholders
+from headgate.runtime.fitting import placeholders
 from headgate.sdk import Device, Framing, line_of
 from headgate_drivers.cjt188.codec import LONGEST as TELEGRAM_LONGEST
 from headgate_drivers.cjt188.codec import Telegrams, volumes

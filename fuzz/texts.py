@@ -15,7 +15,7 @@ from headgate.messages import render_problem
 from headgate.profiles import decode, packaged_folder, resolve
 from headgate.profiles.cases import read_case
 from headgate.profiles.recording import exchanges_of
-from headgate.runtime.discover import placeholders
+from headgate.runtime.fitting import placeholders
 from headgate.sdk import Driver, PollingDriver, StreamingDriver
 from headgate.testing.env import fake_env
 from headgate_drivers.cjt188 import Cjt188Driver

@@ -33,7 +33,7 @@ from headgate.runtime.batch import Committed
 from headgate.runtime.calls import Calls
 from headgate.runtime.delivery import Delivery
 from headgate.runtime.disk import Disk, disk_metrics
-from headgate.runtime.ending import last_sign, note_sign, off_gap
+from headgate.runtime.ending import last_sign, note_sign, off_gap, undated_gap
 from headgate.runtime.errands import Errands
 from headgate.runtime.field import Field
 from headgate.runtime.home import Home
@@ -51,6 +51,7 @@ from headgate.runtime.replaced import Replaced
 from headgate.runtime.report import metrics_of, status_of
 from headgate.runtime.roster import Drivers, Roster, call_up, post
 from headgate.runtime.timekeeper import Timekeeper
+from headgate.runtime.walltrust import WallTrust
 from headgate.runtime.writer import Writer
 from headgate.sdk import Device, Stage
 from headgate.spool import Spool, State
@@ -138,8 +139,10 @@ class Gateway:
             self._spool.close()
             self._home.leave()
             raise
-        self._last_sign = last_sign(self._spool, self._state)
         boot = env.clock.boot_id()
+        self._last_sign = last_sign(self._spool, self._state)
+        self._trust = WallTrust(self._state)
+        self._undated = undated_gap(self._last_sign, boot, self._trust)
         self.epoch = env.random.token(8)
         previous, last_n = self._state.begin_epoch(self.epoch, (recovered.epoch, recovered.last_n))
         sealing = Sealing(self.epoch, boot, previous, last_n)
@@ -171,7 +174,7 @@ class Gateway:
         self._writer = Writer(
             env, self._press, max_loss_s=site.state.max_loss.s, on_commit=self._committed
         )
-        self._timekeeper = Timekeeper(env, self._writer.put_item)
+        self._timekeeper = Timekeeper(env, self._writer.put_item, self._trust)
         self._disk = Disk(env, site, self._state, self._writer.put_item)
         self._delivery = Delivery(env)
         insight = Insight(self._provider, self._keyring, self._state, self._timekeeper)
@@ -196,7 +199,10 @@ class Gateway:
         self._learnings.load()
         self._identification = Identification(env, self._field.poller, self._identified)
         calls = Calls(self.status, self._field.poller, lambda: self._field.devices, self.reload)
-        errands = Errands(env, self._field, self._writer.put_item, lambda: self.installed.library)
+        errands = Errands(
+            env, self._field, self._writer.put_item, lambda: self.installed.library,
+            lambda: self._drivers,
+        )  # fmt: skip
         replaced = Replaced(
             env, lambda: self._field.devices, self._writer.put_item, self._writer.durable,
             self._forget,
@@ -206,8 +212,9 @@ class Gateway:
 
         now = env.clock.boottime_us()
         gap = off_gap(self._last_sign, env.clock.boot_id(), now)
-        if gap is not None:
-            self._writer.put_item(gap)
+        for said in (gap, self._undated):
+            if said is not None:
+                self._writer.put_item(said)
         digest = config.config_hash(site, self._provider.sm3).hex()
         if self._last_sign is None:
             # Killed before its first commit, a new box still owes the looks it had answered.

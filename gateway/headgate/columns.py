@@ -125,6 +125,8 @@ def raw_values(block: Block, table: PointTable) -> list[tuple[int, Value]]:
 def _spread(packed: bytes | None, width: int, count: int) -> Sequence[int]:
     if packed is None:
         return [0] * count
+    if len(packed) % width:
+        raise ValueError(f"{len(packed)} bytes of status, two for each point")
     values = packed if width == 1 else struct.unpack(f">{len(packed) // 2}H", packed)
     if len(values) == 1:
         return [values[0]] * count

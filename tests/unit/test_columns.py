@@ -176,3 +176,10 @@ def test_a_block_that_does_not_fit_its_table_is_refused(change: Any) -> None:
     block = Block(1, b"", 7, **change)
     with pytest.raises(ValueError, match=r"column|value|entries"):
         list(columns.readings(block, TABLE))
+
+
+def test_half_a_status_word_does_not_fit() -> None:
+    table = PointTable(1, "d", (Point("p", "u16"),))
+    block = Block(1, bytes(32), 0, None, (bytes(2),), status=b"\0")
+    with pytest.raises(ValueError, match="status"):
+        list(columns.readings(block, table))

@@ -13,6 +13,11 @@ from headgate.sdk import Frame
 
 START, END, WAKE = 0x68, 0x16, 0xFE
 READ, ANSWER, REFUSED = 0x01, 0x81, 0xC1
+READ_ADDRESS, ADDRESS_TOLD = 0x03, 0x83
+#: The address that every meter takes for its own.
+EVERYBODY = "AA" * 7
+#: What is read of whoever is there (table "data identifiers"): its address.
+ADDRESS = 0x810A
 #: What a read asks for (table "data identifiers"): the meter's present data.
 PRESENT = 0x901F
 LEAST, LONGEST = 13, 13 + 255

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar, NamedTuple
 
 from headgate.sdk import (
@@ -11,6 +11,8 @@ from headgate.sdk import (
     ChannelTimeout,
     Device,
     DeviceRefused,
+    Frame,
+    LineSettings,
     PollingDriver,
     Problem,
     ProfileError,
@@ -18,12 +20,17 @@ from headgate.sdk import (
     Quality,
     Status,
     Value,
+    line_of,
     status_word,
 )
 from headgate_drivers.cjt188.codec import (
+    ADDRESS,
+    ADDRESS_TOLD,
     ANSWER,
+    EVERYBODY,
     PRESENT,
     READ,
+    READ_ADDRESS,
     REFUSED,
     WAKE,
     Telegrams,
@@ -37,6 +44,8 @@ from headgate_drivers.cjt188.codec import (
 ITEMS = {
     "total": "f64", "settlement": "f64", "status": "u16", "valve_closed": "bool", "battery_low": "bool",
 }  # fmt: skip
+#: Meters asked for their address: of any type, cold and hot water, gas.
+KINDS = (0xAA, 0x10, 0x11, 0x30)
 VALVE, CLOSED, BATTERY = 0x0300, 0x0100, 0x0400
 
 
@@ -46,6 +55,23 @@ class Asked(NamedTuple):
     address: str
     request: bytes
     items: dict[str, str]
+    #: The quirk `line`: settings of its own on the pair.
+    line: str = ""
+
+    def settings(self, url: str) -> LineSettings | None:
+        """The line settings of its transactions; None: the channel's own."""
+        return line_of(url).with_text(self.line) if self.line else None
+
+
+class _AnyAddress(Telegrams):
+    """Answers to the question for addresses, whoever gives them."""
+
+    def next(self, buffer: bytearray) -> Frame | None:
+        while (frame := super().next(buffer)) is not None:
+            telegram = read(frame.payload)
+            if telegram is not None and telegram.control == ADDRESS_TOLD:
+                return Frame(None, frame.payload)
+        return None
 
 
 class Cjt188Driver(PollingDriver):
@@ -88,11 +114,16 @@ class Cjt188Driver(PollingDriver):
             elif ITEMS[item] != column:
                 wrong(f'point "{point.point.name}"', "type", column, ITEMS[item])
             items[point.point.name] = item
+        line = str(device.quirks.get("line", ""))
+        try:
+            LineSettings().with_text(line or "9600")
+        except ValueError:
+            wrong("quirks", "line", line, '"2400 8E1"')
         if problems:
             raise ProfileError(problems)
         identifier = PRESENT.to_bytes(2, "little" if order == "1F90" else "big")
         request = write(int(kind), address, READ, identifier + b"\x00")
-        return Asked(address, bytes([WAKE]) * 4 + request, items)
+        return Asked(address, bytes([WAKE]) * 4 + request, items, line)
 
     async def read(self, channel: Channel, device: Device, plan: Asked) -> Block:
         """One look.
@@ -107,7 +138,11 @@ class Cjt188Driver(PollingDriver):
             framing = Telegrams()
             try:
                 frame = await channel.exchange(
-                    plan.request, framing, key=plan.address, timeout_s=device.timeout_s
+                    plan.request,
+                    framing,
+                    key=plan.address,
+                    timeout_s=device.timeout_s,
+                    settings=plan.settings(channel.url),
                 )
                 return self._block(device, plan, frame, channel.now_us())
             except ChannelTimeout as error:
@@ -116,6 +151,30 @@ class Cjt188Driver(PollingDriver):
                 if left <= 0:
                     raise
             left -= 1
+
+    async def addresses(self, channel: Channel, device: Device) -> Sequence[str]:
+        """The address of the one meter on the pair, asked for with the address that all take for theirs.
+
+        Several meters answer at once, and what comes is nobody's: then there is none.
+
+        Raises:
+            ChannelClosed: the line is down.
+        """
+        line = str(device.quirks.get("line", ""))
+        settings = line_of(channel.url).with_text(line) if line else None
+        body = ADDRESS.to_bytes(2, "big") + b"\x00"
+        for kind in KINDS:
+            request = bytes([WAKE]) * 4 + write(kind, EVERYBODY, READ_ADDRESS, body)
+            try:
+                frame = await channel.exchange(
+                    request, _AnyAddress(), timeout_s=device.timeout_s, settings=settings
+                )
+            except ChannelTimeout:
+                continue
+            telegram = read(frame)
+            if telegram is not None and telegram.address != EVERYBODY:
+                return [telegram.address]
+        return []
 
     def _block(self, device: Device, plan: Asked, frame: bytes, at_us: int) -> Block:
         telegram = read(frame)

@@ -7,7 +7,7 @@ alarm and later its end, and the concentrator is told that an alarm arrived so t
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import ClassVar
 
 from headgate.sdk import (
@@ -137,6 +137,12 @@ class ManholeDriver(StreamingDriver):
                     # Only now: an alarm is on disk when we are resumed. Repetitions too are
                     # acknowledged, for the first acknowledgement may be what was lost.
                     await channel.send(acknowledgement(word))
+
+    def heard(self, device: Device, data: bytes) -> Mapping[str, Block]:
+        """The last word of each cover in bytes of a line, by its address. Raises ProfileError."""
+        cover, codec = Cover(device), Codec()
+        codec.feed(data)
+        return {f"{word.address:08X}": cover.block(word, 0) for word in codec.events()}
 
     def _cover(self, channel_id: str, device: Device) -> Cover:
         known = self._covers.get((channel_id, device.number))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Hashable, Iterable, Sequence
+from collections.abc import AsyncIterator, Hashable, Iterable, Mapping, Sequence
 from typing import ClassVar
+
+import msgspec
 
 from headgate.sdk import (
     Alarm,
@@ -29,6 +31,8 @@ from headgate_drivers.serial.values import POINT_KEYS, Found
 
 log = logging.getLogger(__name__)
 
+#: Addresses told of one stretch of overheard bytes.
+MOST_OVERHEARD = 256
 SCHEMES = ("serial", "serial+tcp", "serial+rfc2217")
 
 
@@ -82,6 +86,10 @@ class SerialDriver(StreamingDriver):
                         for block in _blocks(mine, event.content, at_us):
                             yield block
 
+    def heard(self, device: Device, data: bytes) -> Mapping[str, Block]:
+        """What bytes of a line told, by address. Raises ProfileError."""
+        return _overheard(layout_of(device, polled=False), data)
+
     def replay(self, device: Device, frames: Iterable[tuple[bytes, bytes]]) -> Block:
         """The block that recorded bytes would have brought, the latest of each point; its time is 0.
 
@@ -98,6 +106,23 @@ class SerialDriver(StreamingDriver):
                     for group in layout.groups_in(event.content):
                         found.update(layout.values(event.content, group))
         return layout.block(0, _unsaid(layout) | found)
+
+
+def _overheard(layout: Layout, data: bytes) -> dict[str, Block]:
+    codec = Codec(layout.rule)
+    codec.feed(data)
+    found: dict[str, dict[int, Found]] = {}
+    for event in codec.events():
+        if not isinstance(event, Whole):
+            continue
+        address = layout.address_in(event.content)
+        name = "" if address is None else str(address)
+        if name not in found and len(found) == MOST_OVERHEARD:
+            continue
+        own = msgspec.structs.replace(layout, address=address)
+        for group in own.groups_in(event.content):
+            found.setdefault(name, {}).update(own.values(event.content, group))
+    return {name: layout.block(0, values) for name, values in found.items()}
 
 
 def _blocks(layouts: Sequence[Layout], content: bytes, at_us: int) -> Iterable[Block]:

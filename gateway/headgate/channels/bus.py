@@ -68,6 +68,15 @@ class BusChannel(TcpChannel):
             self._echo = data if self._now.echo else b""
             await super().send(data)
 
+    async def tune(self, line: LineSettings | None) -> None:
+        """Listen with these settings (None: the line's own) until the next request wants others.
+
+        Raises:
+            ChannelClosed, ChannelError: the line is down, or cannot be set so.
+        """
+        async with self._turn:
+            await self._take_line(line or self._base)
+
     # ------------------------------------------------------------ what other buses do otherwise
 
     async def _set(self, line: LineSettings) -> None:

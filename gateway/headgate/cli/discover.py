@@ -36,6 +36,16 @@ def discover(
             help=both("Longest wait for one answer, s.", "单次应答等待（秒）。"), min=0.01
         ),
     ] = 0.3,
+    listen: Annotated[
+        float,
+        typer.Option(
+            help=both(
+                "How long serial sensors are listened to, s (0: not).",
+                "监听串口传感器的时长（秒，0 为不监听）。",
+            ),
+            min=0,
+        ),
+    ] = 3.0,
     profile: Annotated[
         list[str] | None, typer.Option(help=both("Try these profiles only.", "仅尝试这些配置档。"))
     ] = None,
@@ -47,7 +57,7 @@ def discover(
     """Ask every address; show who answers, who it says it is, and which profiles fit."""
     asked = {
         "channel": channel, "units": units, "bauds": bauds, "parities": parities,
-        "timeout_s": timeout, "profiles": profile or [],
+        "timeout_s": timeout, "listen_s": listen, "profiles": profile or [],
     }  # fmt: skip
     last: dict[str, Any] = {"asked": 0, "total": 0, "found": 0}
     try:
@@ -70,7 +80,12 @@ def discover(
 def _found(said: dict[str, Any]) -> str:
     identity = said["identity"]
     who = " ".join(str(identity[key]) for key in ("vendor", "model", "firmware") if identity[key])
-    head = [f"unit {said['unit']}", said["line"], said["device"] and f"= {said['device']}", who]
+    head = [
+        f"unit {said['unit'] or '-'}",
+        said["line"],
+        said["device"] and f"= {said['device']}",
+        who,
+    ]
     lines = ["  ".join(part for part in head if part)]
     for one in said["profiles"]:
         values = ", ".join(one["sample"])

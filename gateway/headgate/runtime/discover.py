@@ -15,22 +15,18 @@ from typing import Any
 
 import msgspec
 
-from headgate import columns
-from headgate.errors import ChannelClosed, ChannelError, ChannelTimeout, HeadgateError
-from headgate.model import Identity, PointTable, Quality, Reading
-from headgate.profiles import Library, Profile, judge, resolve
-from headgate.profiles.schema import Scalar
+from headgate.errors import ChannelClosed, HeadgateError
+from headgate.model import Identity, PointTable
+from headgate.profiles import Library
 from headgate.runtime.busload import settable
+from headgate.runtime.discover_sensors import SensorSearch
 from headgate.runtime.field import Field
-from headgate.sdk import Channel, Device, LineSettings, PollingDriver, line_of
+from headgate.runtime.fitting import Candidate, fitting
+from headgate.sdk import Channel, Device, Driver, LineSettings, PollingDriver, line_of
 
-#: Profiles tried in a row without an answer before a unit is left alone.
-PATIENCE = 3
-#: Profiles shown for one unit.
-MOST_PROPOSALS = 3
-#: A profile that brings less than this share of good values is not proposed.
-FITS = 0.5
 MOST_UNITS = 255
+#: Seconds that a line of sensors is listened to at each setting, and the most that may be asked for.
+LISTEN_S, LONGEST_LISTEN_S = 3.0, 86_400.0
 
 
 def units_of(text: str) -> list[int]:
@@ -50,23 +46,23 @@ def units_of(text: str) -> list[int]:
     return list(dict.fromkeys(found))
 
 
-class Candidate(msgspec.Struct, frozen=True):
-    """One profile on one unit: how many of its points were good, and a few of them."""
-
-    profile: str
-    good: int
-    points: int
-    sample: tuple[str, ...]
-
-
 def search_of(
-    request: Mapping[str, Any], field: Field, library: Library, channel_id: str
-) -> Search:
-    """A search as the local API is asked for it. Raises HeadgateError: HG-9148, HG-9149."""
-    line = field.poller.channel(channel_id)
+    request: Mapping[str, Any],
+    field: Field,
+    library: Library,
+    drivers: Sequence[Driver],
+    channel_id: str,
+) -> Search | SensorSearch:
+    """A search as the local API is asked for it. `drivers` are all that speak over such lines.
+
+    Raises:
+        HeadgateError: HG-9148, HG-9149; ConfigError: a profile that is not there.
+    """
+    line = field.line(channel_id)
     driver = field.speaker(channel_id)
-    if not isinstance(driver, PollingDriver):
+    if line is None or driver is None or driver.transport == "own":
         raise HeadgateError("no discovery", code="HG-9149", channel=channel_id)
+    profiles = [library.find(str(name)).id for name in request.get("profiles") or ()]
     base = line_of(line.url)
     settings: list[LineSettings | None] = [None]
     if settable(line.url):
@@ -81,16 +77,16 @@ def search_of(
             msgspec.structs.replace(base, baud=baud, parity=parity)
             for baud, parity in itertools.product(bauds, parities)
         ]
-    return Search(
-        field,
-        library,
-        driver,
-        channel_id,
-        units_of(str(request.get("units") or "1-32")),
-        settings,
-        float(request.get("timeout_s") or 0.3),
-        [str(p) for p in request.get("profiles") or ()],
-    )
+    units = units_of(str(request.get("units") or "1-32"))
+    timeout_s = float(request.get("timeout_s") or 0.3)
+    if line.url.startswith("serial"):
+        listen_s = min(max(float(request.get("listen_s", LISTEN_S)), 0.0), LONGEST_LISTEN_S)
+        return SensorSearch(
+            field, library, drivers, line, units, settings, timeout_s, listen_s, profiles
+        )
+    if not isinstance(driver, PollingDriver):
+        raise HeadgateError("no discovery", code="HG-9149", channel=channel_id)
+    return Search(field, library, driver, channel_id, units, settings, timeout_s, profiles)
 
 
 def _numbers(text: object, usual: int, key: str) -> list[int]:
@@ -152,7 +148,7 @@ class Search:
                     "line": line,
                     "device": self._known.get(str(unit), ""),
                     "identity": msgspec.to_builtins(identity or Identity()),
-                    "profiles": msgspec.to_builtins(await self._fitting(bare, identity)),
+                    "profiles": msgspec.to_builtins(await self._profiles_of(bare, identity)),
                 }
         yield {"asked": asked, "total": total, "unit": 0, "line": "", "found": found}
 
@@ -202,88 +198,8 @@ class Search:
         except HeadgateError:
             return None
 
-    async def _fitting(self, bare: Device, identity: Identity | None) -> list[Candidate]:
-        """The profiles that bring good values, the most fitting first."""
+    async def _profiles_of(self, bare: Device, identity: Identity | None) -> list[Candidate]:
         if self._settled(bare):
             return []
-        fitting = []
-        unanswered = 0
-        for profile in self._profiles:
-            try:
-                candidate = await self._try(profile, bare)
-                unanswered = 0
-            except ChannelTimeout:
-                candidate = None
-                unanswered += 1
-                if unanswered == PATIENCE:
-                    break  # it fell silent: questions that it does not know are not good for it
-            if candidate is not None and candidate.good >= max(1, candidate.points * FITS):
-                fitting.append(candidate)
-        model = (identity.model if identity else "").lower()
-        fitting.sort(
-            key=lambda c: (
-                bool(model) and c.profile.partition("/")[2].partition("@")[0] in model,
-                c.good / c.points,
-                c.good,
-            ),
-            reverse=True,
-        )
-        return fitting[:MOST_PROPOSALS]
-
-    async def _try(self, profile: Profile, bare: Device) -> Candidate | None:
-        async def look(line: Channel) -> list[Reading]:
-            device = _as(profile, bare, None)
-            identity = await self._driver.identify(line, device) if profile.identify else None
-            if identity is not None and identity.firmware is not None:
-                device = _as(profile, bare, identity.firmware)
-            block = await self._driver.read(line, device, self._driver.plan(device))
-            return list(columns.readings(judge(device)(block), device.table))
-
-        try:
-            got = await self._field.poller.between(self._channel, look)
-        except ChannelError:
-            raise
-        except HeadgateError:
-            return None
-        good = [r for r in got if r.quality is Quality.GOOD]
-        sample = tuple(_shown(r) for r in good[:3])
-        return Candidate(profile.id, len(good), len(got), sample)
-
-
-def placeholders(profile: Profile) -> dict[str, Scalar]:
-    """Something allowed for each parameter that a site file would have to tell."""
-    return {
-        name: param.choices[0] if param.choices
-        else "-" if param.type == "text"
-        else int(param.range[0]) if param.range and param.type == "integer"
-        else min(max(1.0, param.range[0]), param.range[1]) if param.range
-        else 1
-        for name, param in profile.params.items()
-        if param.default is None
-    }  # fmt: skip
-
-
-def _as(profile: Profile, bare: Device, firmware: str | None) -> Device:
-    """The unit under a profile, with parameters that nobody has told yet set to something allowed."""
-    device = resolve(
-        profile,
-        device_id=bare.id,
-        number=0,
-        channel=bare.channel,
-        address=bare.address,
-        sm3=lambda _: bytes(32),
-        firmware=firmware,
-        params=placeholders(profile),
-        timeout_s=bare.timeout_s,
-        retries=0,
-    )
-    # Function 43/14 was asked once already, and means nothing for one profile or another.
-    quirks = {**device.quirks, **bare.quirks, "no_device_id": True}
-    return msgspec.structs.replace(device, quirks=quirks)
-
-
-def _shown(reading: Reading) -> str:
-    value = reading.value
-    shown = f"{value:.6g}" if isinstance(value, float) else str(value)
-    unit = "" if reading.unit == "1" else f" {reading.unit}"
-    return f"{reading.point} {shown}{unit}"
+        model = identity.model if identity else ""
+        return await fitting(self._field, self._driver, self._profiles, bare, model)

@@ -18,10 +18,10 @@ from headgate.errors import HeadgateError
 from headgate.model import Event, Item, Value
 from headgate.profiles import Library
 from headgate.runtime.api import Handler
-from headgate.runtime.discover import Search, search_of
+from headgate.runtime.discover import search_of
 from headgate.runtime.field import Field
 from headgate.runtime.inverse import raw_for, same
-from headgate.runtime.roster import nearest
+from headgate.runtime.roster import Drivers, nearest
 from headgate.sdk import Channel
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,9 @@ class Errands:
         field: Field,
         put_item: Callable[[Item], object],
         library: Callable[[], Library],
+        drivers: Callable[[], Drivers],
     ) -> None:
+        self._drivers = drivers
         self._env = env
         self._field = field
         self._put_item = put_item
@@ -159,10 +161,11 @@ class Errands:
     async def discover(self, request: Mapping[str, Any]) -> AsyncIterator[Any]:
         """Look at each address of a line whether anybody is there, who it is and which profile fits."""
         channel_id = str(request.get("channel", ""))
-        lines = {line.channel for line in self._field.poller.channel_health()}
+        lines = {line.channel: line for line in self._field.channel_health()}
         if channel_id not in lines:
             raise self._no_channel(channel_id)
-        search: Search = search_of(request, self._field, self._library(), channel_id)
+        able = self._drivers().able(lines[channel_id].url.partition(":")[0])
+        search = search_of(request, self._field, self._library(), able, channel_id)
         async for told in search.run():
             yield told
 

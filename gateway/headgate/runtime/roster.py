@@ -79,7 +79,15 @@ class Drivers:
                     profile = library.profiles.get(unit.profile)
                     if profile is not None and profile.driver in able:
                         return profile.driver
+            # Nobody yet: a line that is asked over can be searched, and listened to as well.
+            for name in able:
+                if issubclass(self._registry.drivers[name], PollingDriver):
+                    return name
         return able[0] if able else None
+
+    def able(self, scheme: str) -> Sequence[Driver]:
+        """Every driver that speaks over such lines."""
+        return [self.named(driver.name) for driver in self._registry.drivers_for(scheme)]
 
     def schemes(self) -> Sequence[str]:
         """Every scheme that some driver speaks."""

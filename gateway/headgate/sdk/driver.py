@@ -48,6 +48,18 @@ class Driver(ABC):
         """
         raise NotImplementedError(f"driver {self.name} does not discover")
 
+    async def addresses(self, channel: Channel, device: Device) -> Sequence[str]:
+        """The addresses of those who answer a question put to everybody, where the protocol has one.
+
+        For discovery of devices whose addresses are too many to be counted through. `device` says the
+        line settings (quirk `line`) and how long to wait.
+
+        Raises:
+            ChannelClosed: the line is down.
+            NotImplementedError: there is no such question.
+        """
+        raise NotImplementedError(f"driver {self.name} does not ask everybody")
+
     def line_bytes(self, device: Device, plan: Any) -> Sequence[tuple[int, int]]:
         """(bytes sent, bytes received) of each request of one look, where it goes over a bus. Pure."""
         return ()
@@ -88,6 +100,18 @@ class StreamingDriver(Driver):
             ProfileError: what is wrong with its profile or address, all of it.
         """
         return
+
+    def heard(self, device: Device, data: bytes) -> Mapping[str, Block]:
+        """What bytes of a line told, by the address of whoever said it ("" where frames tell none).
+
+        For discovery: `device` carries the points of a profile that may fit, its own address does not
+        matter. Pure, and never raises on hostile bytes.
+
+        Raises:
+            ProfileError: points that this driver cannot read.
+            NotImplementedError: it cannot be told from bytes alone.
+        """
+        raise NotImplementedError(f"driver {self.name} does not overhear")
 
     @abstractmethod
     def listen(
