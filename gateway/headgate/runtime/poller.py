@@ -17,6 +17,7 @@ from headgate.env import Env
 from headgate.errors import HeadgateError
 from headgate.model import Block, GapReason, Plan
 from headgate.runtime.health import ChannelHealth, DeviceHealth
+from headgate.runtime.openings import Opening
 from headgate.runtime.patience import Tuning
 from headgate.runtime.polled import Judge, Polled, Work, work_on
 from headgate.runtime.sink import Gate, Sink
@@ -225,6 +226,17 @@ class Poller:
     def channel_health(self) -> Sequence[ChannelHealth]:
         """Every channel that is polled over."""
         return [worker.health() for worker in self._workers.values()]
+
+    def openings(self) -> list[Opening]:
+        """Gaps that go on and are not told yet."""
+        return [
+            Opening(
+                polled.work.device.number, reason, first_us, polled.turn.interval_us,
+                len(polled.work.device.points),
+            )
+            for polled in self._polled.values()
+            for reason, first_us in polled.ledger.unfinished()
+        ]  # fmt: skip
 
     # ------------------------------------------------------------ items
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from headgate.model import Gap, GapReason
 
@@ -67,6 +67,12 @@ class SlotLedger:
             self._tell(reason)
         if _OVERRUN in self._open:
             self._tell_old_overrun(due_us)
+
+    def unfinished(self) -> Iterable[tuple[GapReason, int]]:
+        """Gaps without holes that are not told yet, and when their first slot was due."""
+        if not self._open:
+            return ()  # nearly always
+        return [(reason, o.first_us) for reason, o in self._open.items() if reason is not _OVERRUN]
 
     def close(self) -> None:
         """Tell all that is open."""

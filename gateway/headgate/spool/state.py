@@ -415,10 +415,19 @@ class State:
         """A counter; 0 when it was never set."""
         return self._counters.get(name, 0)
 
+    def counters(self) -> Mapping[str, int]:
+        """Every counter that is not 0."""
+        return dict(self._counters)
+
     def count(self, name: str, value: int) -> None:
-        """Set a counter."""
-        self._counters[name] = value
-        self._note(("counter", name), "INSERT OR REPLACE INTO counters VALUES (?, ?)", name, value)
+        """Set a counter; with 0 it is forgotten."""
+        key = ("counter", name)
+        if value:
+            self._counters[name] = value
+            self._note(key, "INSERT OR REPLACE INTO counters VALUES (?, ?)", name, value)
+        else:
+            self._counters.pop(name, None)
+            self._note(key, "DELETE FROM counters WHERE name = ?", name)
 
     def origin(self, key: OriginKey) -> tuple[bytes, int] | None:
         """(epoch, n) of the record that holds this delivery; None when it is new."""
