@@ -222,7 +222,8 @@ class GapReason(StrEnum):
 class Gap(msgspec.Struct, frozen=True, array_like=True, tag=3):
     """An interval that could not be measured or kept, and why. Device 0 is the gateway itself.
 
-    `looks` and `readings` are exact where they are known and None where only the bound is.
+    `looks` and `readings` are exact where they are known and None where only the bound is. `boot` is the
+    boot of `first_us`, `last_boot` that of `last_us`, each None where it is the record's own.
     """
 
     device: int
@@ -235,6 +236,7 @@ class Gap(msgspec.Struct, frozen=True, array_like=True, tag=3):
     last_slot: int | None = None
     boot: bytes | None = None
     text: str = ""
+    last_boot: bytes | None = None
 
 
 class ClockFix(msgspec.Struct, frozen=True, array_like=True, tag=4):

@@ -7,8 +7,9 @@ No reading is ever rewritten when a fix comes late: a fix serves a span of boott
 from __future__ import annotations
 
 import sqlite3
-from typing import Any, Final
+from typing import Final, NamedTuple
 
+from headgate.envelope.walltime import agree, believed
 from headgate.envelope.wire import MAX_INT
 from headgate.model import ClockFix
 
@@ -16,46 +17,71 @@ _EARLIEST: Final = -MAX_INT
 
 
 def add_fix(db: sqlite3.Connection, boot: int, fix: ClockFix) -> None:
-    """Keep a fix, and give every time of the boot to its nearest one (synced ones alone, if any)."""
+    """Keep a fix, and give every time of the boot to the one that dates it. Twice is the same as once."""
     known = db.execute(
         "SELECT state FROM clock_fixes WHERE boot = ? AND at_us = ?", (boot, fix.at_us)
     ).fetchone()
     if known is not None and (known[0] == "synced" or fix.state != "synced"):
         return
-    synced_before = _one(
-        db,
-        "SELECT 1 FROM clock_fixes WHERE boot = ? AND chosen = 1 AND state = 'synced' LIMIT 1",
-        boot,
-    )
-    chosen = fix.state == "synced" or synced_before is None
     db.execute(
-        "INSERT OR REPLACE INTO clock_fixes VALUES (?, ?, ?, ?, ?, ?, NULL, NULL)",
-        (boot, fix.at_us, fix.wall_us, fix.error_us, fix.state, int(chosen)),
+        "INSERT OR REPLACE INTO clock_fixes VALUES (?, ?, ?, ?, ?, 0, NULL, NULL)",
+        (boot, fix.at_us, fix.wall_us, fix.error_us, fix.state),
     )
-    if not chosen:
-        return
-    if fix.state == "synced" and synced_before is None:
-        db.execute(
-            "UPDATE clock_fixes SET chosen = 0, from_us = NULL, to_us = NULL "
-            "WHERE boot = ? AND state != 'synced'",
-            (boot,),
-        )
-    neighbour = "SELECT {} (at_us) FROM clock_fixes WHERE boot = ? AND chosen = 1 AND at_us {} ?"
-    before = _one(db, neighbour.format("max", "<"), boot, fix.at_us)
-    after = _one(db, neighbour.format("min", ">"), boot, fix.at_us)
-    first = _EARLIEST if before is None else (before + fix.at_us) // 2 + 1
-    last = MAX_INT if after is None else (fix.at_us + after) // 2
+    if not _append(db, boot, fix):
+        _divide(db, boot)
+
+
+def _append(db: sqlite3.Connection, boot: int, fix: ClockFix) -> bool:
+    """The quick way of what nearly always happens: the newest fix goes on as the one before it."""
+    last = db.execute(
+        "SELECT at_us, wall_us, state FROM clock_fixes WHERE boot = ? AND chosen = 1"
+        " ORDER BY from_us DESC LIMIT 1",
+        (boot,),
+    ).fetchone()
+    if last is None:
+        return False
+    at_us, wall_us, state = last
+    if (
+        at_us >= fix.at_us
+        or (state == "synced") != (fix.state == "synced")
+        or not agree(at_us, wall_us, fix.at_us, fix.wall_us)
+    ):
+        return False
+    first = (at_us + fix.at_us) // 2 + 1
     update = (
-        "UPDATE clock_fixes SET from_us = coalesce(?, from_us), to_us = coalesce(?, to_us) "
-        "WHERE boot = ? AND at_us = ?"
+        "UPDATE clock_fixes SET chosen = 1, from_us = ?, to_us = ? WHERE boot = ? AND at_us = ?"
     )
-    db.execute(update, (first, last, boot, fix.at_us))
-    if before is not None:
-        db.execute(update, (None, first - 1, boot, before))
-    if after is not None:
-        db.execute(update, (last + 1, None, boot, after))
+    db.execute(
+        "UPDATE clock_fixes SET to_us = ? WHERE boot = ? AND at_us = ?", (first - 1, boot, at_us)
+    )
+    db.execute(update, (first, MAX_INT, boot, fix.at_us))
+    return True
 
 
-def _one(db: sqlite3.Connection, query: str, *parameters: Any) -> Any:
-    row = db.execute(query, parameters).fetchone()
-    return None if row is None else row[0]
+def _divide(db: sqlite3.Connection, boot: int) -> None:
+    """Divide the time of a boot among the fixes that are believed."""
+    rows = db.execute(
+        "SELECT at_us, wall_us, state, chosen, from_us, to_us FROM clock_fixes WHERE boot = ?",
+        (boot,),
+    ).fetchall()
+    kept = believed(_Fix(*row[:3]) for row in rows)
+    spans: dict[int, tuple[int | None, ...]] = {}
+    for before, fix, after in zip([None, *kept], kept, [*kept[1:], None], strict=False):
+        first = _EARLIEST if before is None else (before.at_us + fix.at_us) // 2 + 1
+        last = MAX_INT if after is None else (fix.at_us + after.at_us) // 2
+        spans[fix.at_us] = 1, first, last
+    none: tuple[int | None, ...] = (0, None, None)
+    db.executemany(
+        "UPDATE clock_fixes SET chosen = ?, from_us = ?, to_us = ? WHERE boot = ? AND at_us = ?",
+        (
+            (*spans.get(row[0], none), boot, row[0])
+            for row in rows
+            if row[3:] != spans.get(row[0], none)
+        ),
+    )
+
+
+class _Fix(NamedTuple):
+    at_us: int
+    wall_us: int
+    state: str

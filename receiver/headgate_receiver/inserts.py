@@ -26,10 +26,11 @@ def insert_item(
     run, gateway = db.execute, record.gateway
     if isinstance(item, Gap):
         first = boot if item.boot is None else boot_of(gateway, item.boot)
+        last = boot if item.last_boot is None else boot_of(gateway, item.last_boot)
         run(
             "INSERT INTO gaps VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
-                gateway, item.device, item.reason.value, first, item.first_us, boot, item.last_us,
+                gateway, item.device, item.reason.value, first, item.first_us, last, item.last_us,
                 item.looks, item.readings, item.first_slot, item.last_slot, item.text, number,
             ),
         )  # fmt: skip

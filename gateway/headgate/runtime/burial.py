@@ -37,8 +37,10 @@ def bury(
     if index is None:
         at = rows.last_us[position.row] if rows is not None else env.clock.boottime_us()
         return [Gap(0, GapReason.REFUSED, at, at, None, None, text=text)]
-    first_us, last_us, boot = index.first_us, index.last_us, index.boot
     return [
-        Gap(device, GapReason.REFUSED, first_us, last_us, None, readings, boot=boot, text=text)
+        Gap(
+            device, GapReason.REFUSED, index.first_us, index.last_us, None, readings,
+            boot=index.boot, text=text, last_boot=index.boot,
+        )
         for device, readings in index.devices or ((0, index.readings),)
-    ]
+    ]  # fmt: skip

@@ -1,10 +1,15 @@
-"""What an earlier run left unsaid: from its last sign of life until now, the gateway was off."""
+"""What an earlier run left unsaid: from its last sign of life until now, the gateway was off.
+
+And where the machine was started anew, and the clock of the boot before was never trusted: that nobody
+will ever know when exactly it measured what it did.
+"""
 
 from __future__ import annotations
 
 import msgspec
 
 from headgate.model import Gap, GapReason
+from headgate.runtime.walltrust import WallTrust
 from headgate.spool import Spool, State
 
 _LAST_US = "last-sign-us"
@@ -60,3 +65,15 @@ def off_gap(sign: LastSign | None, boot: bytes, now_us: int) -> Gap | None:
         0, GapReason.GATEWAY_OFF, first_us, now_us, None, None,
         boot=None if sign.boot == boot else sign.boot,
     )  # fmt: skip
+
+
+def undated_gap(sign: LastSign | None, boot: bytes, trust: WallTrust) -> Gap | None:
+    """The time of a boot that is over and whose clock was never synced; None where there is none.
+
+    Its looks arrived, in order; only their wall time is unsure. So it counts none, and excuses none.
+    """
+    if sign is None or sign.boot == boot or trust.synced_in(sign.boot):
+        return None
+    return Gap(
+        0, GapReason.CLOCK_UNKNOWN, 0, sign.at_us, None, None, boot=sign.boot, last_boot=sign.boot
+    )

@@ -76,12 +76,10 @@ class Insight:
 
     def wall_us(self, at_us: int, boot: bytes | None = None) -> int | None:
         """Wall time of a boottime; None while no trusted fix of that boot is known."""
-        fix = self._timekeeper.fix
-        if boot is not None and boot != fix.boot:
-            older = self._fixes.get(boot)
-            if older is None:
-                return None
-            fix = older
-        if fix.state == "unsynced":
+        keeper = self._timekeeper
+        if boot is None or boot == keeper.fix.boot:
+            return keeper.trusted_us(at_us)
+        older = self._fixes.get(boot)
+        if older is None or older.state == "unsynced":
             return None
-        return fix.wall_us + at_us - fix.at_us
+        return older.wall_us + at_us - older.at_us

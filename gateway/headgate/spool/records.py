@@ -101,10 +101,15 @@ class Loss(msgspec.Struct, frozen=True):
         last = first if self.last_us is None else self.last_us
         of = None if self.boot is None or self.boot == boot else self.boot
         said = [
-            Gap(device, self.reason, first, last, None, readings, boot=of, text=self.text)
+            Gap(
+                device, self.reason, first, last, None, readings,
+                boot=of, text=self.text, last_boot=of,
+            )
             for device, readings in self.devices
-        ]
+        ]  # fmt: skip
         rest = None if self.readings is None else self.readings - sum(r for _, r in self.devices)
         if rest is None or rest > 0 or not said:
-            said.append(Gap(0, self.reason, first, last, None, rest, boot=of, text=self.text))
+            said.append(
+                Gap(0, self.reason, first, last, None, rest, boot=of, text=self.text, last_boot=of)
+            )
         return said

@@ -25,6 +25,8 @@ UNDER_WAY_US = 10_000_000
 EARLY_US = 20_000
 _OFF = "gateway-off"
 _OVERRUN = "overrun"
+#: Nothing is missing in such a gap: what came is there, and nobody knows exactly when.
+UNDATED = "clock-unknown"
 UNKNOWN_DAY = "?"
 
 
@@ -164,7 +166,7 @@ class Account:
 
     def finish(self, gaps: Iterable[StoredGap]) -> None:
         """Account for the gaps, once every look was taken."""
-        known = sorted(gaps, key=attrgetter("first_us"))
+        known = sorted((gap for gap in gaps if gap.reason != UNDATED), key=attrgetter("first_us"))
         for gap in known:
             self._newest_us[gap.run] = max(self._newest_us.get(gap.run, gap.last_us), gap.last_us)
         # An overrun names slots between which others did bring a look: those that are exact go first.

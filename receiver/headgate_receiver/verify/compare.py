@@ -15,7 +15,10 @@ from headgate_receiver.verify.truth import COUNTER, DeviceTruth, Truth
 #: Two right ways of computing differ in the last digits. Source: truth.md.
 TOLERANCE = 1e-9
 #: Gaps of these reasons hold slots in which nobody asked the device: an answer in them is no excuse.
-NOT_ASKED = frozenset({"overrun", "line-down", "device-silent", "device-quarantined"})
+#: In one without a clock the answers were stored: it excuses none either.
+NOT_ASKED = frozenset(
+    {"overrun", "line-down", "device-silent", "device-quarantined", "clock-unknown"}
+)
 #: An answer leaves a little before or after the instant that bounds a gap. More where the gap counts
 #: its looks, because then it excuses no more than it says.
 SLACK_S = 0.25

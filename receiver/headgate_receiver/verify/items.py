@@ -5,12 +5,12 @@ Times `*_us` are boottime of a boot; wall times are unix seconds, None while no 
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Protocol
 
 import msgspec
 
+from headgate.envelope.walltime import believed, nearest
 from headgate.model import Value
 
 
@@ -94,7 +94,7 @@ class Stored(Protocol):
 
 
 class Clocks:
-    """Wall time of boottimes. Source: uplink.md, section 8: the nearest synced fix, else the nearest."""
+    """Wall time of boottimes. Source: uplink.md, section 8."""
 
     def __init__(self, fixes: Iterable[Fix]) -> None:
         self._by_boot: dict[bytes, tuple[list[int], list[int]]] = {}
@@ -102,8 +102,7 @@ class Clocks:
         for fix in fixes:
             per_boot.setdefault(fix.boot, []).append(fix)
         for boot, known in per_boot.items():
-            chosen = [fix for fix in known if fix.state == "synced"] or known
-            chosen.sort(key=lambda fix: fix.at_us)
+            chosen = believed(known)
             offsets = [fix.wall_us - fix.at_us for fix in chosen]
             self._by_boot[boot] = [fix.at_us for fix in chosen], offsets
 
@@ -113,12 +112,7 @@ class Clocks:
         if known is None:
             return None
         times, offsets = known
-        after = bisect_left(times, at_us)
-        if after == len(times):
-            return offsets[-1]
-        if after and at_us - times[after - 1] <= times[after] - at_us:
-            return offsets[after - 1]
-        return offsets[after]
+        return offsets[nearest(times, at_us)]
 
     def wall_s(self, boot: bytes, at_us: int) -> float | None:
         """Unix seconds of a boottime; None: unknown."""

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from headgate.env import system_env
 from headgate.model import GapReason, Lane
-from headgate.runtime.ending import IN_HAND_US, LastSign, last_sign, note_sign, off_gap
+from headgate.runtime.ending import IN_HAND_US, LastSign, last_sign, note_sign, off_gap, undated_gap
+from headgate.runtime.walltrust import Trusted, WallTrust
 from headgate.spool import ClearIndex, SealedRecord, Spool, State
 
 
@@ -53,3 +54,19 @@ def test_the_gap_begins_with_what_may_have_been_in_hand() -> None:
     same = off_gap(LastSign(new, 9_000_000), new, 30_000_000)
     assert same is not None
     assert same.boot is None
+
+
+def test_of_a_boot_whose_clock_was_never_synced_the_wall_time_stays_unknown(tmp_path: Path) -> None:
+    old, new = b"o" * 16, b"n" * 16
+    spool, state = opened(tmp_path)
+    trust = WallTrust(state)
+    gap = undated_gap(LastSign(old, 9_000_000), new, trust)
+    assert gap is not None
+    assert (gap.reason, gap.first_us, gap.last_us) == (GapReason.CLOCK_UNKNOWN, 0, 9_000_000)
+    assert (gap.boot, gap.last_boot, gap.looks) == (old, old, None)
+    assert undated_gap(None, new, trust) is None
+    assert undated_gap(LastSign(new, 9_000_000), new, trust) is None  # it may still be synced
+    trust.keep(Trusted(old, 5, 6, 7))
+    assert undated_gap(LastSign(old, 9_000_000), new, trust) is None
+    spool.close()
+    state.close()
