@@ -45,6 +45,7 @@ from headgate.runtime.keyring import Keyring
 from headgate.runtime.learned import Learned, Learnings
 from headgate.runtime.metrics import MetricsServer, Sample
 from headgate.runtime.notify import Notifier
+from headgate.runtime.openings import Openings
 from headgate.runtime.outlets import Outlets, context_of
 from headgate.runtime.press import KnownTable, Sealing, SealingPress
 from headgate.runtime.replaced import Replaced
@@ -141,6 +142,7 @@ class Gateway:
             raise
         boot = env.clock.boot_id()
         self._last_sign = last_sign(self._spool, self._state)
+        self._openings = Openings(self._state)
         self._trust = WallTrust(self._state)
         self._undated = undated_gap(self._last_sign, boot, self._trust)
         self.epoch = env.random.token(8)
@@ -211,8 +213,9 @@ class Gateway:
         self._api = LocalApi(env, site.api_socket, handlers)
 
         now = env.clock.boottime_us()
-        gap = off_gap(self._last_sign, env.clock.boot_id(), now)
-        for said in (gap, self._undated):
+        boot = env.clock.boot_id()
+        gap = off_gap(self._last_sign, boot, now)
+        for said in (gap, self._undated, *self._openings.unsaid(self._last_sign, boot)):
             if said is not None:
                 self._writer.put_item(said)
         digest = config.config_hash(site, self._provider.sm3).hex()
@@ -267,6 +270,7 @@ class Gateway:
         self._keep_disk()
         if not self._spool.holding:
             note_sign(self._state, self._env.clock.boottime_us())
+            self._openings.note(())
         self._state.note(self._spool.totals())
         self._state.close()
         self._spool.close()
@@ -411,6 +415,7 @@ class Gateway:
             await asyncio.sleep(HOUSEKEEPING_S)
             if (kept_us := self._kept_until_us()) is not None:
                 note_sign(self._state, kept_us)
+                self._openings.note(self._field.poller.openings())
             self._outlets.note()
             self._state.note(self._spool.totals())
             self._disk.look(self._spool.status(), self._writer.status)
