@@ -6,7 +6,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo sim test check fmt docs bench fuzz wheelhouse install-test crash clean
+.PHONY: help demo sim test check fmt docs bench fuzz wheelhouse install-test crash crash-mutants clean
 MAKEFLAGS += --no-print-directory
 
 export PYTHON ?= python3
@@ -65,6 +65,10 @@ crash: ## power cuts, kills, disk faults, rot, until told to stop (MINUTES=10, S
 	@tools/venv.sh test
 	@. tools/peers.sh; $(BIN)/python tests/crash $(if $(CASE),replay $(PART) "$(CASE)",--minutes $(or $(MINUTES),1) \
 	    --seed $(or $(SEED),1) $(if $(PARTS),--parts $(PARTS)) $(ARGS))
+
+crash-mutants: ## plants bugs one by one and shows which part of `make crash` catches each (ARGS="--only receipt")
+	@tools/venv.sh test
+	@. tools/peers.sh; $(BIN)/python tests/crash/mutants $(ARGS)
 
 wheelhouse: FOLDER = $(or $(WHEELHOUSE),wheelhouse)
 wheelhouse: ## wheels of everything, for machines without a network (WHEELHOUSE=dir)

@@ -23,7 +23,9 @@ from road import Gate, Platform, judge
 
 from headgate.crypto.provider import default_provider
 
-DISK = Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else None
+DISK = os.environ.get("HEADGATE_CRASH_DISK") or (
+    "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+)
 SPELLS = "spells of weather"
 #: How long an honest road may take to bring in everything.
 WITHIN_S = 25.0
@@ -101,9 +103,10 @@ class Story:
                 for at in ("gate", "city")
             ]
             url, port = self.ways[0].url, self.ways[1].port
-        receiver = await stack.enter_async_context(self.platform.running(port))
+        self.platform.start(port)
+        stack.push_async_callback(self.platform.stop)
         async with asyncio.timeout(10):
-            await receiver.connected.wait()
+            await self.platform.receiver.connected.wait()
         gates = [Gate(folder / f"gate-{i}", pki(), self.platform, i, url) for i in (1, 2)]
         for gate in gates:
             gate.start()
@@ -116,7 +119,8 @@ class Story:
         return await self._end(gates)
 
     def _choose(self) -> str:
-        happen = ["kill gate", "bad record", *(MOODS if self.kind == "liar" else WEATHERS)]
+        happen = ["kill gate", "bad record", "kill receiver", "store refuses"]
+        happen += list(MOODS if self.kind == "liar" else WEATHERS)
         if self.kind == "proxy":
             happen += ["kill broker", "kill broker", "reset"]
         else:
@@ -130,6 +134,10 @@ class Story:
             gate = rng.choice(gates)
             await gate.stop()
             gate.start()
+        elif spell == "kill receiver":
+            await self.platform.restart()
+        elif spell == "store refuses":
+            self.platform.refuse(rng.randint(1, 4))
         elif spell == "bad record":
             rng.choice(gates).spoil()
         elif spell == "forged receipts":

@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +40,7 @@ from headgate_receiver.core import Core
 from headgate_receiver.keys import FileKeys
 from headgate_receiver.service import Receiver
 from headgate_receiver.sqlite import SqliteSink
+from headgate_receiver.store import Batch, StoreError
 
 #: Everything that waits for seconds in the field waits for tenths here.
 PACE = Pace(receipt_s=0.4, receipt_longest_s=0.8, hurry_s=0.1)
@@ -59,26 +59,45 @@ class Platform:
         certificate = pki.platform.certificate
         self._keys = FileKeys({certificate.fingerprint: pki.platform.key}, self.receipt_key)
 
-    @asynccontextmanager
-    async def running(self, port: int) -> AsyncIterator[Receiver]:
-        """Receive until left."""
+    def start(self, port: int) -> None:
+        """Receive from the broker on this port until `stop`."""
         headgate_receiver.service._LONGEST_WAIT_S = 0.3  # type: ignore[misc]
         env = system_env()
-        sink = SqliteSink(self.path, env.files)
-        core = Core(self.pki.provider, sink, self._keys, [self.pki.root.certificate], lambda: NOW)
+        self._port = port
+        self.sink = SqliteSink(self.path, env.files)
+        anchors = [self.pki.root.certificate]
+        core = Core(self.pki.provider, self.sink, self._keys, anchors, lambda: NOW)
         broker = Settings(
             host="127.0.0.1", port=port, identifier="receiver", session_s=3600, timeout_s=0.8,
             keepalive_s=1,
         )  # fmt: skip
-        receiver = Receiver(env, core, sink, self._keys, broker, resend_after_s=0.5)
-        task = asyncio.create_task(receiver.run())
-        try:
-            yield receiver
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-            sink.close()
+        self.receiver = Receiver(env, core, self.sink, self._keys, broker, resend_after_s=0.5)
+        self._task = asyncio.create_task(self.receiver.run())
+
+    async def stop(self) -> None:
+        """As kill -9 does: a turn that is not committed is forgotten."""
+        self._task.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._task
+        self.sink.close()
+
+    async def restart(self) -> None:
+        """Killed, and started again."""
+        await self.stop()
+        self.start(self._port)
+
+    def refuse(self, times: int) -> None:
+        """The store's next commits fail, as on a full disk."""
+        sink, real, left = self.sink, type(self.sink).commit, times
+
+        def commit(batch: Batch) -> None:
+            nonlocal left
+            left -= 1
+            if left >= 0:
+                raise StoreError("disk I/O error", code="HG-7011")
+            real(sink, batch)
+
+        sink.commit = commit  # type: ignore[method-assign]
 
     def rows(self, query: str) -> list[Any]:
         """What the store holds."""

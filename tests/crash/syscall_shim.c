@@ -6,7 +6,7 @@
  *   FAULT_ROOT=/folder  FAULT_AT=n  FAULT_ACT=act  FAULT_ERRNO=number  FAULT_CLASS=1|2|3  FAULT_WIDTH=m
  *   FAULT_ONLY=text in the file's name  FAULT_REPORT=descriptor that is told of the call
  *
- * Acts: 0 count only; 1 SIGKILL before the call; 2 after it; 3 in the middle of a write; 4 fail with errno,
+ * Acts: 0 count only (and with FAULT_AT=-1 tell of every call); 1 SIGKILL before the call; 2 after it; 3 in the middle of a write; 4 fail with errno,
  * nothing done; 5 do half of a write or read, and say so; 6 do half of a write, then fail.
  * Class: 1 calls that change the disk, 2 calls that read it, 3 both. Width: that many calls, -1 for ever.
  */
@@ -75,7 +75,7 @@ static int ours(const char *path) {
 static const char *named(int fd) { return fd >= 0 && fd < MOST && names[fd][0] ? names[fd] : NULL; }
 
 static void tell(const char *call, const char *name) {
-    char line[NAMED + 64];
+    char line[2 * NAMED + 64];
     int size = snprintf(line, sizeof line, "%ld %s %s\n", counted, call, name);
     if (report >= 0) syscall(SYS_write, report, line, (size_t)size);
 }
@@ -91,6 +91,7 @@ static int step(int class, const char *call, const char *name) {
     if (!(class & classes) || !strstr(name, only)) return COUNT;
     pthread_mutex_lock(&lock);
     counted++;
+    if (act == COUNT && at < 0) tell(call, name);
     if (act != COUNT && counted >= at && (width < 0 || counted < at + width)) {
         now = act;
         if (counted == at) tell(call, name);
@@ -207,17 +208,16 @@ ON_FILE(ftruncate, CHANGES, int COMMA off_t, (int fd, off_t size), (fd, size), f
 ON_FILE(ftruncate64, CHANGES, int COMMA off64_t, (int fd, off64_t size), (fd, size), fd)
 ON_FILE(fchmod, CHANGES, int COMMA mode_t, (int fd, mode_t mode), (fd, mode), fd)
 
-int rename(const char *old, const char *new) {
-    REAL(int, "rename", const char *, const char *);
-    if (!ours(new)) return real(old, new);
-    WHOLE(CHANGES, "rename", new + root_size, int, real(old, new));
-}
-
-int renameat(int a, const char *old, int b, const char *new) {
+static int any_rename(int a, const char *old, int b, const char *new) {
     REAL(int, "renameat", int, const char *, int, const char *);
     if (!ours(new)) return real(a, old, b, new);
-    WHOLE(CHANGES, "rename", new + root_size, int, real(a, old, b, new));
+    char both[2 * NAMED];
+    snprintf(both, sizeof both, "%s>%s", ours(old) ? old + root_size : "", new + root_size);
+    WHOLE(CHANGES, "rename", both, int, real(a, old, b, new));
 }
+
+int rename(const char *old, const char *new) { return any_rename(AT_FDCWD, old, AT_FDCWD, new); }
+int renameat(int a, const char *old, int b, const char *new) { return any_rename(a, old, b, new); }
 
 #define ON_PATH(call, types, parameters, arguments) \
     int call parameters { \

@@ -39,7 +39,9 @@ KILL_BEFORE, KILL_AFTER, KILL_WITHIN, FAIL, SHORT, TORN = range(1, 7)
 CHANGES, READS, BOTH = 1, 2, 3
 EVER = -1
 #: In memory where that is to be had: a killed process leaves all it wrote either way, and cards last.
-DISK = Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else None
+DISK = os.environ.get("HEADGATE_CRASH_DISK") or (
+    "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+)
 
 
 @cache
@@ -128,8 +130,8 @@ class Truth:
     riders: dict[Name, list[list[Any]]] = field(default_factory=dict)
     acked: set[Name] = field(default_factory=set)
     settled: set[Name] = field(default_factory=set)
-    #: Kept when the memory noted how far the spool had come; and what was not, when a file then
-    #: could not be read: how far a log had come there nobody knows. A bound, not a count.
+    #: Kept when the memory noted how far the spool had come; and what was not, when a file then could
+    #: not be read (or was, when a burst of errors hid even which log it is): a bound, not a count.
     noted: set[Name] = field(default_factory=set)
     tail: set[Name] = field(default_factory=set)
     #: Whether both homes of the device numbers may have been unreadable.
@@ -149,6 +151,8 @@ class Truth:
         for line in told.read_text().splitlines(keepends=True) if told.exists() else ():
             if not line.endswith("\n"):
                 break
+            if not line.startswith("["):
+                continue  # a call, for `Order`
             self._hear(*json.loads(line))
 
     def _hear(self, word: str, *rest: Any) -> None:
@@ -184,6 +188,89 @@ class Truth:
             self.noted |= self.kept.keys()
         elif word in ("fault", "raised"):
             self.faults.append(f"{word} {rest}")
+
+
+class Order:
+    """What the disk would keep at each promise, by the calls that the process made before it.
+
+    A killed process leaves everything that it wrote, so a missing sync does not show in what it leaves;
+    it shows in the order of its calls. The rules are those of a journalling file system: content is there
+    after its file's sync, a name after its folder's.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folders = {"/", *(self._name(folder, p) for p in folder.rglob("*") if p.is_dir())}
+        self._known = {self._name(folder, p) for p in folder.rglob("*")}
+        self._dirty: set[str] = set()
+        self._unnamed: set[str] = set()
+        self.wrong: list[str] = []
+        self.calls = 0
+
+    @staticmethod
+    def _name(folder: Path, path: Path) -> str:
+        return f"/{path.relative_to(folder)}"
+
+    def hear(self, told: Path) -> list[str]:
+        """Go through calls and promises in their order; what was wrong."""
+        for line in told.read_text().splitlines():
+            if line.startswith("["):
+                self._promise(json.loads(line)[0])
+            else:
+                _, call, name = line.split(" ", 2)
+                self.calls += 1
+                self._call(call, name)
+        return list(dict.fromkeys(self.wrong))
+
+    def _call(self, call: str, name: str) -> None:
+        if call in ("write", "pwrite", "writev", "ftruncate", "ftruncate64"):
+            self._dirty.add(name)
+        elif call in ("fsync", "fdatasync"):
+            self._dirty.discard(name)
+            if name in self._folders:
+                self._unnamed = {each for each in self._unnamed if _parent(each) != name}
+        elif call == "open" and name not in self._known:
+            self._known.add(name)
+            self._unnamed.add(name)
+        elif call == "mkdir":
+            self._folders.add(name)
+            self._unnamed.add(name)
+        elif call == "rename":
+            old, new = name.split(">")
+            if old in self._dirty:
+                self.wrong.append(f"{old} became {new} before it was synced")
+            self._dirty -= {old, new}
+            self._unnamed.discard(old)
+            self._unnamed.add(new)
+            self._known.add(new)
+        elif call.startswith("unlink"):
+            if name.endswith(".seg") and f"{_parent(name)}/ledger" in self._unnamed:
+                self.wrong.append(f"{name} went before its ledger was durable")
+            for names in (self._dirty, self._unnamed, self._known):
+                names.discard(name)
+
+    def _promise(self, word: str) -> None:
+        due: set[str] = set()
+        if word == "kept":
+            segments = {each for each in self._dirty | self._unnamed if each.endswith(".seg")}
+            due = segments | {
+                folder for each in self._known if each.endswith(".seg")
+                for folder in _above(each) if folder in self._unnamed
+            }  # fmt: skip
+        elif word in ("device", "settled"):
+            of_state = ("/state.db-wal", "/state.db", "/devices")
+            due = {each for each in of_state if each in self._dirty - {"/state.db"}}
+            due |= {each for each in of_state if each in self._unnamed}
+        if due:
+            self.wrong.append(f"{word!r} was said before {', '.join(sorted(due))} was durable")
+
+
+def _parent(name: str) -> str:
+    return name.rsplit("/", 1)[0] or "/"
+
+
+def _above(name: str) -> list[str]:
+    parts = name.split("/")[1:-1]
+    return ["/" + "/".join(parts[: at + 1]) for at in range(len(parts))]
 
 
 class Judge:
@@ -343,6 +430,7 @@ class Story:
         self.harmless = self.rng.random() < 0.55  # kills only
         self.truth = Truth()
         self.plot: list[str] = []
+        self.unreadable = 0
 
     def run(self) -> Counts:
         with tempfile.TemporaryDirectory(dir=DISK, prefix="headgate-story-") as name:
@@ -366,9 +454,13 @@ class Story:
         )  # fmt: skip
         fault = Fault() if calm else self._fault(folder, number)
         if fault.act == FAIL and fault.classes & READS:
-            truth.tail |= truth.kept.keys() - truth.noted
+            self.unreadable += 1
+            burst = fault.width != 1 and not fault.only
+            truth.tail |= truth.kept.keys() - (set() if burst else truth.noted)
             truth.forgetful = truth.forgetful or fault.width != 1
         told = home / f"told-{number}"
+        order = Order(folder)
+        hidden = self._hidden(folder, fault)
         status = self.lives.live(folder, told, terms, fault)
         called = told.with_suffix(".call").read_text().strip()
         truth.hear(told)
@@ -376,6 +468,11 @@ class Story:
             self.counts.done[KILLS if fault.kills else FAULTS] += 1
         else:
             self.counts.done["quiet lives"] += 1
+        if fault.at < 0:
+            truth.faults += order.hear(told)
+            self.counts.done["calls in order"] += order.calls
+        if hidden is not None and not [*folder.rglob(hidden)]:
+            truth.faults.append(f"{hidden} could not be read, and is gone")
         self.plot.append(f"life {number}: {fault.said()}: {called}; ended {status} {truth.last}")
         if status not in ((-9,) if fault.kills and called else (0,)):
             truth.faults.append(f"exit status {status}")
@@ -385,8 +482,16 @@ class Story:
                 truth.faults.append("a start was refused on a sound disk")
         return Judge(truth, self.quota, self.harmless).look(folder, home / "copy")
 
+    def _hidden(self, folder: Path, fault: Fault) -> str | None:
+        """A segment that cannot be read in this life and must not vanish by it."""
+        if not fault.only.endswith(".seg") or self.quota < 1 << 20 or self.unreadable > 1:
+            return None
+        return fault.only if [*folder.rglob(fault.only)] else None
+
     def _fault(self, folder: Path, number: int) -> Fault:
         rng = self.rng
+        if rng.random() < 0.12:
+            return Fault(at=-1)
         # A first life makes more files; a later one reads more of them. Where nothing comes of a number
         # that is too high, the life is a quiet one.
         at = int(rng.choice([1, rng.randint(1, 40), rng.randint(1, 160), rng.randint(1, 400)]))
