@@ -5,6 +5,7 @@ r"""The kit that vendors and our own tests use. Nothing of the product imports i
     await run_driver_contract(TH20(), device, channel)
 
 `headgate.testing.loopback` puts a driver at the other end of a wire, as a host process would.
+`headgate.testing.listening` has a profile of a device that talks by itself on its real driver.
 `headgate.testing.env` is a world whose time, files and threads belong to the test.
 """
 
