@@ -6,7 +6,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo sim test check fmt docs bench fuzz wheelhouse install-test crash crash-mutants clean
+.PHONY: help demo sim test check fmt docs bench fuzz wheelhouse install-test crash crash-mutants rig-ble rig-usb rig-powercut clean
 MAKEFLAGS += --no-print-directory
 
 export PYTHON ?= python3
@@ -82,6 +82,18 @@ wheelhouse: ## wheels of everything, for machines without a network (WHEELHOUSE=
 install-test: ## install, upgrade, a failed upgrade, take off: for real, below a temporary root
 	@tools/venv.sh demo
 	@tools/install_test.sh
+
+rig-ble: ## the BLE driver on real BlueZ, in a virtual machine (slow, optional; ARGS="--only heard")
+	@tools/venv.sh demo
+	@$(BIN)/python -m rigs ble $(ARGS)
+
+rig-usb: ## Modbus on a USB serial port whose plug is pulled, in a virtual machine (slow, optional)
+	@tools/venv.sh demo
+	@$(BIN)/python -m rigs usb $(ARGS)
+
+rig-powercut: ## the spool on a disk that loses its power, in a virtual machine (CUTS=5, SEED=1; slow, optional)
+	@tools/venv.sh test
+	@$(BIN)/python -m rigs powercut $(if $(CUTS),--rounds $(CUTS)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 clean: ## remove what was made, the virtual environment too
 	rm -rf .venv .fuzz docs/_build build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,37 @@
+"""`python -m rigs ble | usb | powercut`: run one rig; exits 0 when everything was as it should be."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+
+from rigs import ble, powercut, usb
+from rigs.kernel import Missing
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="rigs", description=__doc__)
+    rigs = parser.add_subparsers(dest="rig", required=True)
+    one = rigs.add_parser("ble", help="the BLE driver on real BlueZ")
+    one.add_argument("--only", default="", help="one group of checks; the verdict is then WRONG")
+    rigs.add_parser("usb", help="Modbus RTU on a USB serial port")
+    cut = rigs.add_parser("powercut", help="the spool on a disk that loses its power")
+    cut.add_argument("--rounds", type=int, default=5)
+    cut.add_argument("--seed", type=int, default=1)
+    cut.add_argument("--flush", choices=("on", "off"), default="on", help="off: must end in WRONG")
+    asked = parser.parse_args()
+    try:
+        if asked.rig == "powercut":
+            good = asyncio.run(powercut.run(asked.rounds, asked.seed, asked.flush))
+        else:
+            good = asyncio.run(ble.run(asked.only) if asked.rig == "ble" else usb.run())
+    except Missing as missing:
+        print(f"this rig needs more than there is here: {missing}", file=sys.stderr)
+        return 2
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
