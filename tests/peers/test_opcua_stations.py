@@ -10,92 +10,20 @@ import signal
 import socket
 import stat
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from kit.opcua import line, listening, refused, station, stations
 
-from headgate.columns import readings
-from headgate.env import SystemFiles, system_env
+from headgate.env import SystemFiles
 from headgate.errors import ChannelClosed, ChannelError, DeviceRefused
-from headgate.model import Block, Quality, Status
-from headgate.profiles import load, packaged_folder, resolve
+from headgate.model import Quality, Status
+from headgate.profiles import load, resolve
 from headgate.runtime.ownline import OwnLine
-from headgate.sdk import Device
 from headgate_drivers.opcua import OpcUaDriver
-from headgate_simulators.pump_station.farm import PumpPlan, PumpStationFarm
-from headgate_simulators.truth import TruthList
-
-LIBRARY = load(SystemFiles(), [packaged_folder()], {"opcua": OpcUaDriver.point_keys})
-FAST = {"publishing": "100ms", "sampling": "0s"}
-
-
-def station(
-    profile: str = "generic/pump-station", address: str = "/ps-001", interval_s: float = 60
-):
-    return resolve(
-        LIBRARY.find(profile), device_id="ps-001", number=1, channel="pumps", address=address,
-        sm3=lambda _: bytes(32), interval_us=int(interval_s * 1e6),
-    )  # fmt: skip
-
-
-def line(url: str, folder: Path, **options: Any) -> OwnLine:
-    given = {"security": "None", **FAST, "folder": str(folder), "gateway": "gw-1", "timeout_s": 4.0,
-             "connect_timeout_s": 5.0, **options}  # fmt: skip
-    return OwnLine(system_env(), "pumps", url, {"url": url, **given})
-
-
-@asynccontextmanager
-async def stations(**wanted: Any) -> AsyncIterator[PumpStationFarm]:
-    async with PumpStationFarm(PumpPlan(**{"cycle_s": 0.05, **wanted}), TruthList()) as farm:
-        yield farm
-
-
-Values = dict[str, Any]
-
-
-class Ear:
-    """Listens to a line and hands out readings by point; fails when nothing comes."""
-
-    def __init__(self, blocks: AsyncGenerator[Block, None], device: Device) -> None:
-        self._blocks = blocks
-        self._device = device
-        self.now: Values = {}
-
-    async def next(self) -> Values:
-        async with asyncio.timeout(20):
-            block = await anext(self._blocks)
-        if not isinstance(block, Block):
-            return {}
-        said = {reading.point: reading for reading in readings(block, self._device.table)}
-        self.now |= said
-        return said
-
-    async def until(self, wanted: Callable[[Values], bool]) -> Values:
-        while True:
-            said = await self.next()
-            if wanted(said):
-                return said
-
-
-@asynccontextmanager
-async def listening(channel: OwnLine, device: Device | None = None) -> AsyncIterator[Ear]:
-    device = device or station()
-    async with aclosing(OpcUaDriver().listen(channel, [device])) as blocks:
-        yield Ear(blocks, device)
-
-
-async def refused(channel: OwnLine, code: str) -> ChannelError:
-    """How a line fails that must fail."""
-    with pytest.raises(ChannelError) as raised:
-        async with listening(channel) as ear:
-            await ear.next()
-    assert raised.value.code == code, raised.value
-    assert raised.value.retryable
-    return raised.value
-
 
 # ---------------------------------------------------------------- values
 

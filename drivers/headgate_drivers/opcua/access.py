@@ -66,6 +66,13 @@ async def build_info(session: Session) -> tuple[str, str, str]:
     return maker, product, version
 
 
+async def server_time(session: Session) -> datetime | None:
+    """What time it is at the server; None where it does not say."""
+    node = ua.NodeId(ua.ObjectIds.Server_ServerStatus_CurrentTime)
+    ((_, value, _),) = await read(session, [node])
+    return value if isinstance(value, datetime) else None
+
+
 def told_of(value: Any) -> tuple[int, object, datetime | None]:
     """Status code, value and source time of one of the library's data values."""
     # A status that is not there is good (OPC 10000-6 section 5.2.2.17).

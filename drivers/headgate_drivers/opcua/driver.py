@@ -27,6 +27,7 @@ from headgate_drivers.opcua.settings import Settings, settings_of
 if TYPE_CHECKING:
     from headgate_drivers.opcua.endpoints import Met
     from headgate_drivers.opcua.session import Session
+    from headgate_drivers.opcua.stream import Memory
 
 
 class OpcUaDriver(StreamingDriver):
@@ -39,6 +40,7 @@ class OpcUaDriver(StreamingDriver):
 
     def __init__(self) -> None:
         self._sessions: dict[str, Session] = {}
+        self._memories: dict[str, Memory] = {}
 
     def check(self, device: Device) -> None:
         """Raises ProfileError: every point that leads nowhere."""
@@ -63,13 +65,15 @@ class OpcUaDriver(StreamingDriver):
             PluginError: asyncua is not installed.
         """
         _need_library()
-        from headgate_drivers.opcua.stream import Station, listen
+        from headgate_drivers.opcua.station import Station
+        from headgate_drivers.opcua.stream import Memory, listen
 
         settings = self._settings(channel)
+        memory = self._memories.setdefault(channel.id, Memory())
         stations, handle = [], 1
         for device in devices:
-            layout = layout_of(device)
-            stations.append(Station(device, layout, handle))
+            layout = layout_of(device, settings.events, settings.events_severity)
+            stations.append(Station(device, layout, handle, memory.of(device)))
             handle += len(layout.places)
 
         def on_session(session: Session | None) -> None:
@@ -78,7 +82,7 @@ class OpcUaDriver(StreamingDriver):
             else:
                 self._sessions[channel.id] = session
 
-        async with aclosing(listen(channel, settings, stations, on_session)) as life:
+        async with aclosing(listen(channel, settings, stations, memory, on_session)) as life:
             async for out in life:
                 yield out
 

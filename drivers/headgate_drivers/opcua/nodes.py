@@ -116,6 +116,14 @@ async def declared(session: Session, node: Any) -> tuple[object, object]:
     return (name.Identifier if standard else None), value
 
 
+async def browse_name(session: Session, node: Any) -> str:
+    """The name of a node without its namespace; empty where it has none to tell."""
+    with session.working():
+        (said,) = await session.service.read_attributes([node], ua.AttributeIds.BrowseName)
+    name = None if said.Value is None else said.Value.Value
+    return str(getattr(name, "Name", "") or "")
+
+
 async def unit_of(session: Session, node: Any) -> str:
     """What the node's EngineeringUnits say, for people."""
     path = BrowsePath(((session.namespaces[0], "EngineeringUnits"),))

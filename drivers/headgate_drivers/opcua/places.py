@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from headgate.sdk import Device, Problem, ProfileError
 
 #: OPC UA's own namespace, always index 0.
 UA = "http://opcfoundation.org/UA/"
+
+#: Where a profile or a channel says so, events come from the Server object.
+SERVER: Final = "server"
 
 POINT_KEYS: Mapping[str, str] = {
     "path": "browse path from the device's own node: WetWell/di:Level",
@@ -67,10 +70,15 @@ class Place(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """A device in the server: its own node, seen from Objects, and its points."""
+    """A device in the server: its own node, seen from Objects, and its points.
+
+    `events` is the node whose events are told, seen from the device's own; from `severity` (1-1000) on.
+    """
 
     root: Where
     places: tuple[Place, ...]
+    events: Where | Literal["server"] | None = None
+    severity: int = 1
 
 
 _NODE = re.compile(r"(?:nsu=(?P<uri>[^;]+);)?(?P<id>[isgb]=.+)", re.DOTALL)
@@ -83,8 +91,11 @@ class _Wrong(Exception):
         self.fields: Fields = {"key": key, "value": str(value), "allowed": allowed}
 
 
-def layout_of(device: Device) -> Layout:
+def layout_of(device: Device, events: str = "", severity: int = 1) -> Layout:
     """Where everything of a device stands.
+
+    Args:
+        events, severity: what the channel says of events, where the profile says nothing.
 
     Raises:
         ProfileError: an address or points that lead nowhere, every one named.
@@ -112,9 +123,15 @@ def layout_of(device: Device) -> Layout:
             )
         except _Wrong as wrong:
             problems.append(Problem(where, "HG-3320", wrong.fields))
+    notifier, least = None, severity
+    try:
+        notifier = _events(str(device.quirks.get("events", events)), spaces)
+        least = int(_number(device.quirks, "events_severity", 1, 1000) or severity)
+    except _Wrong as wrong:
+        problems.append(Problem(f'device "{device.id}": quirks', "HG-3320", wrong.fields))
     if problems:
         raise ProfileError(problems)
-    return Layout(root, tuple(places))
+    return Layout(root, tuple(places), notifier, least)
 
 
 def _spaces(quirks: Mapping[str, object]) -> dict[str, str]:
@@ -135,6 +152,15 @@ def _root(address: str, spaces: Mapping[str, str]) -> Where:
     if address.startswith("/"):
         return _path("address", address[1:], spaces)
     return _node("address", address, spaces.get("", ""))
+
+
+def _events(said: str, spaces: Mapping[str, str]) -> Where | Literal["server"] | None:
+    """`server`, `.` for the device's own node, a path from there, or nothing."""
+    if said in ("", "none"):
+        return None
+    if said == SERVER:
+        return SERVER
+    return BrowsePath(()) if said == "." else _path("events", said, spaces)
 
 
 def _node(key: str, text: str, namespace: str) -> NodeName:

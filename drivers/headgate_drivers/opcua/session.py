@@ -133,6 +133,11 @@ class Session:
         return ua.NodeId(ua.ObjectIds.ObjectsFolder)
 
     @property
+    def server(self) -> Any:
+        """The Server object, from which every event of a server comes."""
+        return ua.NodeId(ua.ObjectIds.Server)
+
+    @property
     def namespaces(self) -> Sequence[str]:
         """Namespace uris by index."""
         return self._spaces

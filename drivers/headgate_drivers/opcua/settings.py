@@ -41,6 +41,10 @@ class Settings(msgspec.Struct, frozen=True):
     sampling_s: float = 1.0
     session_s: float = 60.0
     skew_s: float = 5.0
+    history_s: float = 7 * 86_400.0
+    resubscribe_s: float = 60.0
+    events: str = ""
+    events_severity: int = 1
     timeout_s: float = 4.0
     connect_timeout_s: float = 5.0
     certificate: str | None = None
@@ -78,6 +82,10 @@ def settings_of(where: str, options: Mapping[str, Any]) -> Settings:
         sampling_s=read.duration("sampling", 1.0, high_s=3600),
         session_s=read.duration("session", 60.0, low_s=5, high_s=3600),
         skew_s=read.duration("clock_skew", 5.0, low_s=0.1),
+        history_s=read.duration("history", 7 * 86_400.0),
+        resubscribe_s=read.duration("resubscribe", 60.0, low_s=0.1, high_s=86_400),
+        events=read.text("events") or "",
+        events_severity=read.whole("events_severity", 1, low=1, high=1000),
         timeout_s=max(1.0, float(options.get("timeout_s", 4.0))),
         connect_timeout_s=float(options.get("connect_timeout_s", 5.0)),
         certificate=options.get("client_certificate"),

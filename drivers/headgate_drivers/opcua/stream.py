@@ -1,267 +1,250 @@
-"""One channel: what its server says of its devices, as blocks, until the line is lost.
+"""One channel: what its server says of its devices, as blocks and alarms, until the line is lost.
 
 Changes come by subscription, as they happen. Beside them every device is read whole once in its interval:
 that is its heartbeat, and it notices what a subscription is silent about - a node that was deleted or came
-back, an item that the server forgot, a subscription that died.
+back, an item that the server forgot, a subscription that died. After an outage what the server kept of it
+comes first.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import time
-from collections.abc import AsyncGenerator, Sequence
-from typing import Any
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from contextlib import aclosing
+from typing import NamedTuple
 
-from headgate.sdk import (
-    Alarm,
-    Block,
-    Channel,
-    ChannelClosed,
-    ChannelTimeout,
-    Device,
-    Gap,
-    GapReason,
-)
-from headgate_drivers.opcua.access import read
+from headgate.sdk import Alarm, Block, Channel, ChannelError, Device, Gap, GapReason
+from headgate_drivers.opcua.access import read, server_time
+from headgate_drivers.opcua.backfill import blocks as past_blocks
+from headgate_drivers.opcua.backfill import wanted
+from headgate_drivers.opcua.clock import ServerClock
+from headgate_drivers.opcua.herald import Herald
+from headgate_drivers.opcua.history import NoHistoryError, past
 from headgate_drivers.opcua.looks import Moment, Notice, changes, whole
-from headgate_drivers.opcua.nodes import is_gone, resolve
-from headgate_drivers.opcua.places import Layout
+from headgate_drivers.opcua.remarks import Remarks
 from headgate_drivers.opcua.session import Session
 from headgate_drivers.opcua.settings import Settings
+from headgate_drivers.opcua.station import Remembered, Station
 from headgate_drivers.opcua.status import overflowed
-from headgate_drivers.opcua.subscription import (
-    Change,
-    NoSubscriptionsError,
-    Published,
-    Watched,
-    subscribe,
-    watch,
-)
+from headgate_drivers.opcua.subscription import Change, Published
 from headgate_drivers.opcua.trust import Trust
 from headgate_drivers.opcua.values import unix_us
+from headgate_drivers.opcua.watching import Watching
 
-log = logging.getLogger(__name__)
-
-#: Devices without an interval are read whole this often.
-HEARTBEAT_US = 60_000_000
-#: Notifications that may wait; then publishing waits, the server queues, and says what it lost.
-WAITING = 64
-#: A subscription that says nothing for this long has died: it promised a sign of life every five.
-SILENCE_S = 20.0
+#: Live values wait for the past at most this long; what is not brought by then is a gap.
+HELD_S = 60.0
+#: How long the first values of a subscription are waited for before the past is asked for.
+SETTLE_S = 5.0
+#: A clock that is off moves no reading; it is for somebody to look at.
+SKEW_SEVERITY = 300
 
 Out = Block | Alarm | Gap
 
 
-class Station:
-    """One device in the server: its nodes, what is watched, and what was last told of each point."""
+class Memory:
+    """What is known of a channel beyond the life of one connection."""
 
-    def __init__(self, device: Device, layout: Layout, first_handle: int) -> None:
-        self.device = device
-        self.layout = layout
-        self.first_handle = first_handle
-        self.nodes: list[Any] = [None] * len(layout.places)
-        #: Status code of watching each point; None: not watched.
-        self.watched: list[int | None] = [None] * len(layout.places)
-        self.last: list[tuple[int, object, int | None] | None] = [None] * len(layout.places)
-        self.due = 0.0
+    def __init__(self) -> None:
+        self._devices: dict[tuple[int, bytes], Remembered] = {}
+        #: Remarks that were logged.
+        self.logged: set[str] = set()
+        #: Whether an alarm stands because the server's clock is off.
         self.skewed = False
-        #: Whether it told anything since it was last read whole.
-        self.heard = False
 
-    @property
-    def interval_s(self) -> float:
-        """How often it is read whole."""
-        return (self.device.interval_us or HEARTBEAT_US) / 1e6
+    def of(self, device: Device) -> Remembered:
+        """What is known of a device; nothing when its points are others than before."""
+        return self._devices.setdefault((device.number, device.table_hash), Remembered())
 
-    def unwatched(self) -> list[Watched]:
-        """What is there and not yet watched."""
-        return [
-            Watched(self.first_handle + place.at, node, place)
-            for place, node in zip(self.layout.places, self.nodes, strict=True)
-            if node is not None and self.watched[place.at] != 0
-        ]
+
+class _Held(NamedTuple):
+    """A notification that waits until the past has been told."""
+
+    published: Published
+    moment: Moment
 
 
 class Feed:
     """The devices of one channel over one session."""
 
     def __init__(
-        self, line: Channel, settings: Settings, stations: Sequence[Station], session: Session
+        self,
+        line: Channel,
+        settings: Settings,
+        stations: Sequence[Station],
+        session: Session,
+        memory: Memory,
     ) -> None:
         self._line = line
         self._settings = settings
         self._stations = stations
         self._session = session
-        self._waiting: asyncio.Queue[Published] = asyncio.Queue(WAITING)
-        self._subscription: int | None = None
-        self._publishing_us = int(settings.publishing_s * 1e6)
-        self._by_handle = {
-            station.first_handle + place.at: (station, place)
-            for station in stations
-            for place in station.layout.places
-        }
-        self._skewed = False
+        self._memory = memory
+        self._remarks = remarks = Remarks(line, memory.logged)
+        self._clock = ServerClock()
+        self._watching = Watching(line, settings, session, stations, remarks)
+        self._herald = Herald(session, self._watching, self._clock, line.now_us)
+        self._floor_us = line.now_us()
+        #: The first source time that the subscription told, by handle.
+        self._first: dict[int, int | None] = {}
 
     async def blocks(self) -> AsyncGenerator[Out, None]:
         """Everything that comes. Raises when the line is lost."""
-        now = time.monotonic
-        await self._find(self._stations)
-        for station in self._stations:
-            block = await self._read(station)
-            if block is not None:
-                yield block
-            station.due = now() + station.interval_s
-        await self._subscribe()
-        floor_us = self._line.now_us()
-        heard = now()
+        now, watching = time.monotonic, self._watching
+        self._remarks.tell()
+        await watching.find(self._stations)
+        await self._ask_clock()
+        looks = [(station, await self._look(station)) for station in self._stations]
+        await watching.begin()
+        self._floor_us = self._line.now_us()
+        async for out in self._resume(looks):
+            yield out
         while True:
             station = min(self._stations, key=lambda each: each.due)
-            published = await self._next(station.due - now())
+            published = await watching.next(station.due - now())
             if published is not None:
-                heard = now()
-                moment = Moment(self._line.now_us(), unix_us(published.at), floor_us)
-                for out in self._told(published, moment):
+                moment = self._moment(published)
+                for alarm in await self._herald.alarms(published):
+                    yield alarm
+                for out in self._told(published.changes, moment):
                     yield out
-                floor_us = moment.now_us - self._publishing_us
                 continue
-            if self._subscription is not None and now() - heard > max(
-                SILENCE_S, 10 * self._publishing_us / 1e6
-            ):
-                raise ChannelTimeout(
-                    f"channel {self._line.id}: the subscription is silent", code="HG-3319",
-                    channel=self._line.id, url=self._settings.url,
-                )  # fmt: skip
             if station.due <= now():
                 station.due = max(station.due + station.interval_s, now())
-                block = await self._read(station)
+                await self._ask_clock()
+                block = self._news(station, await self._look(station))
                 if block is not None:
                     yield block
-                await self._mend(station)
+                await watching.mend(station)
+                await watching.again()
+            for out in self._compare_clocks():
+                yield out
 
-    # ------------------------------------------------------------ waiting
+    # ------------------------------------------------------------ after an outage
 
-    async def _next(self, wait_s: float) -> Published | None:
-        """The next notification, None when `wait_s` has passed. Raises ChannelClosed: line lost."""
-        self._check()
-        if not self._waiting.empty():
-            return self._waiting.get_nowait()
-        if wait_s <= 0:
-            return None
-        getting = asyncio.ensure_future(self._waiting.get())
-        try:
-            await asyncio.wait(
-                (getting, self._session.lost),
-                timeout=min(wait_s, SILENCE_S / 4),
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-            if getting.done():
-                return getting.result()
-        finally:
-            if not getting.done():
-                getting.cancel()
-                await asyncio.gather(getting, return_exceptions=True)
-        self._check()
-        return None
+    async def _resume(
+        self, looks: Sequence[tuple[Station, Sequence[Notice]]]
+    ) -> AsyncGenerator[Out, None]:
+        """The past, the look with which this session began, and what came meanwhile, in this order."""
+        held: list[_Held] = []
+        if self._settings.history_s and any(station.before for station in self._stations):
+            async for out in self._settle(held):
+                yield out
+            for station, notices in looks:
+                station.begins_with([notice.source_us for notice in notices], self._first)
+            async for out in self._past(held):
+                yield out
+        for out in self._compare_clocks():
+            yield out
+        for station, notices in looks:
+            station.due = time.monotonic() + station.interval_s
+            # Told a moment ago, before a short outage: said again only when its heartbeat is over.
+            since_us = self._line.now_us() - (station.memory.at_us or 0)
+            station.heard = station.memory.at_us is not None and since_us < station.interval_s * 1e6
+            block = self._news(station, notices)
+            if block is not None:
+                yield block
+        for each in held:
+            for out in self._told(each.published.changes, each.moment):
+                yield out
 
-    def _check(self) -> None:
-        if self._session.lost.done():
-            reason = self._session.lost.result()
-            raise ChannelClosed(
-                f"channel {self._line.id}: {reason}",
-                channel=self._line.id, url=self._settings.url, reason=reason,
-            )  # fmt: skip
+    async def _settle(self, held: list[_Held]) -> AsyncGenerator[Out, None]:
+        """Wait until the subscription has told every point once: from there on nothing is missing."""
+        until = time.monotonic() + SETTLE_S + 2 * self._watching.publishing_us / 1e6
+        while self._unsettled() and (left_s := until - time.monotonic()) > 0:
+            for out in await self._hold(held, left_s):
+                yield out
 
-    # ------------------------------------------------------------ nodes
-
-    async def _find(self, stations: Sequence[Station]) -> None:
-        """Look up every node; those that are not there stay None and are read as bad."""
-        session = self._session
-        roots = await resolve(session, session.objects, [s.layout.root for s in stations])
-        for station, root in zip(stations, roots, strict=True):
-            where = [place.where for place in station.layout.places]
-            station.nodes = await resolve(session, root, where)
-            missing = [
-                place.name
-                for place, node in zip(station.layout.places, station.nodes, strict=True)
-                if node is None
-            ]
-            if missing:
-                log.warning(
-                    "nodes not found",
-                    extra={"device": station.device.id, "points": missing[:20], "of": len(where)},
-                )
-
-    async def _subscribe(self) -> None:
-        if self._settings.read == "poll":
-            return
-        try:
-            made, seconds = await subscribe(self._session, self._waiting.put)
-        except NoSubscriptionsError:
-            log.warning("server has no subscriptions, polled", extra={"channel": self._line.id})
-            return
-        self._subscription, self._publishing_us = made, int(seconds * 1e6)
-        await self._watch([w for station in self._stations for w in station.unwatched()])
-
-    async def _watch(self, watched: Sequence[Watched]) -> None:
-        if self._subscription is None or not watched:
-            return
-        codes = await watch(self._session, self._subscription, watched)
-        for each, code in zip(watched, codes, strict=True):
-            station, place = self._by_handle[each.handle]
-            if code and station.watched[place.at] != code:
-                log.warning(
-                    "point not watched, only read",
-                    extra={
-                        "device": station.device.id, "point": place.name, "status": f"0x{code:08X}"
-                    },
-                )  # fmt: skip
-            station.watched[place.at] = code
-
-    async def _mend(self, station: Station) -> None:
-        """After a look: find again what is gone, watch what has come."""
-        places = station.layout.places
-        gone = []
-        for place, last in zip(places, station.last, strict=True):
-            if last is not None and is_gone(last[0]):
-                station.watched[place.at] = None
-                gone.append(place.at)
-        if gone:
-            before = list(station.nodes)
-            await self._find([station])
-            if before == station.nodes:
-                return
-        await self._watch(
-            [w for w in station.unwatched() if w.handle - station.first_handle not in gone]
+    def _unsettled(self) -> bool:
+        return self._watching.subscribed and any(
+            station.first_handle + place.at not in self._first
+            for station in self._stations
+            for place in station.layout.places
+            if station.watched[place.at] == 0 and place.name in station.before
         )
+
+    async def _past(self, held: list[_Held]) -> AsyncGenerator[Out, None]:
+        """What the server kept of the outage, as far as it comes in `HELD_S`."""
+        deadline = time.monotonic() + HELD_S
+        for station in self._stations:
+            now_us = self._line.now_us()
+            earliest_us = (
+                now_us + (self._clock.offset_us or 0) - int(self._settings.history_s * 1e6)
+            )
+            asked = wanted(station, earliest_us)
+            if not asked:
+                continue
+            places = [(each.node, each.after_us, each.before_us) for each in asked]
+            kept = False
+            try:
+                async with aclosing(past(self._session, places)) as pages:
+                    async for page in pages:
+                        kept = True
+                        for block in past_blocks(station, asked, page, self._clock, now_us):
+                            yield block
+                        for out in await self._hold(held, 0):
+                            yield out
+                        if time.monotonic() > deadline:
+                            self._remarks.say("HG-3343", "the past was not brought to its end")
+                            return
+            except NoHistoryError:
+                kept = False
+            except ChannelError as error:
+                if self._session.lost.done():
+                    raise
+                self._remarks.say("HG-3343", f"the past was not brought to its end: {error}")
+                continue
+            # Values went on meanwhile, and nothing of it was kept.
+            if not kept:
+                self._remarks.say("HG-3342", f"no history of {station.device.id}")
+
+    async def _hold(self, held: list[_Held], wait_s: float) -> list[Out]:
+        """Take what has come aside, so that nothing overflows meanwhile; alarms are told at once."""
+        alarms: list[Out] = []
+        while (published := await self._watching.next(wait_s)) is not None:
+            wait_s = 0
+            held.append(_Held(published, self._moment(published)))
+            for change in published.changes:
+                self._first.setdefault(change.handle, unix_us(change.source))
+            alarms += await self._herald.alarms(published)
+        return alarms
 
     # ------------------------------------------------------------ values
 
-    async def _read(self, station: Station) -> Block | None:
-        """All of a device, when it told nothing since the look before; else what it did not tell yet."""
+    async def _look(self, station: Station) -> list[Notice]:
+        """All points of a device as they are read now."""
         values = await read(self._session, station.nodes)
-        notices, news = [], []
-        for place, (code, value, source) in zip(station.layout.places, values, strict=True):
-            notice = Notice(place, code, value, unix_us(source))
-            said = code, value, notice.source_us
-            if said != station.last[place.at]:
-                station.last[place.at] = said
-                news.append(notice)
-            notices.append(notice)
+        return [
+            Notice(place, code, value, unix_us(source))
+            for place, (code, value, source) in zip(station.layout.places, values, strict=True)
+        ]
+
+    def _news(self, station: Station, notices: Sequence[Notice]) -> Block | None:
+        """All of a device, when it told nothing since the look before; else what it did not tell yet."""
+        news = [
+            notice
+            for notice in notices
+            if station.read(notice.place.at, (notice.code, notice.value, notice.source_us))
+        ]
         heard, station.heard = station.heard, False
         if heard and not news:
             return None
-        return whole(station.device, news if heard else notices, self._line.now_us())
+        return self._whole(station, news if heard else notices)
 
-    def _told(self, published: Published, moment: Moment) -> list[Out]:
-        if published.status is not None:
-            raise ChannelClosed(
-                f"channel {self._line.id}: the server ended the subscription", code="HG-3319",
-                channel=self._line.id, url=self._settings.url,
-            )  # fmt: skip
-        self._compare_clocks(moment)
+    def _whole(self, station: Station, notices: Iterable[Notice]) -> Block:
+        station.memory.at_us = self._line.now_us()
+        return whole(station.device, notices, station.memory.at_us)
+
+    def _moment(self, published: Published) -> Moment:
+        """When a notification came; the next cannot tell of anything much older."""
+        moment = Moment(self._line.now_us(), unix_us(published.at), self._floor_us)
+        if moment.published_us is not None:
+            self._clock.see(moment.published_us, moment.now_us)
+        self._floor_us = moment.now_us - self._watching.publishing_us
+        return moment
+
+    def _told(self, told: Sequence[Change], moment: Moment) -> list[Out]:
         out: list[Out] = []
-        for station, notices in self._sorted(published.changes).items():
+        for station, notices in self._sorted(told).items():
             if any(overflowed(notice.code) for notice in notices):
                 lost = f"{self._settings.url}: the server's queue overflowed"
                 out.append(
@@ -273,50 +256,79 @@ class Feed:
             blocks, honest = changes(station.device, notices, moment)
             out += blocks
             station.heard = True
+            station.memory.at_us = moment.now_us
             if honest == station.skewed:
                 station.skewed = not honest
-                log.warning(
-                    "source clock differs from server clock" if not honest else "source clock good",
-                    extra={"device": station.device.id},
-                )
+                self._tell_sources()
         return out
 
-    def _sorted(self, all_: Sequence[Change]) -> dict[Station, list[Notice]]:
+    def _sorted(self, told: Sequence[Change]) -> dict[Station, list[Notice]]:
         """Changes by device, without what a look has told already."""
         by_station: dict[Station, list[Notice]] = {}
-        for change in all_:
-            found = self._by_handle.get(change.handle)
+        for change in told:
+            found = self._watching.places(change.handle)
             if found is None:
                 continue
             station, place = found
             notice = Notice(place, change.code, change.value, unix_us(change.source))
-            said = change.code, change.value, notice.source_us
-            if said == station.last[place.at]:
-                continue
-            station.last[place.at] = said
-            by_station.setdefault(station, []).append(notice)
+            if station.told(place.at, (change.code, change.value, notice.source_us)):
+                by_station.setdefault(station, []).append(notice)
         return by_station
 
-    def _compare_clocks(self, moment: Moment) -> None:
+    # ------------------------------------------------------------ clocks
+
+    async def _ask_clock(self) -> None:
+        stamp = unix_us(await server_time(self._session))
+        if stamp is not None:
+            self._clock.see(stamp, self._line.now_us())
+
+    def _tell_sources(self) -> None:
+        wrong = [station.device.id for station in self._stations if station.skewed]
+        if wrong:
+            said = f"source clock differs from server clock: {', '.join(wrong[:5])}"
+            self._remarks.say("HG-3349", said)
+        else:
+            self._remarks.over("HG-3349")
+
+    def _compare_clocks(self) -> list[Out]:
         """Say when the server's clock and ours part, and when they meet again; nothing is changed."""
-        if moment.published_us is None:
-            return
-        ahead_s = moment.published_us / 1e6 - time.time()
-        skewed = abs(ahead_s) > self._settings.skew_s
-        if skewed != self._skewed:
-            self._skewed = skewed
-            words = "clock of the server differs" if skewed else "clock of the server agrees again"
-            log.warning(words, extra={"channel": self._line.id, "ahead_s": round(ahead_s, 1)})
+        now_us = self._line.now_us()
+        ahead_us = self._clock.ahead_us(now_us, time.time_ns() // 1000)
+        if ahead_us is None:
+            return []
+        limit_us = self._settings.skew_s * 1e6
+        # It must come well inside again: a clock at the limit would raise and clear without end.
+        skewed = abs(ahead_us) > (limit_us * 0.8 if self._memory.skewed else limit_us)
+        if skewed == self._memory.skewed:
+            return []
+        self._memory.skewed = skewed
+        ahead_s = round(ahead_us / 1e6, 1)
+        text = f"the server's clock is {abs(ahead_s)} s {'ahead' if ahead_s > 0 else 'behind'}"
+        if skewed:
+            self._remarks.say("HG-3341", text)
+        else:
+            self._remarks.over("HG-3341")
+        return [
+            Alarm(
+                device=station.device.number, point="", code="clock-skew", severity=SKEW_SEVERITY,
+                active=skewed, at_us=now_us, value=ahead_s, text=text if skewed else "",
+            )
+            for station in self._stations
+        ]  # fmt: skip
 
 
 async def listen(
-    line: Channel, settings: Settings, stations: Sequence[Station], on_session: Any
+    line: Channel,
+    settings: Settings,
+    stations: Sequence[Station],
+    memory: Memory,
+    on_session: Callable[[Session | None], None],
 ) -> AsyncGenerator[Out, None]:
     """One life of the channel: connect, subscribe, tell; ends by raising what ended it."""
     session = await Session.open(line.id, settings, Trust(settings))
     on_session(session)
     try:
-        async for out in Feed(line, settings, stations, session).blocks():
+        async for out in Feed(line, settings, stations, session, memory).blocks():
             yield out
     finally:
         on_session(None)

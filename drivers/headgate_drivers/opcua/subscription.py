@@ -30,24 +30,39 @@ class Change(NamedTuple):
 
 
 class Published(NamedTuple):
-    """What one notification brought. `status` is set when the subscription itself ended."""
+    """What one notification brought. `status` is set when the subscription itself ended.
+
+    `events` are (handle, fields).
+    """
 
     at: datetime | None
     changes: Sequence[Change]
     status: int | None = None
+    events: Sequence[tuple[int, Sequence[Any]]] = ()
 
 
 OnPublished = Callable[[Published], Awaitable[None]]
 
 
 class NoSubscriptionsError(Exception):
-    """The server has no subscriptions: it must be polled."""
+    """The server has no subscription for us, now or ever: it must be polled."""
+
+
+#: BadServiceUnsupported, BadTooManySubscriptions, BadTooManyOperations, BadNotImplemented, BadOutOfMemory,
+#: BadResourceUnavailable, BadNotSupported: none to be had, while the session goes on.
+_REFUSED = frozenset({0x800B, 0x8077, 0x8010, 0x8040, 0x8003, 0x8004, 0x803D})
+
+
+#: BadTooManyMonitoredItems, BadTooManyOperations: these stay read once in an interval.
+_NO_ITEMS = frozenset({0x80DB, 0x8010})
 
 
 async def subscribe(session: Session, on_published: OnPublished) -> tuple[int, float]:
     """(id, publishing interval in s as the server revised it) of a new subscription.
 
-    Raises ChannelClosed; `unsupported` of it tells a server that has no subscriptions.
+    Raises:
+        NoSubscriptionsError: refused, but the session goes on.
+        ChannelClosed, ChannelTimeout: the line.
     """
     parameters = ua.CreateSubscriptionParameters()
     period_ms = session.settings.publishing_s * 1000
@@ -60,13 +75,13 @@ async def subscribe(session: Session, on_published: OnPublished) -> tuple[int, f
     async def publish(result: Any) -> None:
         await on_published(_published(result))
 
-    try:
-        made = await session.service.create_subscription(parameters, publish)
-    except ua.uaerrors.BadServiceUnsupported as error:
-        raise NoSubscriptionsError(str(error)) from error
-    except Exception as error:
-        with session.working():
-            raise error
+    with session.working():
+        try:
+            made = await session.service.create_subscription(parameters, publish)
+        except ua.UaStatusCodeError as error:
+            if int(error.code) >> 16 in _REFUSED:
+                raise NoSubscriptionsError(type(error).__name__) from error
+            raise
     return made.SubscriptionId, made.RevisedPublishingInterval / 1000
 
 
@@ -81,7 +96,13 @@ async def watch(session: Session, subscription: int, watched: Sequence[Watched])
             _item(session, each) for each in watched[at : at + NODES_AT_ONCE]
         ]
         with session.working():
-            results = await session.service.create_monitored_items(parameters)
+            try:
+                results = await session.service.create_monitored_items(parameters)
+            except ua.UaStatusCodeError as error:
+                if int(error.code) >> 16 not in _NO_ITEMS:
+                    raise
+                codes += [int(error.code)] * len(parameters.ItemsToCreate)
+                continue
         codes += [
             0 if result.StatusCode.is_good() else result.StatusCode.value for result in results
         ]
@@ -117,12 +138,15 @@ def _item(session: Session, watched: Watched) -> Any:
 def _published(result: Any) -> Published:
     message = result.NotificationMessage
     changes: list[Change] = []
+    events: list[tuple[int, Sequence[Any]]] = []
     status: int | None = None
     for part in message.NotificationData or ():
         if isinstance(part, ua.DataChangeNotification):
             changes += [
                 Change(item.ClientHandle, *told_of(item.Value)) for item in part.MonitoredItems
             ]
+        elif isinstance(part, ua.EventNotificationList):
+            events += [(each.ClientHandle, each.EventFields) for each in part.Events]
         elif isinstance(part, ua.StatusChangeNotification):
             status = int(part.Status.value) if hasattr(part.Status, "value") else int(part.Status)
-    return Published(message.PublishTime, changes, status)
+    return Published(message.PublishTime, changes, status, events)

@@ -8,7 +8,9 @@ Policies, each visible upstream as data:
   on disk, so that it may acknowledge then;
 - a line that ends or fails is begun again after a pause that doubles, with jitter, or as soon as it is up;
 - a device that says nothing for one and a half of its heartbeats gets one bad block (`STALE`), so that
-  it shows, and a gap `device-silent` over the time until it speaks again, or the gateway stops.
+  it shows, and a gap `device-silent` over the time until it speaks again, or the gateway stops;
+- a block of an instant in that time, which a device or its server kept, is no gap: only what lies
+  between such blocks is one.
 """
 
 from __future__ import annotations
@@ -175,7 +177,8 @@ class Stream:
         if talker is None:
             self._strangers += 1
             return
-        self._enter("up", "")
+        if self.state != "up":
+            self._enter("up", "")
         self._blocks += 1
         now_us = self._progress_us = self._now_us()
         health = talker.health
@@ -191,7 +194,7 @@ class Stream:
             health.failures = 0
             health.last_good_us = now_us
             health.state = DeviceState.OK
-        self._heard(talker, now_us)
+        self._heard(talker, min(block.at_us, now_us), now_us)
         for out in (judged,) if talker.step is None else talker.step(judged):
             if isinstance(out, Alarm):
                 self._sink.put_item(out)
@@ -218,20 +221,31 @@ class Stream:
         # Without room the gap alone will say it.
         self._sink.put(block, talker.device)
 
-    def _heard(self, talker: Talker, now_us: int) -> None:
+    def _heard(self, talker: Talker, at_us: int, now_us: int) -> None:
+        """It spoke of the instant `at_us`; only what it says of the present ends its silence."""
+        self._tell_silence(talker, at_us)
+        beat_us = talker.heartbeat_us
+        if beat_us and now_us - at_us > beat_us * PATIENCE:
+            talker.heard_us = max(talker.heard_us or 0, at_us)
+            return
         talker.heard_us = now_us
-        self._tell_silence(talker, now_us)
+        talker.silent_since_us = None
         if talker.timer is None:
             self._watch(talker)
 
-    def _tell_silence(self, talker: Talker, now_us: int) -> None:
-        since_us, talker.silent_since_us = talker.silent_since_us, None
-        beat_us = talker.heartbeat_us
-        if since_us is None or not beat_us:
+    def _tell_silence(self, talker: Talker, until_us: int) -> None:
+        """A gap from where it was heard last to `until_us`, where it is known to be heard again."""
+        since_us, beat_us = talker.silent_since_us, talker.heartbeat_us
+        if since_us is None or not beat_us or until_us <= since_us:
             return
-        looks = max(1, (now_us - since_us) // beat_us - 1)
+        talker.silent_since_us = until_us
+        if until_us - since_us < beat_us * PATIENCE:
+            return  # what was kept goes on here
+        looks = max(1, (until_us - since_us) // beat_us - 1)
         readings = looks * len(talker.device.points)
-        gap = Gap(talker.device.number, GapReason.DEVICE_SILENT, since_us, now_us, looks, readings)
+        gap = Gap(
+            talker.device.number, GapReason.DEVICE_SILENT, since_us, until_us, looks, readings
+        )
         self._sink.put_item(gap)
 
     # ------------------------------------------------------------ end

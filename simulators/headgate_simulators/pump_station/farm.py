@@ -47,6 +47,8 @@ class PumpFault(Enum):
     NODE = "node-gone"  # the inflow's node is deleted
     CLOCK = "clock-skew"  # the controller's clock is `value` seconds ahead of the server's
     SESSIONS = "session-limit"  # every new session is refused
+    SUBSCRIPTIONS = "subscription-limit"  # every new subscription is refused
+    ACKNOWLEDGE = "acknowledge"  # an operator acknowledges every condition that stands
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,11 @@ class PumpPlan:
     users: Mapping[str, str] = field(default_factory=dict)
     only_secure: bool = False
     shift_namespaces: int = 0
+    #: Whether the server keeps what its variables were, as long as it runs.
+    history: bool = False
+    #: Names and addresses in its certificate, and for how many days that is good (less than 0: expired).
+    certificate_names: tuple[str, ...] = ("localhost", "127.0.0.1")
+    certificate_days: int = 365
 
     def __post_init__(self) -> None:
         if not 1 <= self.count <= 1000:
@@ -95,7 +102,9 @@ class PumpStationFarm:
         ]
         self._server: Server | None = None
         self._cycler: asyncio.Task[None] | None = None
+        self._cycled = asyncio.Event()
         self._refuse_sessions = False
+        self._refuse_subscriptions = False
         #: The last cycle of each station, when nobody was told it: neither subscribed to nor read.
         self._untold: dict[str, dict[str, Any]] = {}
 
@@ -105,6 +114,7 @@ class PumpStationFarm:
         plan = self.plan
         users = _Users(plan.users) if plan.users else None
         server = Server(user_manager=users)
+        server.iserver.bind_condition_methods = True
         await server.init()
         await server.set_application_uri(APPLICATION)
         server.set_server_name("Simulated pump stations")
@@ -129,7 +139,11 @@ class PumpStationFarm:
         server.subscribe_server_callback(CallbackType.PostRead, self._on_read)
         for station in self.stations:
             await station.build(server)
+        self._limit_subscriptions(server)
         await server.start()
+        if plan.history:
+            for station in self.stations:
+                await station.keep_history(server)
         self._server = server
         assert server.bserver is not None
         self.port = server.bserver.port
@@ -145,6 +159,10 @@ class PumpStationFarm:
             await asyncio.gather(self._cycler, return_exceptions=True)
             self._cycler = None
         if self._server is not None:
+            # Sessions of clients that hung up without a word would wait for their time to be over.
+            server: Any = self._server.iserver
+            for session in list(server._external_sessions.values()):
+                await session.close_session(True)
             await self._server.stop()
             self._server = None
         self.truth.flush()
@@ -227,6 +245,8 @@ class PumpStationFarm:
             raise ValueError(f"device {device!r} is not here")
         if known is PumpFault.SESSIONS:
             self._refuse_sessions = on
+        if known is PumpFault.SUBSCRIPTIONS:
+            self._refuse_subscriptions = on
         assert self._server is not None
         for station in meant:
             if known is PumpFault.SENSOR:
@@ -235,6 +255,9 @@ class PumpStationFarm:
                 station.well.pumps[0].tripped = on
             elif known is PumpFault.CLOCK:
                 station.skew_s = float(3600.0 if value is None else value) if on else 0.0
+            elif known is PumpFault.ACKNOWLEDGE and on:
+                for condition in station.conditions.values():
+                    await condition.acknowledge()
             elif known is PumpFault.NODE:
                 await (station.lose if on else station.regain)(self._server, _LOST_NODE)
 
@@ -256,6 +279,11 @@ class PumpStationFarm:
                 self.truth.flush()
                 flushed = loop.time()
 
+    async def cycled(self) -> None:
+        """Return after the next cycle."""
+        self._cycled.clear()
+        await self._cycled.wait()
+
     async def _cycle(self, seconds: float) -> None:
         assert self._server is not None
         now = self._now()
@@ -268,6 +296,18 @@ class PumpStationFarm:
             }  # fmt: skip
             if self._subscribed():
                 self._told(station.id)
+        self._cycled.set()
+
+    def _limit_subscriptions(self, server: Server) -> None:
+        service: Any = server.iserver.subscription_service
+        create = service.create_subscription
+
+        async def limited(*args: Any, **kwargs: Any) -> Any:
+            if self._refuse_subscriptions:
+                raise ServiceError(ua.StatusCodes.BadTooManySubscriptions)
+            return await create(*args, **kwargs)
+
+        service.create_subscription = limited
 
     def _told(self, station: str) -> None:
         """Somebody was told this cycle: it is the truth from now on. Once is enough."""

@@ -8,12 +8,17 @@ Measurements in the namespaces of DI and Pumps. Source: docs/reference/simulator
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from asyncua import ua as library
 from asyncua.server.server import Server
 
+from headgate_simulators.pump_station.alarms import (
+    HIGH_LEVEL_SEVERITY,
+    TRIP_SEVERITY,
+    Condition,
+)
 from headgate_simulators.pump_station.hydraulics import ALARM_M, BRIM_M, LIFT_M, WetWell
 
 #: Its generated types fit no type checker.
@@ -55,6 +60,7 @@ class Station:
         self._share = runoff_share
         self._nodes: dict[str, Any] = {}
         self._standard: dict[str, Any] = {}
+        self.conditions: dict[str, Condition] = {}
 
     # ------------------------------------------------------------ nodes
 
@@ -85,6 +91,26 @@ class Station:
         await setpoint.set_writable()
         self._nodes["WetWell/AlarmLevel"] = setpoint
         await self._build_standard(server)
+        await self._build_conditions(server, space, folders)
+
+    async def _build_conditions(self, server: Server, space: int, folders: Any) -> None:
+        for folder, name, input_, severity in (
+            ("WetWell", "HighLevel", "Level", HIGH_LEVEL_SEVERITY),
+            ("Pump1", "PumpTripped", "Tripped", TRIP_SEVERITY),
+            ("Pump2", "PumpTripped", "Tripped", TRIP_SEVERITY),
+        ):
+            node_id = _at(space, f"{self.id}.{folder}.{name}Alarm")
+            made = Condition(
+                name, folders[folder], self._nodes[f"{folder}/{input_}"], node_id, severity
+            )
+            await made.build(server)
+            self.conditions[f"{folder}/{name}"] = made
+
+    async def keep_history(self, server: Server) -> None:
+        """Have the server keep what its variables were."""
+        await server.historize_node_data_change(
+            list(self._nodes.values()), period=timedelta(days=1), count=100_000
+        )
 
     def _method(self, pump: int, wish: bool | None) -> Any:
         async def method(parent: Any) -> list[Any]:
@@ -123,7 +149,15 @@ class Station:
 
     async def lose(self, server: Server, path: str) -> None:
         """A node of the vendor's tree is there no more, as after a download to the controller."""
-        await server.delete_nodes([self._nodes.pop(path)])
+        node = self._nodes.pop(path)
+        # Who watches it hears no more of it. The library would tell them by a coroutine that it forgets
+        # to await, and mean the whole subscription.
+        space: Any = server.iserver.aspace
+        for handle in list(
+            space[node.nodeid].attributes[ua.AttributeIds.Value].datachange_callbacks
+        ):
+            space.delete_datachange_callback(handle)
+        await server.delete_nodes([node])
 
     async def regain(self, server: Server, path: str) -> None:
         """It is there again."""
@@ -171,6 +205,12 @@ class Station:
             ):
                 value = ua.DataValue(ua.Variant(said, _DOUBLE), ua.StatusCode(), at)
                 await server.write_attribute_value(self._standard[f"{number}/{word}"].nodeid, value)
+        for name, stands in (
+            ("WetWell/HighLevel", self.well.level_m >= ALARM_M),
+            ("Pump1/PumpTripped", self.well.pumps[0].tripped),
+            ("Pump2/PumpTripped", self.well.pumps[1].tripped),
+        ):
+            await self.conditions[name].see(stands)
         gone = {point for path, (_, point) in VARIABLES.items() if path not in self._nodes}
         gone |= {"level", "high_level"} if self.sensor_broken else set()
         return {point: None if point in gone else float(said) for point, said in values.items()}

@@ -119,8 +119,9 @@ async def test_files_that_are_no_certificates_accept_nobody(options: dict[str, A
 def test_a_queue_that_overflowed_is_a_gap_and_the_value_is_kept(device) -> None:
     from headgate_drivers.opcua.looks import Moment
     from headgate_drivers.opcua.places import layout_of
-    from headgate_drivers.opcua.stream import Feed, Station
-    from headgate_drivers.opcua.subscription import Change, Published
+    from headgate_drivers.opcua.station import Station
+    from headgate_drivers.opcua.stream import Feed
+    from headgate_drivers.opcua.subscription import Change
 
     unit = device({"name": "a", "path": "A"})
     station = Station(unit, layout_of(unit), 1)
@@ -128,12 +129,15 @@ def test_a_queue_that_overflowed_is_a_gap_and_the_value_is_kept(device) -> None:
     class Line:
         id = "c"
 
+    class Watched:
+        def places(self, handle):
+            return station, station.layout.places[0]
+
     feed = Feed.__new__(Feed)
     feed._settings = settings_of("c", {"url": "opc.tcp://h"})
-    feed._by_handle = {1: (station, station.layout.places[0])}
+    feed._watching = Watched()
     feed._line = Line()
-    feed._skewed = False
-    gap, block = feed._told(Published(None, [Change(1, 0x480, 4.5, None)]), Moment(9, None, 5))
+    gap, block = feed._told([Change(1, 0x480, 4.5, None)], Moment(9, None, 5))
     assert isinstance(gap, Gap)
     assert (gap.reason, gap.first_us, gap.last_us, gap.looks) == (GapReason.OVERRUN, 5, 9, None)
     assert block.quality is None
