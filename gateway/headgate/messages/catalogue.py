@@ -15,11 +15,20 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from headgate.messages.rules import in_chinese
+
 Language = Literal["zh", "en"]
 Severity = Literal["error", "warning", "info"]
 
 _PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 _LONGEST = 400
+#: What names the nearest right word, for when there is none: a clause, or a sentence.
+_NEAREST_REST = re.compile(
+    r"\s*[(（][^()（）]*\{nearest\}[^()（）]*[)）]"
+    r"|(?P<stop>[;；])[^.。?？;；]*\{nearest\}[^.。?？]*[.?。？]"
+)
+_NEAREST = re.compile(r"[^.。?？]*\{nearest\}[^.。?？]*[.?。？]")
+_STOP = {";": ".", "；": "。", None: ""}
 
 
 class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -69,7 +78,7 @@ def entries() -> Mapping[str, Entry]:
     """Every entry by code, in order. Raises ValueError when a file of ours is broken (a bug)."""
     found: dict[str, Entry] = {}
     for file in files(__package__).iterdir():
-        if not file.name.endswith(".toml"):
+        if not file.name.endswith(".toml") or file.name == "rules.toml":
             continue
         for code, raw in tomllib.loads(file.read_text(encoding="utf-8")).items():
             if code in found:
@@ -96,13 +105,13 @@ def say(code: str, lang: Language, /, **fields: object) -> str:
     if entry is None:
         told = ", ".join(f"{key}={_plain(value)}" for key, value in fields.items())
         return f"{code} ({told})" if told else code
-    return _fill(entry.text(lang), fields)
+    return _fill(entry.text(lang), lang, fields)
 
 
 def fix(code: str, lang: Language, /, **fields: object) -> str:
     """What to do about it, filled in; empty for an unknown code."""
     entry = entries().get(code)
-    return "" if entry is None else _fill(entry.fix(lang), fields)
+    return "" if entry is None else _fill(entry.fix(lang), lang, fields)
 
 
 def language(variable: Callable[[str], str | None]) -> Language:
@@ -144,9 +153,17 @@ def render_error(error: _Error, lang: Language) -> str:
     return "\n".join(lines)
 
 
-def _fill(template: str, fields: Mapping[str, object]) -> str:
+def _fill(template: str, lang: Language, fields: Mapping[str, object]) -> str:
+    if fields.get("nearest") in ("", "-"):
+        template = _NEAREST_REST.sub(lambda cut: _STOP[cut["stop"]], template)
+        template = _NEAREST.sub("", template).strip()
+
+    def told(match: re.Match[str]) -> str:
+        text = _plain(fields.get(match[1], "?"))
+        return in_chinese(text) if lang == "zh" else text
+
     # Not str.format: a missing field must not raise, and a field never reaches into an object.
-    return _PLACEHOLDER.sub(lambda match: _plain(fields.get(match[1], "?")), template)
+    return _PLACEHOLDER.sub(told, template)
 
 
 def _plain(value: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -421,3 +422,14 @@ def test_the_reference_page_is_what_the_types_say() -> None:
     page = Path(__file__).parents[3] / "docs" / "reference" / "site.md"
     # Made anew by `make docs`; committed so that it can be read on a code host.
     assert page.read_text(encoding="utf-8") == reference_page()
+
+
+@pytest.mark.parametrize("name", ["site.toml", "site.d/more.toml"])
+def test_a_pipe_given_for_a_file_is_told_and_not_waited_for(tmp_path: Path, name: str) -> None:
+    (tmp_path / "site.d").mkdir()
+    (tmp_path / "site.toml").write_text('schema = 1\n[gateway]\nid = "g"\n')
+    (tmp_path / name).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / name)
+    [problem] = examine(system_env(), tmp_path).problems
+    assert (problem.code, problem.where) == ("HG-1002", name)
+    assert problem.fields["reason"] == "Not a regular file"
