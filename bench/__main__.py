@@ -4,6 +4,7 @@
     python -m bench rate --interval 20     one load
     python -m bench sweep                  rising load until it is no longer held
     python -m bench outage | idle
+    python -m bench backlog --hours 24     a backlog beside live data: latency then and after, drain rate
 
 A load is held when at least 97 % of the points due arrived in the window, none is lost, and none is bad.
 Absolute figures belong to the machine; compare runs made side by side.
@@ -15,10 +16,12 @@ import argparse
 import asyncio
 import json
 import platform
+import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from bench.backlog import write_backlog
 from bench.scene import Load, Scene
 
 WARM_S = 3.0
@@ -92,6 +95,46 @@ async def outage(load: Load, away_s: float, kill: bool = False) -> dict[str, Any
     }  # fmt: skip
 
 
+async def backlog(load: Load, hours: float, rate: str | None) -> dict[str, Any]:
+    """A backlog that was there at the start drains beside the live data, then the live data alone."""
+    async with Scene(load) as scene:
+        if rate is not None:
+            scene.pace(rate)
+        began = time.monotonic()
+        points = await asyncio.to_thread(
+            write_backlog, scene.folder / "site", devices=load.devices, registers=load.registers,
+            interval_s=load.interval_ms / 1000, hours=hours,
+        )  # fmt: skip
+        made_s = time.monotonic() - began
+        await scene.start_gateway()
+        await scene.ask_platform("begin")
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        cpu, _ = scene.usage()
+        while (got := await scene.ask_platform("report"))["old_points"] < points:
+            await asyncio.sleep(0.1)
+            if loop.time() - start > 300:
+                break
+        drained = loop.time() - start
+        cpu_drain, rss_drain = scene.usage()
+        await asyncio.sleep(2.0)
+        await scene.ask_platform("begin")
+        await asyncio.sleep(max(10.0, min(drained, 20.0)))
+        alone = await scene.ask_platform("report")
+        await scene.stop("gateway")
+        await asyncio.sleep(1.0)
+        end = await scene.ask_platform("report")
+    return {
+        "what": "backlog", **asdict(load), "hours": hours, "made_s": made_s, "old_points": points,
+        "drained_share": got["old_points"] / points, "drain_s": drained,
+        "drain_points_s": got["old_points"] / drained,
+        "times_live": got["old_points"] / drained / load.wanted,
+        "live_p50_ms": [got["p50_ms"], alone["p50_ms"]], "live_p99_ms": [got["p99_ms"], alone["p99_ms"]],
+        "live_kept": (got["points"] - got["old_points"]) / drained / load.wanted,
+        "cpu_s": cpu_drain - cpu, "rss_mb": rss_drain, "doubled": end["doubled"], "holes": end["holes"],
+    }  # fmt: skip
+
+
 async def idle(load: Load, seconds: float) -> dict[str, Any]:
     """Everything configured, next to nothing due."""
     async with Scene(replace(load, interval_ms=3_600_000, tick_ms=1000)) as scene:
@@ -116,7 +159,7 @@ def show(figures: dict[str, Any]) -> None:
 async def main() -> None:
     """Parse and run."""
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    kinds = ["all", "rate", "sweep", "outage", "kill", "idle"]
+    kinds = ["all", "rate", "sweep", "outage", "kill", "idle", "backlog"]
     parser.add_argument("what", nargs="?", default="all", choices=kinds)
     parser.add_argument("--devices", type=int, default=100)
     parser.add_argument("--registers", type=int, default=100)
@@ -124,6 +167,8 @@ async def main() -> None:
     parser.add_argument("--tick", type=int, default=50, help="milliseconds between commits")
     parser.add_argument("--depth", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--hours", type=float, default=24.0, help="length of a backlog")
+    parser.add_argument("--history-rate", help="bytes a second for history, as in the site file")
     parser.add_argument("--no-uvloop", action="store_true")
     parser.add_argument("--no-pin", action="store_true", help="let the kernel place the processes")
     parser.add_argument("--json", type=Path)
@@ -162,6 +207,8 @@ async def main() -> None:
         await note(outage(seldom, 20.0))
     if args.what in ("all", "kill"):
         await note(outage(seldom, 20.0, kill=True))
+    if args.what == "backlog":
+        await note(backlog(load, args.hours, args.history_rate))
     if args.json:
         with args.json.open("a") as file:
             file.writelines(json.dumps(figures) + "\n" for figures in results)

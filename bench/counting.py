@@ -27,6 +27,8 @@ from headgate.envelope.record import RecordKey, open_record, parse_header
 from headgate.model import Block, Gap, GapReason, Quality
 
 _FIRST_THREE = struct.Struct(">HHH")
+#: A sample older than this is history: its age says how long it had to lie, not how long it travelled.
+_HISTORY_MS = 60_000
 
 
 class Count:
@@ -34,6 +36,7 @@ class Count:
 
     def __init__(self) -> None:
         self.points = self.blocks = self.bytes = self.records = self.bad = self.gap_looks = 0
+        self.old_points = 0
         self.ages: list[int] = []
         self.began = time.monotonic()
 
@@ -126,7 +129,11 @@ class Platform:
         low, high, seq = _FIRST_THREE.unpack_from(column)
         count.points += len(column) // 2
         count.blocks += 1
-        count.ages.append((now - (high << 16 | low)) & 0xFFFFFFFF)
+        age = (now - (high << 16 | low)) & 0xFFFFFFFF
+        if age < _HISTORY_MS:
+            count.ages.append(age)
+        else:
+            count.old_points += len(column) // 2
         # The sequence is 16 bits of a counter: take the reading of it that is nearest to the last.
         top = self.top.get(block.device, seq)
         full = top + ((seq - top + 0x8000) & 0xFFFF) - 0x8000
@@ -166,7 +173,7 @@ class Platform:
             "seconds": seconds, "points": count.points, "blocks": count.blocks, "records": count.records,
             "bytes": count.bytes, "bad": count.bad, "gap_looks": count.gap_looks, "off_gaps": self.off_gaps,
             "p50_ms": at(0.5), "p99_ms": at(0.99), "max_ms": ages[-1] if ages else None,
-            "first": self.first, "holes": holes, "doubled": self.doubled,
+            "old_points": count.old_points, "first": self.first, "holes": holes, "doubled": self.doubled,
             "looks": sum(sum(b - a + 1 for a, b in s.ranges()) for s in self.seen.values()),
         }  # fmt: skip
 

@@ -199,6 +199,12 @@ class Scene:
         )
         (site / "site.d" / "devices.toml").write_text(entries)
 
+    def pace(self, rate: str) -> None:
+        """Bound history to so much a second; before the gateway starts."""
+        path = self.folder / "site" / "site.toml"
+        text = path.read_text().replace("[state]\n", f'[state]\nhistory_rate = "{rate}"\n')
+        path.write_text(text)
+
     async def _platform(self) -> None:
         process = await self._spawn(
             "platform", sys.executable, "-m", "bench.counting", str(self.port), str(self.folder / "certs"),
