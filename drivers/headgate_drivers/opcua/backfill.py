@@ -45,7 +45,8 @@ def blocks(
 ) -> Iterator[Block]:
     """Values of the past, in the order of their source times, one block for each instant.
 
-    A block counts as told when it is taken. An instant lies between the last word before the outage and now, whatever the server's clock says.
+    A block counts as told when it is taken. An instant lies between the last word before the outage and
+    now, whatever the server's clock says.
     """
     floor_us = station.before_us or 0
     for source_us, group in groupby(past, key=lambda value: value.source_us):

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from headgate.sdk import ChannelClosed
+from headgate_drivers.opcua.chain import Verdict, parts
 from headgate_drivers.opcua.client import client_of, ua
 from headgate_drivers.opcua.settings import MODES, POLICIES, Settings
 from headgate_drivers.opcua.trouble import quiet, translated
@@ -26,6 +27,9 @@ async def endpoints(channel: str, settings: Settings) -> list[Any]:
                 return list(await client.connect_and_get_server_endpoints())
         finally:
             await asyncio.sleep(0)
+
+
+_REASONS = {"dates": "HG-3351", "host": "HG-3352", "revoked": "HG-3353"}
 
 
 class Met(NamedTuple):
@@ -55,8 +59,9 @@ async def meet(channel: str, settings: Settings) -> Met | None:
     any_policy = msgspec.structs.replace(settings, security="best")
     endpoint = chosen(channel, settings if settings.security != "None" else any_policy, offered)
     server = seen(first_of(endpoint.ServerCertificate))
+    verdict = trust.judge(endpoint.ServerCertificate, settings.host)
     ours = seen(await asyncio.to_thread(certificate.read_bytes))
-    return Met(ours, certificate, server, trust.accepts(server), names, trust)
+    return Met(ours, certificate, server, verdict == "accepted", names, trust)
 
 
 def chosen(channel: str, settings: Settings, offered: Sequence[Any]) -> Any:
@@ -88,15 +93,21 @@ def chosen(channel: str, settings: Settings, offered: Sequence[Any]) -> Any:
     )  # fmt: skip
 
 
-def stranger(channel: str, settings: Settings, trust: Trust, theirs: Seen) -> ChannelClosed:
-    """The error of meeting a server that nobody has accepted; its certificate is kept aside."""
+def unaccepted(
+    channel: str, settings: Settings, trust: Trust, chain: bytes, verdict: Verdict
+) -> ChannelClosed:
+    """The error of meeting a server that is not to be believed; its certificate is kept aside."""
+    theirs = seen(first_of(chain))
     trust.reject(theirs)
-    known = any(each.uri == theirs.uri and theirs.uri for each in trust.trusted())
+    code = _REASONS.get(verdict)
+    if code is None:
+        known = any(each.uri == theirs.uri and theirs.uri for each in trust.trusted())
+        code = "HG-3318" if known else "HG-3310"
     return ChannelClosed(
-        f"{settings.url}: certificate {theirs.thumbprint} is not trusted",
-        code="HG-3318" if known else "HG-3310",
+        f"{settings.url}: certificate {theirs.thumbprint} is not accepted: {verdict}", code=code,
         channel=channel, url=settings.url, name=theirs.name or "-", uri=theirs.uri or "-",
-        thumbprint=theirs.thumbprint, end=f"{theirs.not_after:%Y-%m-%d}",
+        thumbprint=theirs.thumbprint, begin=f"{theirs.not_before:%Y-%m-%d}",
+        end=f"{theirs.not_after:%Y-%m-%d}", hosts=", ".join(theirs.hosts) or "-",
     )  # fmt: skip
 
 
@@ -107,4 +118,4 @@ def policy_of(endpoint: Any) -> str:
 
 def first_of(chain: bytes) -> bytes:
     """The first certificate of a chain: a server may send its CAs behind its own."""
-    return chain[: int.from_bytes(chain[2:4], "big") + 4]
+    return parts(chain)[0]

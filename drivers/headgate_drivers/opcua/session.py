@@ -12,7 +12,7 @@ from asyncua.crypto import security_policies
 
 from headgate.sdk import ChannelClosed
 from headgate_drivers.opcua.client import client_of, ua
-from headgate_drivers.opcua.endpoints import chosen, endpoints, first_of, policy_of, stranger
+from headgate_drivers.opcua.endpoints import chosen, endpoints, first_of, policy_of, unaccepted
 from headgate_drivers.opcua.settings import Settings
 from headgate_drivers.opcua.trouble import quiet, translated
 from headgate_drivers.opcua.trust import Trust, seen
@@ -28,6 +28,8 @@ class Session:
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._client = client_of(settings)
         self._spaces: list[str] = []
+        #: What is to be said of this session although it opened: sentences by code.
+        self.notes: dict[str, str] = {}
 
     # ------------------------------------------------------------ open and close
 
@@ -62,9 +64,16 @@ class Session:
         settings, client = self.settings, self._client
         certificate, key = await trust.own()
         endpoint = chosen(self.channel, settings, await endpoints(self.channel, settings))
-        theirs = seen(first_of(endpoint.ServerCertificate or b""))
-        if settings.trust == "listed" and not trust.accepts(theirs):
-            raise stranger(self.channel, settings, trust, theirs)
+        chain = endpoint.ServerCertificate or b""
+        theirs = seen(first_of(chain))
+        if settings.trust == "listed":
+            verdict = trust.judge(chain, settings.host)
+            if verdict != "accepted":
+                raise unaccepted(self.channel, settings, trust, chain, verdict)
+        if trust.is_ageing(theirs):
+            self.notes["HG-3355"] = (
+                f"the server's certificate is good until {theirs.not_after:%Y-%m-%d}"
+            )
         policy = getattr(security_policies, f"SecurityPolicy{policy_of(endpoint)}")
         with translated(self.channel, settings, "connect"):
             await client.set_security(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -56,6 +57,11 @@ class Settings(msgspec.Struct, frozen=True):
     def application_uri(self) -> str:
         """The name we go by in OPC UA; our application certificate carries it."""
         return f"urn:headgate:{self.gateway}"
+
+    @property
+    def host(self) -> str:
+        """Name or address of the server, as the url has it."""
+        return urlsplit(self.url).hostname or ""
 
 
 def settings_of(where: str, options: Mapping[str, Any]) -> Settings:

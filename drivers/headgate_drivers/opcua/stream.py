@@ -35,6 +35,8 @@ from headgate_drivers.opcua.watching import Watching
 HELD_S = 60.0
 #: How long the first values of a subscription are waited for before the past is asked for.
 SETTLE_S = 5.0
+#: How often our certificate is looked at.
+RENEW_S = 6 * 3600.0
 #: A clock that is off moves no reading; it is for somebody to look at.
 SKEW_SEVERITY = 300
 
@@ -73,12 +75,15 @@ class Feed:
         stations: Sequence[Station],
         session: Session,
         memory: Memory,
+        trust: Trust,
     ) -> None:
         self._line = line
         self._settings = settings
         self._stations = stations
         self._session = session
         self._memory = memory
+        self._trust = trust
+        self._renew_due = 0.0
         self._remarks = remarks = Remarks(line, memory.logged)
         self._clock = ServerClock()
         self._watching = Watching(line, settings, session, stations, remarks)
@@ -91,6 +96,9 @@ class Feed:
         """Everything that comes. Raises when the line is lost."""
         now, watching = time.monotonic, self._watching
         self._remarks.tell()
+        for code, text in self._session.notes.items():
+            self._remarks.say(code, text)
+        await self._renew()
         await watching.find(self._stations)
         await self._ask_clock()
         looks = [(station, await self._look(station)) for station in self._stations]
@@ -111,6 +119,7 @@ class Feed:
             if station.due <= now():
                 station.due = max(station.due + station.interval_s, now())
                 await self._ask_clock()
+                await self._renew()
                 block = self._news(station, await self._look(station))
                 if block is not None:
                     yield block
@@ -275,6 +284,21 @@ class Feed:
                 by_station.setdefault(station, []).append(notice)
         return by_station
 
+    # ------------------------------------------------------------ our certificate
+
+    async def _renew(self) -> None:
+        """Have our certificate made anew in time, also while one session lasts for years."""
+        if self._settings.security == "None" or time.monotonic() < self._renew_due:
+            return
+        self._renew_due = time.monotonic() + RENEW_S
+        try:
+            await self._trust.own()
+        except ChannelError as error:
+            self._remarks.say(error.code, str(error))
+        if self._trust.renewed is not None:
+            said = f"our certificate was made anew: {self._trust.renewed}"
+            self._remarks.say("HG-3354", said)
+
     # ------------------------------------------------------------ clocks
 
     async def _ask_clock(self) -> None:
@@ -325,10 +349,11 @@ async def listen(
     on_session: Callable[[Session | None], None],
 ) -> AsyncGenerator[Out, None]:
     """One life of the channel: connect, subscribe, tell; ends by raising what ended it."""
-    session = await Session.open(line.id, settings, Trust(settings))
+    trust = Trust(settings)
+    session = await Session.open(line.id, settings, trust)
     on_session(session)
     try:
-        async for out in Feed(line, settings, stations, session, memory).blocks():
+        async for out in Feed(line, settings, stations, session, memory, trust).blocks():
             yield out
     finally:
         on_session(None)

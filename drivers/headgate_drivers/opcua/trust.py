@@ -2,9 +2,11 @@
 
     opcua/own/certificate.der, key.pem       made by us, renewed by us
     opcua/trusted/*.der | *.pem              servers (or their CA) that a technician accepted
+    opcua/trusted/*.crl                      what such a CA revoked
+    opcua/issuers/*.der | *.pem | *.crl      CAs between such a CA and a server, where that does not send them
     opcua/rejected/*.der                     servers that were met and not accepted
 
-An accepted certificate is taken as it is: its dates are not looked at, because a box without a clock must
+An accepted certificate is taken as it is: its dates do not stop us, because a box without a clock must
 still connect, and the technician has seen it. Source: OPC 10000-4 section 6.1, OPC 10000-12 annex F.
 """
 
@@ -19,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from headgate.sdk import ChannelClosed
+from headgate_drivers.opcua.chain import Authorities, Verdict, hosts, parts
 
 if TYPE_CHECKING:
     from headgate_drivers.opcua.settings import Settings
@@ -39,6 +42,7 @@ class Seen(NamedTuple):
     sha256: str
     not_before: datetime
     not_after: datetime
+    hosts: Sequence[str] = ()
 
     @property
     def file_name(self) -> str:
@@ -65,6 +69,7 @@ def seen(der: bytes) -> Seen:
         certificate.fingerprint(hashes.SHA256()).hex(),
         certificate.not_valid_before_utc,
         certificate.not_valid_after_utc,
+        tuple(hosts(certificate)),
     )
 
 
@@ -74,6 +79,8 @@ class Trust:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._folder = settings.folder
+        #: Set when our certificate was made anew because it was about to expire.
+        self.renewed: Path | None = None
 
     # ------------------------------------------------------------ ours
 
@@ -88,7 +95,9 @@ class Trust:
         certificate, key = self._folder / "own/certificate.der", self._folder / "own/key.pem"
         try:
             if not key.is_file() or self._due(certificate):
+                renewal = key.is_file() and certificate.is_file()
                 await self._make(certificate, key)
+                self.renewed = certificate if renewal else None
         except (OSError, ValueError) as error:
             text = str(error)
             raise ChannelClosed(text, code="HG-3316", path=str(key.parent), reason=text) from error
@@ -133,12 +142,25 @@ class Trust:
 
     # ------------------------------------------------------------ theirs
 
-    def accepts(self, certificate: Seen) -> bool:
-        """Whether a technician has accepted this very certificate, or a CA that signed it."""
-        trusted = self._listed("trusted")
-        return any(each.der == certificate.der for each in trusted) or any(
-            _signed_by(certificate.der, each.der) for each in trusted
+    def judge(self, chain: bytes, host: str) -> Verdict:
+        """What to think of the certificate that a server at `host` shows, with those it sends behind it."""
+        library = _uacrypto()
+        now = datetime.now(UTC)
+        read = self._certificates
+        return Authorities(read("trusted"), read("issuers"), self._revocations()).judge(
+            [library.x509_from_der(each) for each in parts(chain)],
+            host,
+            None if now.year < _UNSET_YEAR else now,
         )
+
+    def accepts(self, certificate: Seen, host: str = "") -> bool:
+        """Whether a technician has accepted this very certificate, or a CA that signed it for `host`."""
+        return self.judge(certificate.der, host) == "accepted"
+
+    def is_ageing(self, certificate: Seen) -> bool:
+        """Whether it has expired, or will within the time in which we renew our own."""
+        now = datetime.now(UTC)
+        return now.year >= _UNSET_YEAR and now > certificate.not_after - timedelta(days=RENEW_DAYS)
 
     def reject(self, certificate: Seen) -> Path:
         """Keep a certificate aside for a technician to look at; the file."""
@@ -168,11 +190,26 @@ class Trust:
         """Everybody whom we trust."""
         return self._listed("trusted")
 
-    def _files(self, kind: str) -> list[Path]:
+    def _files(self, kind: str, suffixes: Sequence[str] = (".der", ".pem", ".crt")) -> list[Path]:
         folder = self._folder / kind
         if not folder.is_dir():
             return []
-        return sorted(p for p in folder.iterdir() if p.suffix.lower() in (".der", ".pem", ".crt"))
+        return sorted(p for p in folder.iterdir() if p.suffix.lower() in suffixes)
+
+    def _certificates(self, kind: str) -> list[Any]:
+        return [_uacrypto().x509_from_der(each.der) for each in self._listed(kind)]
+
+    def _revocations(self) -> list[Any]:
+        """Revocation lists; one that cannot be read revokes nothing."""
+        x509, found = _uacrypto().x509, []
+        for path in (*self._files("trusted", (".crl",)), *self._files("issuers", (".crl",))):
+            data = path.read_bytes()
+            try:
+                pem = b"-----BEGIN" in data
+                found.append(x509.load_pem_x509_crl(data) if pem else x509.load_der_x509_crl(data))
+            except ValueError:
+                continue
+        return found
 
     def _listed(self, kind: str) -> list[Seen]:
         found = []
@@ -197,20 +234,6 @@ def _der(path: Path) -> bytes:
         return data
     library = _uacrypto()
     return bytes(library.der_from_x509(library.x509.load_pem_x509_certificate(data)))
-
-
-def _signed_by(der: bytes, issuer: bytes) -> bool:
-    ours = _uacrypto().x509_from_der(der)
-    theirs = _uacrypto().x509_from_der(issuer)
-    if der == issuer or not any(
-        e.oid.dotted_string == "2.5.29.19" and e.value.ca for e in theirs.extensions
-    ):
-        return False
-    try:
-        ours.verify_directly_issued_by(theirs)
-    except Exception:  # noqa: BLE001 - the library's own error types; whatever it is, it is not signed
-        return False
-    return True
 
 
 def _write(path: Path, data: bytes, mode: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
@@ -55,9 +55,10 @@ class PumpFault(Enum):
 class PumpPlan:
     """What is wanted.
 
-    With `folder` the server has a certificate there and offers security; a client is let in when its
-    certificate lies in `folder/trusted`, others are put into `folder/rejected`. `users` are names with
-    passwords; with any, nobody is let in without.
+    With `folder` the server has a certificate there (made unless `certificate.der` and `key.pem` are there)
+    and offers security; a client is let in when its certificate lies in `folder/trusted`, others are
+    put into `folder/rejected`. `users` are names with passwords, and certificates of users lie
+    in `folder/users`; with any, nobody is let in without.
     """
 
     count: int = 1
@@ -73,9 +74,6 @@ class PumpPlan:
     shift_namespaces: int = 0
     #: Whether the server keeps what its variables were, as long as it runs.
     history: bool = False
-    #: Names and addresses in its certificate, and for how many days that is good (less than 0: expired).
-    certificate_names: tuple[str, ...] = ("localhost", "127.0.0.1")
-    certificate_days: int = 365
 
     def __post_init__(self) -> None:
         if not 1 <= self.count <= 1000:
@@ -112,7 +110,8 @@ class PumpStationFarm:
         """Build the server and listen."""
         logging.getLogger("asyncua").setLevel(logging.CRITICAL)
         plan = self.plan
-        users = _Users(plan.users) if plan.users else None
+        cards = [] if plan.folder is None else sorted(plan.folder.glob("users/*.der"))
+        users = _Users(plan.users, cards) if plan.users or cards else None
         server = Server(user_manager=users)
         server.iserver.bind_condition_methods = True
         await server.init()
@@ -125,8 +124,8 @@ class PumpStationFarm:
             await self._secure(server, plan.folder)
         else:
             server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
-        if plan.users:
-            server.set_identity_tokens([ua.UserNameIdentityToken])
+        if users is not None:
+            server.set_identity_tokens([ua.UserNameIdentityToken, ua.X509IdentityToken])
         server.set_certificate_validator(self._admit)
         for number in range(plan.shift_namespaces):
             await server.register_namespace(f"urn:example:something-else:{number}")
@@ -333,14 +332,15 @@ class PumpStationFarm:
             (folder / name).mkdir(parents=True, exist_ok=True)
         key, certificate = folder / "key.pem", folder / "certificate.der"
         usages = crypto.x509.oid.ExtendedKeyUsageOID
-        await cert_gen.setup_self_signed_certificate(
-            key,
-            certificate,
-            APPLICATION,
-            "localhost",
-            [usages.SERVER_AUTH, usages.CLIENT_AUTH],
-            {"commonName": "Simulated pump stations"},
-        )
+        if not certificate.exists():
+            await cert_gen.setup_self_signed_certificate(
+                key,
+                certificate,
+                APPLICATION,
+                "localhost",
+                [usages.SERVER_AUTH, usages.CLIENT_AUTH],
+                {"commonName": "Simulated pump stations"},
+            )
         policies = [
             getattr(ua.SecurityPolicyType, f"{policy}_{mode}")
             for policy in ("Basic256Sha256", "Aes128Sha256RsaOaep", "Aes256Sha256RsaPss")
@@ -366,18 +366,21 @@ class PumpStationFarm:
 
 
 class _Users(UserManager):
-    """Names and passwords."""
+    """Names and passwords, and certificates of users."""
 
-    def __init__(self, users: Mapping[str, str]) -> None:
+    def __init__(self, users: Mapping[str, str], cards: Sequence[Path]) -> None:
         self._users = users
+        self._cards = {card.read_bytes(): card.stem for card in cards}
 
     def get_user(
         self, iserver: Any, username: Any = None, password: Any = None, certificate: Any = None
     ) -> User | None:
-        """The user, when name and password fit."""
-        del iserver, certificate
+        """The user, when name and password fit, or the certificate is known."""
+        del iserver
         if username in self._users and self._users[username] == password:
             return User(role=UserRole.Admin, name=username)
+        if username is None and certificate in self._cards:
+            return User(role=UserRole.Admin, name=self._cards[certificate])
         return None
 
 
