@@ -95,7 +95,8 @@ def case(name: str) -> Counts:
     one = life(name.partition("/")[0])
     done: Counter[str] = Counter()
     files, book, shape = one.files, one.book, one.shape
-    for depth in range(rng.choice([1, 1, 2, 3])):
+    depths = rng.choice([1, 1, 2, 3])
+    for depth in range(depths):
         at = moment(files, rng)
         disk = files.cut(rng, at)
         box = start(disk, shape, book, rng)
@@ -103,8 +104,9 @@ def case(name: str) -> Counts:
             judge = Judge(box, book, at)
             judge.judge()
             done[AGAIN if depth else UNIT] += 1
-            book = box.book = judge.book_after()
-            live(disk, shape, book, rng, rng.randint(0, 6), box).die()
+            if depth + 1 < depths or rng.random() < 0.2:
+                book = box.book = judge.book_after()
+                live(disk, shape, book, rng, rng.randint(1, 6), box).die()
         finally:
             box.die()
         files = disk

@@ -91,7 +91,8 @@ def case(name: str) -> Counts:
     rng = random.Random(name)
     box = life(name.partition("/")[0])
     done: Counter[str] = Counter()
-    for depth in range(rng.choice([1, 1, 1, 2, 3])):
+    depths = rng.choice([1, 1, 1, 2, 3])
+    for depth in range(depths):
         at = moment(box.files, rng)
         disk = box.files.cut(rng, at)
         book = box.book
@@ -100,8 +101,9 @@ def case(name: str) -> Counts:
         judge = Judge(bare, book, at)
         judge.judge_losses()
         done[AGAIN if depth else UNIT] += 1
-        box.book = judge.spool_after()
-        box.live(rng.randint(0, 3))
+        if depth + 1 < depths or rng.random() < 0.2:
+            box.book = judge.spool_after()
+            box.live(rng.randint(1, 3))
     return Counts(done)
 
 
