@@ -80,7 +80,7 @@ class Entry:
 #: By name. `folder` of an entry is on the path when its module is imported.
 PARTS: dict[str, Entry] = {
     "images": Entry("crash", "part_images", 4.0),
-    "spool": Entry("crash", "part_spool", 6.0),
+    "spool": Entry("crash", "part_spool", 10.0),
     "every": Entry("crash", "part_every", 2.0),
     "faults": Entry("crash", "part_faults"),
     "rot": Entry("crash", "part_rot"),
