@@ -20,6 +20,7 @@ from headgate.errors import SpoolCorrupt
 from headgate.model import Event, Item, PointTable
 from headgate.runtime.burial import bury
 from headgate.runtime.cursor import Cursor, Turn
+from headgate.runtime.pacing import HistoryPace
 from headgate.runtime.terms import Insight, OutboxStatus, Pace, ReceiptLike
 from headgate.sdk import Acknowledged, Outbox, StoredRecord
 from headgate.spool import Position, Rows, Spool, State
@@ -36,6 +37,8 @@ class _Flight(msgspec.Struct):
     due_us: int
     #: The how-manieth record sent: what was sent before a settled one should be settled too.
     order: int
+    #: When it was handed to the uplink; 0 once the link has taken it.
+    taken_us: int
     hurried: bool = False
 
 
@@ -73,8 +76,9 @@ class SpoolOutbox(Outbox):
         self._order = 0
         self._window = 1
         self._history_on_link: set[tuple[bytes, int]] = set()
-        self._credit = 0.0
-        self._credit_us = env.clock.boottime_us()
+        self._history = HistoryPace(
+            self._pace.history_share, self._pace.history_bytes_s, env.clock.boottime_us()
+        )
         self._waiter: asyncio.Future[None] | None = None
         # Refused records whose gap is not durable yet: (commits left to wait for, epoch, n). Two, because
         # one may be under way that does not hold it.
@@ -104,11 +108,10 @@ class SpoolOutbox(Outbox):
         # The rest of the window is for what happens now: on a thin link a history record takes long.
         while (
             len(records) < limit
-            and len(self._history_on_link) < max(1, int(self._window * self._pace.history_share))
             and self._may_send_history()
             and (record := self._take_one(Turn.HISTORY)) is not None
         ):
-            self._credit -= len(record.data)
+            self._history.took(len(record.data))
             self._history_on_link.add((record.epoch, record.n))
             records.append(record)
         return records
@@ -137,9 +140,10 @@ class SpoolOutbox(Outbox):
                 data,
                 rows.readings[row],
             )
-            due = self._env.clock.boottime_us() + int(self._receipt_s * 1e6)
+            now = self._env.clock.boottime_us()
+            due = now + int(self._receipt_s * 1e6)
             self._order += 1
-            self._flights[record.epoch, record.n] = _Flight(position, turn, due, self._order)
+            self._flights[record.epoch, record.n] = _Flight(position, turn, due, self._order, now)
             return record
         return None
 
@@ -149,14 +153,8 @@ class SpoolOutbox(Outbox):
         return self._env.clock.boottime_us() - rows.last_us[row] > self._pace.history_after_s * 1e6
 
     def _may_send_history(self) -> bool:
-        rate = self._pace.history_bytes_s
-        if rate is None:
-            return True
         now = self._env.clock.boottime_us()
-        # A second's worth may be saved up; a record larger than that leaves a debt to wait off.
-        self._credit = min(rate, self._credit + (now - self._credit_us) / 1e6 * rate)
-        self._credit_us = now
-        return self._credit > 0
+        return self._history.allows(len(self._history_on_link), self._window, now)
 
     def _offer_overdue(self) -> None:
         """A broker that took a record and forgot it sends no receipt: offer it again."""
@@ -198,7 +196,15 @@ class SpoolOutbox(Outbox):
         """The link has taken these: their place in the window is free, their receipt is still to come."""
         for record in records:
             self._history_on_link.discard((record.epoch, record.n))
+            self._taken_by_link(self._flights.get((record.epoch, record.n)))
         self._wake()
+
+    def _taken_by_link(self, flight: _Flight | None) -> None:
+        """How long live records take over the link tells how much history it bears beside them."""
+        if flight is not None and flight.taken_us and flight.turn is not Turn.HISTORY:
+            now = self._env.clock.boottime_us()
+            self._history.live_arrived(now - flight.taken_us, self._window, now)
+            flight.taken_us = 0
 
     def _landed(self, epoch: bytes, n: int) -> _Flight | None:
         """Out of flight, whatever became of it."""
@@ -208,7 +214,7 @@ class SpoolOutbox(Outbox):
     def settle(self, records: Sequence[StoredRecord]) -> None:
         """The platform has these for good (`ack = "broker"`, or a foreign platform said so)."""
         for record in records:
-            self._landed(record.epoch, record.n)
+            self._taken_by_link(self._landed(record.epoch, record.n))
             self._settled += len(self.cursor.settle(record.epoch, record.n, record.n))
         self._receipt_s = self._pace.receipt_s
         self._wake()
