@@ -31,6 +31,7 @@ from headgate.model import Identity as DeviceIdentity
 from headgate.runtime.api import LocalApi
 from headgate.runtime.batch import Committed
 from headgate.runtime.calls import Calls
+from headgate.runtime.daybook import SAVE_EVERY_US, Daybook
 from headgate.runtime.delivery import Delivery
 from headgate.runtime.disk import Disk, disk_metrics
 from headgate.runtime.ending import last_sign, note_sign, off_gap, undated_gap
@@ -43,6 +44,7 @@ from headgate.runtime.insight import Insight
 from headgate.runtime.installed import Installed, look
 from headgate.runtime.keyring import Keyring
 from headgate.runtime.learned import Learned, Learnings
+from headgate.runtime.losses import Losses
 from headgate.runtime.metrics import MetricsServer, Sample
 from headgate.runtime.notify import Notifier
 from headgate.runtime.openings import Openings
@@ -51,6 +53,7 @@ from headgate.runtime.press import KnownTable, Sealing, SealingPress
 from headgate.runtime.replaced import Replaced
 from headgate.runtime.report import metrics_of, status_of
 from headgate.runtime.roster import Drivers, Roster, call_up, post
+from headgate.runtime.tallies import TallyFile, zone_of
 from headgate.runtime.timekeeper import Timekeeper
 from headgate.runtime.walltrust import WallTrust
 from headgate.runtime.writer import Writer
@@ -145,12 +148,15 @@ class Gateway:
         self._openings = Openings(self._state)
         self._trust = WallTrust(self._state)
         self._undated = undated_gap(self._last_sign, boot, self._trust)
+        self._losses = Losses(self._spool)
+        self._saving: Callable[[], None] | None = None
+        self._save_us = env.clock.boottime_us() + SAVE_EVERY_US
         self.epoch = env.random.token(8)
         previous, last_n = self._state.begin_epoch(self.epoch, (recovered.epoch, recovered.last_n))
         sealing = Sealing(self.epoch, boot, previous, last_n)
         self._keyring = Keyring(env, self._provider, self._identity, self._state, self.epoch)
         ring = self._spool if memory else None
-        self._press = SealingPress(env, self._provider, self._keyring, self._spool, sealing, ring)
+        self._press = SealingPress(env, self._provider, self._keyring, self._losses, sealing, ring)
         self._started_us = env.clock.boottime_us()
         log.info(
             "spool open",
@@ -176,15 +182,20 @@ class Gateway:
         self._writer = Writer(
             env, self._press, max_loss_s=site.state.max_loss.s, on_commit=self._committed
         )
-        self._timekeeper = Timekeeper(env, self._writer.put_item, self._trust)
+        self._timekeeper = Timekeeper(env, lambda fix: self._daybook.put_item(fix), self._trust)
+        zone = zone_of(site.gateway.timezone)
+        self._daybook = Daybook(env, self._writer, zone, self._timekeeper.trusted_us)
+        self._tallies = TallyFile(env.files, site.state_folder / "tallies")
+        if (saved := self._tallies.load()) is not None:
+            self._daybook.resume(saved, self._last_sign)
         self._disk = Disk(env, site, self._state, self._writer.put_item)
         self._delivery = Delivery(env)
         insight = Insight(self._provider, self._keyring, self._state, self._timekeeper)
         self._outlets = Outlets(
             env, self._spool, self._state, self.epoch, self._identity, insight,
-            self._writer.put_item, self._send_table_again,
+            self._daybook.put_item, self._send_table_again,
         )  # fmt: skip
-        self._field = Field(env, self._writer, self._learn)
+        self._field = Field(env, self._daybook, self._learn)
         self._drivers = Drivers(self.installed.registry)
         self._problems: tuple[Problem, ...] = ()
         self._metrics = MetricsServer(env, self._samples)
@@ -217,7 +228,7 @@ class Gateway:
         gap = off_gap(self._last_sign, boot, now)
         for said in (gap, self._undated, *self._openings.unsaid(self._last_sign, boot)):
             if said is not None:
-                self._writer.put_item(said)
+                self._daybook.put_item(said)
         digest = config.config_hash(site, self._provider.sm3).hex()
         if self._last_sign is None:
             # Killed before its first commit, a new box still owes the looks it had answered.
@@ -267,10 +278,12 @@ class Gateway:
             await self._outlets.drained(GOODBYE_S, self._delivery.online())
             await self._delivery.stop()
             self._outlets.note()
+            self._saving = self._tallies.writing(self._daybook.saving())
         self._keep_disk()
         if not self._spool.holding:
-            note_sign(self._state, self._env.clock.boottime_us())
-            self._openings.note(())
+            now = self._env.clock.boottime_us()
+            note_sign(self._state, now)
+            self._openings.note((), now, now)
         self._state.note(self._spool.totals())
         self._state.close()
         self._spool.close()
@@ -407,6 +420,9 @@ class Gateway:
         if committed.refusal is None:
             for record in committed.records:
                 self._state.committed(record.epoch, record.n)
+        clock = self._env.clock
+        for gap in self._losses.told(clock.boottime_us(), clock.boot_id()):
+            self._daybook.missed(gap)
         self._outlets.on_commit(committed)
 
     async def _keep_house(self) -> None:
@@ -415,10 +431,14 @@ class Gateway:
             await asyncio.sleep(HOUSEKEEPING_S)
             if (kept_us := self._kept_until_us()) is not None:
                 note_sign(self._state, kept_us)
-                self._openings.note(self._field.poller.openings())
+                openings = self._field.poller.openings()
+                self._openings.note(openings, self._env.clock.boottime_us(), kept_us)
             self._outlets.note()
             self._state.note(self._spool.totals())
             self._disk.look(self._spool.status(), self._writer.status)
+            if (now_us := self._env.clock.boottime_us()) >= self._save_us:
+                self._save_us = now_us + SAVE_EVERY_US
+                self._saving = self._tallies.writing(self._daybook.saving())
             # Not waited for: a disk that hangs is told of while it does.
             if keeping is None or keeping.done():
                 keeping = self._writer.begin(self._keep_disk)
@@ -429,6 +449,9 @@ class Gateway:
             self._home.enter()
             self._state.flush()
             self._press.come_back()
+            saving, self._saving = self._saving, None
+            if saving is not None:
+                saving()
         except SpoolError as error:
             log.debug("still held in memory", extra={"reason": str(error)})
         except Exception:
@@ -476,6 +499,7 @@ class Gateway:
         ]
         said["channels"] = msgspec.to_builtins(self._field.channel_health())
         said["devices"] = msgspec.to_builtins(self._field.device_health())
+        said["account"] = self._daybook.report(self._state.devices())
         language = self.site.gateway.language
         said["problems"] = [
             f"{p.where}: {say(p.code, language, **p.fields)} [{p.code}]" for p in self._problems

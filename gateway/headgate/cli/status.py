@@ -24,6 +24,15 @@ _WORDS: dict[str, tuple[str, str]] = {
     "devices": ("Devices", "设备"),
     "uplinks": ("Uplinks", "上行"),
     "problems": ("Problems", "问题"),
+    "account": ("Due and arrived", "应到与实到"),
+    "today": ("today", "今日"),
+    "due": ("due", "应到"),
+    "arrived": ("arrived", "实到"),
+    "in-time": ("in time", "及时"),
+    "bad": ("bad", "坏值"),
+    "open": ("open", "待定"),
+    "looks": ("looks", "次"),
+    "readings": ("readings", "个读数"),
     "segments": ("segments", "个分段"),
     "free": ("free", "可用"),
     "commits": ("commits", "次提交"),
@@ -116,16 +125,54 @@ def page(data: dict[str, Any]) -> str:
             counted = (f"{word(name)} {count}" for name, count in sorted(tally.items()) if count)
             lines.append(f"  {'':<16} {', '.join(counted)}")
     lines.append(f"{word('devices')}:")
-    lines += [
-        f"  {device['device']:<16} {device['state']:<12} {device['good']}/{device['looks']}"
-        + (f"  {device['latency_us'] / 1000:.0f} ms" if device["latency_us"] is not None else "")
-        + (f"  {device['text']}" if device["text"] else "")
-        for device in data["devices"]
-    ]
+    today = data.get("account", {}).get("today", {})
+    for device in data["devices"]:
+        lines.append(
+            f"  {device['device']:<16} {device['state']:<12} {device['good']}/{device['looks']}"
+            + (
+                f"  {device['latency_us'] / 1000:.0f} ms"
+                if device["latency_us"] is not None
+                else ""
+            )
+            + (f"  {device['text']}" if device["text"] else "")
+        )
+        if (counted := today.get(device["device"])) is not None:
+            lines.append(f"  {'':<16} {word('today')}: {_account(counted)}")
+    lines += _days(data.get("account", {}))
     if data["problems"]:
         lines.append(f"{word('problems')}:")
         lines += [f"  {problem}" for problem in data["problems"]]
     return "\n".join(lines)
+
+
+def _days(account: dict[str, Any]) -> list[str]:
+    """What was due, arrived and is missing on each day, of all devices together."""
+    days = account.get("days", [])
+    if not days:
+        return []
+    lines = [f"{word('account')} ({word('in-time')}: {account['late_s']:g} s):"]
+    lines += [f"  {day['day']:<12} {_account(day)}" for day in reversed(days)]
+    return lines
+
+
+def _account(counted: dict[str, Any]) -> str:
+    due = "-" if counted["due"] is None else counted["due"]
+    words = [
+        f"{word('due')} {due}",
+        f"{word('arrived')} {counted['arrived']}",
+        f"{word('in-time')} {counted['in_time']}",
+    ]
+    words += [f"{word(name)} {counted[name]}" for name in ("bad", "open") if counted[name]]
+    for reason, gap in counted["gaps"].items():
+        # Looks where they were counted, else readings, else how many gaps there were.
+        if gap["looks"]:
+            missing = f"{gap['looks']} {word('looks')}"
+        elif gap["readings"]:
+            missing = f"{gap['readings']} {word('readings')}"
+        else:
+            missing = f"{gap['gaps']}x"
+        words.append(f"{reason} {missing}")
+    return ", ".join(words)
 
 
 def _size(count: float) -> str:

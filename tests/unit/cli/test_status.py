@@ -46,3 +46,34 @@ def test_what_a_driver_counts_besides_is_on_the_page(
         "tally": {"strangers": 900, "adverts": 7, "stranger_senders": 31, "replay": 0},
     }  # fmt: skip
     assert line in page({**STATUS, "channels": [channel]})
+
+
+def test_what_was_due_arrived_and_is_missing_is_on_the_page(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HEADGATE_LANG", "en")
+    counted = {
+        "due": 1440, "arrived": 1400, "bad": 2, "in_time": 1390, "in_gaps": 39, "open": 1,
+        "gaps": {
+            "device-silent": {"gaps": 2, "looks": 39, "readings": 78},
+            "quota": {"gaps": 1, "looks": 0, "readings": 500},
+            "clock-unknown": {"gaps": 1, "looks": 0, "readings": 0},
+        },
+    }  # fmt: skip
+    device = {
+        "device": "gauge-1", "state": "ok", "good": 9, "looks": 9, "latency_us": 2000, "text": "",
+    }  # fmt: skip
+    account = {
+        "late_s": 5.0, "day": "2026-07-01", "today": {"gauge-1": counted},
+        "days": [{"day": "2026-06-30", **counted, "due": None}, {"day": "2026-07-01", **counted}],
+    }  # fmt: skip
+    lines = page({**STATUS, "devices": [device], "account": account}).splitlines()
+    whole = (
+        "due 1440, arrived 1400, in time 1390, bad 2, open 1,"
+        " device-silent 39 looks, quota 500 readings, clock-unknown 1x"
+    )
+    of_device = next(i for i, line in enumerate(lines) if "gauge-1" in line)
+    assert lines[of_device + 1].strip() == f"today: {whole}"
+    assert "(in time: 5 s)" in lines[of_device + 2]
+    assert lines[of_device + 3].split(maxsplit=1) == ["2026-07-01", whole]
+    assert lines[of_device + 4].split(maxsplit=1)[1].startswith("due -, arrived")
