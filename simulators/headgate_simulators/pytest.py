@@ -1,6 +1,6 @@
 """Pytest fixtures: simulated hardware for a test, gone when it ends.
 
-Load them with `pytest_plugins = ["headgate_simulators.pytest"]` in the top `conftest.py`. The farm
+Load them with `pytest_plugins = ["headgate_simulators.pytest"]` in the top `conftest.py`. A simulator
 runs in this process, on a thread and a loop of its own, so that blocking clients and the test's own
 loop may both talk to it.
 """
@@ -9,42 +9,56 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import ExitStack
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol, Self
 
 import pytest
 
-from headgate_simulators.faults import Fault
 from headgate_simulators.truth import Truth, TruthList
 
 
-class RunningFarm:
-    """A farm on its own thread, as a context manager. Arguments are those of `FarmPlan`."""
+class Simulator(Protocol):
+    """What every simulator is: it starts, stops, and obeys."""
 
-    def __init__(self, truth: Truth | None = None, **wanted: Any) -> None:
-        # Not at the top: the farm brings pymodbus, which a test that uses no farm may not have.
-        from headgate_simulators.water_gauge.farm import FarmPlan, WaterGaugeFarm
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
 
-        self.truth = truth or TruthList()
+    def command(self, said: Mapping[str, Any]) -> Awaitable[None] | None: ...
+
+    @property
+    def description(self) -> list[dict[str, Any]]: ...
+
+
+class Running:
+    """A simulator on its own thread, as a context manager.
+
+    `devices` is its ready line's list; `truth` keeps what its devices said, a `TruthList` when nothing
+    else was given.
+    """
+
+    def __init__(self, simulator: Simulator, truth: Truth) -> None:
+        self.truth = truth
         self.devices: list[dict[str, Any]] = []
-        self._farm = WaterGaugeFarm(FarmPlan(**wanted), self.truth)
+        self.simulator = simulator
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="water gauge farm")
+        name = type(simulator).__name__
+        self._thread = threading.Thread(target=self._loop.run_forever, name=name)
 
-    def __enter__(self) -> RunningFarm:
+    def __enter__(self) -> Self:
         self._thread.start()
         try:
-            self._on_loop(self._farm.start)
+            self._on_loop(self.simulator.start)
         except BaseException:
             self._end()
             raise
-        self.devices = self._farm.description
+        self.devices = self.simulator.description
         return self
 
     def __exit__(self, *_: object) -> None:
         try:
-            self._on_loop(self._farm.stop)
+            self._on_loop(self.simulator.stop)
         finally:
             self._end()
 
@@ -52,20 +66,23 @@ class RunningFarm:
         """One device of `devices` by its id."""
         return next(device for device in self.devices if device["id"] == wanted)
 
+    def command(self, **said: Any) -> None:
+        """Give it a command, as its control socket takes it; it holds when this returns."""
+
+        async def obey() -> None:
+            doing = self.simulator.command(said)
+            if doing is not None:
+                await doing
+
+        self._on_loop(obey)
+
     def fault(self, device: str, kind: str, value: float | None = None, *, on: bool = True) -> None:
         """Switch a fault on or off now; it holds when this returns."""
-
-        async def switch() -> None:
-            self._farm.fault(Fault.make(device, kind, value), on=on)
-            await self._farm.settle()
-
-        self._on_loop(switch)
+        self.command(fault=kind, device=device, value=value, on=on)
 
     def site(self, interval: str = "1s") -> str:
-        """This farm as a site.toml fragment."""
-        from headgate_simulators.water_gauge.site import site_fragment
-
-        return site_fragment(self.devices, interval)
+        """These devices as a site.toml fragment."""
+        raise NotImplementedError
 
     def _on_loop(self, work: Callable[[], Any]) -> None:
         asyncio.run_coroutine_threadsafe(work(), self._loop).result(timeout=30)
@@ -76,7 +93,78 @@ class RunningFarm:
         self._loop.close()
 
 
+# The simulators are imported where they are wanted: they bring libraries that a test which uses another
+# one may not have.
+
+
+class RunningFarm(Running):
+    """Water gauges. Arguments are those of `FarmPlan`."""
+
+    def __init__(self, truth: Truth | None = None, **wanted: Any) -> None:
+        from headgate_simulators.water_gauge.farm import FarmPlan, WaterGaugeFarm
+
+        kept = truth or TruthList()
+        super().__init__(WaterGaugeFarm(FarmPlan(**wanted), kept), kept)
+
+    def site(self, interval: str = "1s") -> str:
+        from headgate_simulators.water_gauge.site import site_fragment
+
+        return site_fragment(self.devices, interval)
+
+
+class RunningBus(Running):
+    """Lines of a mixed bus, named as on the command line; other arguments are those of `BusPlan`."""
+
+    def __init__(self, *lines: str, truth: Truth | None = None, **wanted: Any) -> None:
+        from headgate_simulators.mixed_bus.bus import BusPlan, LineKind, MixedBus
+
+        kept = truth or TruthList()
+        kinds = [LineKind(line) for line in lines or ("rtu-tcp",)]
+        super().__init__(MixedBus(BusPlan(lines=kinds, **wanted), kept), kept)
+
+    def site(self, interval: str = "1s") -> str:
+        from headgate_simulators.mixed_bus.site import site_fragment
+
+        return site_fragment(self.devices, interval)
+
+
+class RunningStreet(Running):
+    """A street of manholes. Arguments are those of `StreetPlan`."""
+
+    def __init__(self, truth: Truth | None = None, **wanted: Any) -> None:
+        from headgate_simulators.manhole_street.street import ManholeStreet, StreetPlan
+
+        kept = truth or TruthList()
+        super().__init__(ManholeStreet(StreetPlan(**wanted), kept), kept)
+
+    def site(self, interval: str = "10s") -> str:
+        from headgate_simulators.manhole_street.site import site_fragment
+
+        return site_fragment(self.devices, interval)
+
+    def lid(self, cover: str, *, open_: bool) -> None:
+        """Open or close a cover."""
+        self.command(lid=cover, open=open_)
+
+
+class RunningStations(Running):
+    """Pump stations on OPC UA. Arguments are those of `PumpPlan`."""
+
+    def __init__(self, truth: Truth | None = None, **wanted: Any) -> None:
+        from headgate_simulators.pump_station.farm import PumpPlan, PumpStationFarm
+
+        kept = truth or TruthList()
+        self._farm = PumpStationFarm(PumpPlan(**wanted), kept)
+        super().__init__(self._farm, kept)
+
+    def site(self, interval: str = "5s") -> str:
+        return self._farm.site(interval)
+
+
 FarmMaker = Callable[..., RunningFarm]
+BusMaker = Callable[..., RunningBus]
+StreetMaker = Callable[..., RunningStreet]
+StationsMaker = Callable[..., RunningStations]
 
 
 @pytest.fixture
@@ -87,3 +175,29 @@ def water_gauge_farm() -> Iterator[FarmMaker]:
     """
     with ExitStack() as running:
         yield lambda **wanted: running.enter_context(RunningFarm(**wanted))
+
+
+@pytest.fixture
+def mixed_bus(tmp_path: Path) -> Iterator[BusMaker]:
+    """Lines of a mixed bus: `bus = mixed_bus("rtu", "udp", per_line=3)`.
+
+    Pseudo-terminals stand in the test's own folder, ports are free ones on loopback.
+    """
+    with ExitStack() as running:
+        yield lambda *lines, **wanted: running.enter_context(
+            RunningBus(*lines, **{"folder": tmp_path, **wanted})
+        )
+
+
+@pytest.fixture
+def manhole_street() -> Iterator[StreetMaker]:
+    """Streets of manholes: `street = manhole_street(covers=3, heartbeat_s=0.5)`, on free TCP ports."""
+    with ExitStack() as running:
+        yield lambda **wanted: running.enter_context(RunningStreet(**wanted))
+
+
+@pytest.fixture
+def pump_station() -> Iterator[StationsMaker]:
+    """Pump stations behind one OPC UA server: `stations = pump_station(count=2, cycle_s=0.2)`."""
+    with ExitStack() as running:
+        yield lambda **wanted: running.enter_context(RunningStations(**wanted))

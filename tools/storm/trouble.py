@@ -53,8 +53,10 @@ def troubles(field: Sequence[Simulator], seconds: float, seed: int) -> list[Trou
         kind, between = dice.choice(list(_kinds(simulator.name, device)))
         ends_s = min(at_s + dice.uniform(SHORTEST_S, LONGEST_S), seconds - QUIET_S / 2)
         where = "*" if kind in _OF_ALL else str(device["id"])
-        if busy.get((where, kind), 0.0) < at_s:
-            busy[where, kind] = ends_s
+        # One thing at a time behind an adapter: it cannot be switched off when its daemon is gone.
+        key = (simulator.name, "*") if kind in _OF_ALL else (where, kind)
+        if busy.get(key, 0.0) < at_s:
+            busy[key] = ends_s
             said = {"fault": kind, "device": where}
             value = None if between is None else round(dice.uniform(*between), 2)
             if kind == "exception" and value is not None:

@@ -41,7 +41,8 @@ class LineKind(Enum):
 
 #: Framing, and the line settings that its units are bought with, taken in turn.
 _MAKE: Mapping[LineKind, tuple[Framing, Sequence[str]]] = {
-    LineKind.RTU: (Framing.RTU, ("19200 8N1", "19200 8E1", "9600 8N1")),
+    # Other speeds, not other parities: a pseudo-terminal takes no parity that it was not opened with.
+    LineKind.RTU: (Framing.RTU, ("19200 8N1", "9600 8N1", "38400 8N1")),
     LineKind.ASCII: (Framing.ASCII, ("19200 7E1",)),
     LineKind.RTU_TCP: (Framing.RTU, ("19200 8N1",)),
     LineKind.ASCII_TCP: (Framing.ASCII, ("19200 7E1",)),
