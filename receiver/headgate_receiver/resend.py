@@ -6,7 +6,8 @@ that met a gateway in its middle finds its way back, epoch by epoch, as far as t
 
 Most holes fill by themselves (records overtake each other while a backlog drains) and some never will
 (a number is spent also when its record was never stored, and what was let go is gone), so a hole is
-asked for after a while, a few times, ever later, and then let be until the receiver starts again.
+asked for after a while, a few times, ever later, and then let be until the receiver starts again. The
+last ask comes a day after the first: a gateway may be away, or an ask be lost, for as long as a storm.
 Nothing of this is stored: a restored store would bring back that it had stopped asking.
 """
 
@@ -26,7 +27,7 @@ from headgate_receiver.store import Before
 
 FIRST_S: Final = 10.0
 #: Times the first wait: how long a hole must stay before each ask.
-PATIENCE: Final = (1, 6, 60)
+PATIENCE: Final = (1, 6, 60, 360, 2160, 8640)
 #: Epochs looked at in one call, so that a long past does not hold up the present.
 MAX_LOOKS: Final = 500
 _EPOCHS: Final = 10_000

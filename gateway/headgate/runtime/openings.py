@@ -34,6 +34,8 @@ class Openings:
 
     def __init__(self, state: State) -> None:
         self._state = state
+        #: When what is noted was told, where it still waits to be durable.
+        self._told: dict[str, int] = {}
         self._noted = {
             name: first_us for name, first_us in state.counters().items() if _is_opening(name)
         }
@@ -54,17 +56,30 @@ class Openings:
             gaps.append(msgspec.structs.replace(gap, boot=of, last_boot=of))
         return gaps
 
-    def note(self, openings: Collection[Opening]) -> None:
-        """These gaps are open now, and no others. Not before what `unsaid` gave is durable."""
+    def note(self, openings: Collection[Opening], now_us: int, kept_us: int) -> None:
+        """These gaps are open now, and no others; what happened until `kept_us` is durable.
+
+        A gap that was told stays noted until it is durable, so one may be told twice, and none never.
+        Not before what `unsaid` gave is durable.
+        """
         wanted = {_name(opening): opening.first_us for opening in openings}
         if wanted == self._noted:
             return  # nearly always
-        for name in self._noted.keys() - wanted.keys():
-            self._state.count(name, 0)
-        for name, first_us in wanted.items():
-            if self._noted.get(name) != first_us:
-                self._state.count(name, first_us)
-        self._noted = wanted
+        for name in dict.fromkeys((*wanted, *self._noted)):
+            first_us = wanted.get(name, 0)
+            if self._noted.get(name, 0) == first_us:
+                continue
+            told_us = self._told.setdefault(name, now_us)
+            if name not in self._noted or kept_us >= told_us:
+                self._set(name, first_us)
+
+    def _set(self, name: str, first_us: int) -> None:
+        self._told.pop(name, None)
+        self._state.count(name, first_us)
+        if first_us:
+            self._noted[name] = first_us
+        else:
+            del self._noted[name]
 
 
 def _is_opening(name: str) -> bool:

@@ -228,14 +228,15 @@ class Poller:
         return [worker.health() for worker in self._workers.values()]
 
     def openings(self) -> list[Opening]:
-        """Gaps that go on and are not told yet."""
+        """Gaps that go on and are not told yet. Ask each second."""
+        now_us = self._now_us()
         return [
             Opening(
                 polled.work.device.number, reason, first_us, polled.turn.interval_us,
                 len(polled.work.device.points),
             )
             for polled in self._polled.values()
-            for reason, first_us in polled.ledger.unfinished()
+            for reason, first_us in polled.ledger.unfinished(now_us)
         ]  # fmt: skip
 
     # ------------------------------------------------------------ items

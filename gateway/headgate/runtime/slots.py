@@ -8,8 +8,9 @@ from headgate.model import Gap, GapReason
 
 #: A gap that goes on is told at least this often, so that a crash loses little of the account.
 TELL_EVERY_US = 60_000_000
-#: Overruns end with no event of their own, so they are told sooner, and by the next slot after this.
-TELL_OVERRUN_US = 5_000_000
+#: Overruns end with no event of their own, and have holes, so a successor could not tell them from when
+#: they began: they are told soon enough for what is not told to be what may be in hand at a kill.
+TELL_OVERRUN_US = 3_000_000
 
 #: Bound once: an enum's members are slow to reach, and this is asked for every look.
 _OVERRUN = GapReason.OVERRUN
@@ -68,10 +69,12 @@ class SlotLedger:
         if _OVERRUN in self._open:
             self._tell_old_overrun(due_us)
 
-    def unfinished(self) -> Iterable[tuple[GapReason, int]]:
-        """Gaps without holes that are not told yet, and when their first slot was due."""
+    def unfinished(self, now_us: int) -> Iterable[tuple[GapReason, int]]:
+        """Gaps without holes that are not told yet, and when their first slot was due. Ask each second."""
         if not self._open:
             return ()  # nearly always
+        if _OVERRUN in self._open:
+            self._tell_old_overrun(now_us)
         return [(reason, o.first_us) for reason, o in self._open.items() if reason is not _OVERRUN]
 
     def close(self) -> None:

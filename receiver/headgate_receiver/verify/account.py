@@ -301,6 +301,12 @@ def _close_killed(series: _Series, first_us: int, last_us: int) -> None:
     for slot in range(accounted, min(last.first, in_hand)):
         if series.due_us(slot) >= first_us - IN_HAND_US:
             series.mark(slot, _GAP)
+    # Also between looks that did arrive: overruns are told a few seconds late, and died with the gateway.
+    for slot in range(accounted - 1, series.first_slot - 1, -1):
+        if series.due_us(slot) < first_us - IN_HAND_US:
+            break
+        if series.at(slot) == _NOTHING:
+            series.mark(slot, _GAP)
 
 
 def _series_of(plans: Sequence[StoredPlan]) -> list[_Series]:

@@ -73,13 +73,13 @@ def test_of_a_hole_that_filled_in_part_the_rest_is_asked_for() -> None:
     assert platform.run(10) == [(NOW, ((0, 9), (20, 49)))]
 
 
-def test_what_never_comes_is_asked_for_three_times_and_then_let_be() -> None:
+def test_what_never_comes_is_asked_for_ever_later_for_a_day_and_then_let_be() -> None:
     platform = Platform(Store())
     platform.take(NOW, 50)
-    for _ in range(5000):
+    for _ in range(2500):
         platform.missing.met("gate", NOW)
-        platform.run(1)
-    assert [at for at, _, _ in platform.asked] == [10, 70, 670]
+        platform.run(60)
+    assert [round(at / 60) for at, _, _ in platform.asked] == [0, 1, 11, 71, 431, 1871]
 
 
 def test_a_newer_hole_has_its_own_time() -> None:
