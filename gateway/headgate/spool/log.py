@@ -252,6 +252,14 @@ class Log:
             return found
         return None
 
+    def highest_device(self, number: int, row: int) -> int:
+        """The highest device number in the clear indexes of a segment, from a row on; 0 when there is none."""
+        highest = 0
+        for found in self._disk.scan(number, self.segments[number].offsets[row]):
+            if isinstance(found, Entry) and found.index is not None:
+                highest = max(highest, *(device for device, _ in found.index.devices), 0)
+        return highest
+
     @property
     def open_segment(self) -> int | None:
         """The number of the segment that is being written."""

@@ -37,6 +37,8 @@ _WINDOW, _WIDEST = 8 << 10, 1 << 20
 # A damaged stretch is searched for the next record; this many false starts and the rest is given up.
 _MOST_TRIES = 100_000
 
+_LANES = tuple(Lane)
+
 _pack = msgspec.msgpack.Encoder().encode
 _unpack_index = msgspec.msgpack.Decoder(ClearIndex).decode
 
@@ -225,7 +227,7 @@ def _header(head: bytes, offset: int, size: int, start: int) -> Entry | None:
         or offset + length > size
     ):
         return None
-    return Entry(offset, length, Lane(lane), epoch, n, key_id, serial, index_size, sealed_crc, None)
+    return Entry(offset, length, _LANES[lane], epoch, n, key_id, serial, index_size, sealed_crc, None)
 
 
 def _entry(window: _Window, offset: int, size: int, start: int, brief: bool) -> Entry | None:
@@ -280,7 +282,7 @@ class _Window:
         begin = offset - self._at
         if begin >= 0 and begin + size <= len(self._data):
             return self._data[begin : begin + size]
-        near = self._data and offset <= self._at + len(self._data)
+        near = self._data and offset <= self._at + len(self._data) + self._width
         self._width = min(self._width * 2, _WIDEST) if near else _WINDOW
         self._data = self._read(offset, min(max(size, self._width), self._size - offset))
         self._at = offset

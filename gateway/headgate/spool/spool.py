@@ -378,17 +378,17 @@ class Spool:
         """The highest device number in use beyond what is remembered, 0 when there is none.
 
         Args:
-            known: the last n remembered of each epoch; what is newer is read, record by record.
+            known: the last n remembered of each epoch; of what is newer the clear indexes are read.
         """
         highest = 0
         for rows in self.segments():
             for row in rows.alive():
                 last_n = known.get(rows.epoch(row))
-                if last_n is not None and rows.ns[row] <= last_n:
-                    continue
-                index = self.clear_index(Position(rows.log, rows.number, row))
-                if index is not None:
-                    highest = max(highest, *(device for device, _ in index.devices), 0)
+                if last_n is None or rows.ns[row] > last_n:
+                    # A segment holds records of one start in rising order: all from here on are new.
+                    one = self._logs[rows.log]
+                    highest = max(highest, one.highest_device(rows.number, row))
+                    break
         return highest
 
     def rows(self, name: str, number: int) -> Rows | None:
