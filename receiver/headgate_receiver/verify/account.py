@@ -14,9 +14,18 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from headgate_receiver.verify.items import Clocks, Look, Run, StoredGap, StoredPlan
+from headgate_receiver.verify.series import (
+    BAD_IN_TIME,
+    BAD_LATE,
+    GAP,
+    IN_TIME,
+    LATE,
+    NOTHING,
+    Series,
+    series_of,
+    slots_before,
+)  # fmt: skip
 
-#: What became of a slot.
-_NOTHING, _IN_TIME, _LATE, _BAD_IN_TIME, _BAD_LATE, _GAP = range(6)
 #: A look that was in hand when the gateway was killed was due this long before its last sign of life.
 IN_HAND_US = 5_000_000
 #: While a gateway still runs, what was due this shortly before its newest word may be on its way.
@@ -48,87 +57,13 @@ class Day(NamedTuple):
         return self.good + self.bad
 
 
-class _Stretch(NamedTuple):
-    """Slots of one plan: from `first` of its series, until the next plan."""
-
-    start_us: int
-    interval_us: int
-    first: int
-    #: How many; None: nobody ended this plan.
-    slots: int | None
-
-
-class _Series:
-    """Plans of one device and run that count their slots on, and what became of each slot."""
-
-    def __init__(self, boot: bytes, first_slot: int) -> None:
-        self.boot = boot
-        self.first_slot = first_slot
-        self.stretches: list[_Stretch] = []
-        self.marks = bytearray()
-
-    @property
-    def start_us(self) -> int:
-        return self.stretches[0].start_us
-
-    @property
-    def open_end(self) -> bool:
-        return self.stretches[-1].slots is None
-
-    @property
-    def next_slot(self) -> int | None:
-        """The slot after the last; None while the last plan is open."""
-        last = self.stretches[-1]
-        return None if last.slots is None else last.first + last.slots
-
-    def due_us(self, slot: int) -> int:
-        """When a slot was due."""
-        within = self.stretches[0]
-        for stretch in self.stretches:
-            if stretch.first > slot:
-                break
-            within = stretch
-        return within.start_us + (slot - within.first) * within.interval_us
-
-    def holds(self, slot: int) -> bool:
-        """Whether a slot is one of these."""
-        end = self.next_slot
-        return self.first_slot <= slot and (end is None or slot < end)
-
-    def at(self, slot: int) -> int:
-        """What became of a slot."""
-        index = slot - self.first_slot
-        return self.marks[index] if index < len(self.marks) else _NOTHING
-
-    def mark(self, slot: int, what: int) -> None:
-        """Say what became of a slot."""
-        index = slot - self.first_slot
-        if index >= len(self.marks):
-            self.marks.extend(bytes(index + 1 - len(self.marks)))
-        self.marks[index] = what
-
-    def close(self, end_us: int) -> None:
-        """The last plan ends here after all."""
-        last = self.stretches[-1]
-        count = _slots_before(end_us, last.start_us, last.interval_us)
-        # What was accounted for was due, whatever the clock says.
-        count = max(count, self.first_slot + len(self.marks) - last.first)
-        self.stretches[-1] = last._replace(slots=count)
-
-    def fill(self) -> None:
-        """Give every slot its mark."""
-        end = self.next_slot
-        assert end is not None
-        self.marks.extend(bytes(max(0, end - self.first_slot - len(self.marks))))
-
-
 class Account:
     """The account of all devices. Give it the plans, then every look, then the gaps."""
 
     def __init__(self, plans: Iterable[StoredPlan], clocks: Clocks, late_s: float) -> None:
         self._clocks = clocks
         self._late_us = round(late_s * 1e6)
-        self._series: dict[tuple[Run, str], list[_Series]] = {}
+        self._series: dict[tuple[Run, str], list[Series]] = {}
         self._newest_us: dict[Run, int] = {}
         #: Slots that brought more than one look.
         self.doubled = 0
@@ -138,7 +73,7 @@ class Account:
         for plan in plans:
             by_device.setdefault((plan.run, plan.device), []).append(plan)
         for key, known in by_device.items():
-            self._series[key] = _series_of(sorted(set(known), key=attrgetter("start_us")))
+            self._series[key] = series_of(sorted(set(known), key=attrgetter("start_us")))
 
     def take(self, look: Look) -> None:
         """Account for one stored look."""
@@ -149,7 +84,7 @@ class Account:
         if series is None:
             self.unplanned += 1
             return
-        if series.at(look.slot) != _NOTHING:
+        if series.at(look.slot) != NOTHING:
             self.doubled += 1
             return
         due_us = series.due_us(look.slot)
@@ -160,9 +95,9 @@ class Account:
         )
         good = any(value is not None for value in look.values.values())
         if good:
-            series.mark(look.slot, _IN_TIME if in_time else _LATE)
+            series.mark(look.slot, IN_TIME if in_time else LATE)
         else:
-            series.mark(look.slot, _BAD_IN_TIME if in_time else _BAD_LATE)
+            series.mark(look.slot, BAD_IN_TIME if in_time else BAD_LATE)
 
     def finish(self, gaps: Iterable[StoredGap]) -> None:
         """Account for the gaps, once every look was taken."""
@@ -192,7 +127,7 @@ class Account:
 
     # ------------------------------------------------------------ slots
 
-    def _find(self, run: Run, device: str, slot: int, at_us: int) -> _Series | None:
+    def _find(self, run: Run, device: str, slot: int, at_us: int) -> Series | None:
         """The newest series that had begun then and holds the slot."""
         for series in reversed(self._series.get((run, device), [])):
             if (
@@ -213,8 +148,8 @@ class Account:
             self.unplanned += left
             return
         for slot in range(gap.first_slot, last + 1):
-            if left and series.holds(slot) and series.at(slot) == _NOTHING:
-                series.mark(slot, _GAP)
+            if left and series.holds(slot) and series.at(slot) == NOTHING:
+                series.mark(slot, GAP)
                 left -= 1
         # A gap that counts looks which did arrive, or counts them twice.
         self.doubled += left if gap.looks is not None else 0
@@ -233,17 +168,17 @@ class Account:
                 left = self._fill_between(series, first, last, left)
 
     def _fill_between(
-        self, series: _Series, first_s: float, last_s: float, left: int | None
+        self, series: Series, first_s: float, last_s: float, left: int | None
     ) -> int | None:
-        index = series.marks.find(_NOTHING)
+        index = series.marks.find(NOTHING)
         while index >= 0 and left != 0:
             due_s = self._clocks.wall_s(series.boot, series.due_us(series.first_slot + index))
             if due_s is not None and due_s > last_s:
                 break
             if due_s is not None and due_s >= first_s:
-                series.marks[index] = _GAP
+                series.marks[index] = GAP
                 left = None if left is None else left - 1
-            index = series.marks.find(_NOTHING, index + 1)
+            index = series.marks.find(NOTHING, index + 1)
         return left
 
     # ------------------------------------------------------------ plans that nobody ended
@@ -260,7 +195,7 @@ class Account:
                 series.fill()
 
     def _off_after(
-        self, run: Run, series: _Series, offs: Sequence[StoredGap]
+        self, run: Run, series: Series, offs: Sequence[StoredGap]
     ) -> tuple[int, int] | None:
         """First and last instant, in this run's boottime, at which the gateway was off after it."""
         found = None
@@ -281,60 +216,38 @@ class Account:
                 found = off
         return found
 
-    def _close_running(self, run: Run, series: _Series) -> None:
+    def _close_running(self, run: Run, series: Series) -> None:
         """Due until its newest word; what is missing at the very end may be under way."""
         newest_us = self._newest_us.get(run, series.start_us)
         series.close(newest_us - UNDER_WAY_US)
 
 
-def _close_killed(series: _Series, first_us: int, last_us: int) -> None:
+def _close_killed(series: Series, first_us: int, last_us: int) -> None:
     """The plan ran on until the gateway was started again; its end falls into that gap."""
     accounted = series.first_slot + len(series.marks)
     series.close(last_us)
     series.fill()
     last = series.stretches[-1]
-    in_hand = last.first + _slots_before(first_us - IN_HAND_US, last.start_us, last.interval_us)
+    in_hand = last.first + slots_before(first_us - IN_HAND_US, last.start_us, last.interval_us)
     # It may have been off for months: no step for each slot.
     begin = max(accounted, in_hand) - series.first_slot
     count = len(series.marks) - begin
-    series.marks[begin:] = bytes([_GAP]) * count
+    series.marks[begin:] = bytes([GAP]) * count
     for slot in range(accounted, min(last.first, in_hand)):
         if series.due_us(slot) >= first_us - IN_HAND_US:
-            series.mark(slot, _GAP)
+            series.mark(slot, GAP)
     # Also between looks that did arrive: overruns are told a few seconds late, and died with the gateway.
     for slot in range(accounted - 1, series.first_slot - 1, -1):
         if series.due_us(slot) < first_us - IN_HAND_US:
             break
-        if series.at(slot) == _NOTHING:
-            series.mark(slot, _GAP)
-
-
-def _series_of(plans: Sequence[StoredPlan]) -> list[_Series]:
-    """Plans of one device and run, by start, as series of slots."""
-    found: list[_Series] = []
-    for plan, after in zip(plans, [*plans[1:], None], strict=True):
-        if not plan.interval_us:
-            continue
-        count = None
-        if after is not None:
-            count = _slots_before(after.start_us, plan.start_us, plan.interval_us)
-        if not found or found[-1].next_slot != plan.first_slot:
-            found.append(_Series(plan.boot, plan.first_slot))
-        found[-1].stretches.append(
-            _Stretch(plan.start_us, plan.interval_us, plan.first_slot, count)
-        )
-    return found
-
-
-def _slots_before(end_us: int, start_us: int, interval_us: int) -> int:
-    """How many of start, start + interval, ... lie before `end_us`."""
-    return max(0, -((start_us - end_us) // interval_us))
+        if series.at(slot) == NOTHING:
+            series.mark(slot, GAP)
 
 
 # ---------------------------------------------------------------- days
 
 
-def _by_day(series: _Series, clocks: Clocks, zone: tzinfo) -> Iterable[tuple[str, int, int]]:
+def _by_day(series: Series, clocks: Clocks, zone: tzinfo) -> Iterable[tuple[str, int, int]]:
     """(day, first slot, count) of every day that a series touches."""
     for stretch in series.stretches:
         first, left = stretch.first, stretch.slots or 0
@@ -347,7 +260,7 @@ def _by_day(series: _Series, clocks: Clocks, zone: tzinfo) -> Iterable[tuple[str
             at = datetime.fromtimestamp((due_us + offset_us) / 1e6, UTC).astimezone(zone)
             midnight = (at + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
             until_us = round(midnight.timestamp() * 1e6) - offset_us
-            count = min(left, max(1, _slots_before(until_us, due_us, stretch.interval_us)))
+            count = min(left, max(1, slots_before(until_us, due_us, stretch.interval_us)))
             yield at.date().isoformat(), first, count
             first, left = first + count, left - count
 
@@ -358,9 +271,9 @@ def _add(before: Day, marks: bytearray, first: int, last: int) -> Day:
 
     return before._replace(
         due=before.due + last - first,
-        good=before.good + of(_IN_TIME, _LATE),
-        bad=before.bad + of(_BAD_IN_TIME, _BAD_LATE),
-        in_time=before.in_time + of(_IN_TIME, _BAD_IN_TIME),
-        in_gaps=before.in_gaps + of(_GAP),
-        unaccounted=before.unaccounted + of(_NOTHING),
+        good=before.good + of(IN_TIME, LATE),
+        bad=before.bad + of(BAD_IN_TIME, BAD_LATE),
+        in_time=before.in_time + of(IN_TIME, BAD_IN_TIME),
+        in_gaps=before.in_gaps + of(GAP),
+        unaccounted=before.unaccounted + of(NOTHING),
     )
