@@ -253,7 +253,7 @@ class Log:
         return None
 
     def highest_device(self, number: int, row: int) -> int:
-        """The highest device number in the clear indexes of a segment, from a row on; 0 when there is none."""
+        """The highest device number that a segment uses from a row on; 0 when there is none."""
         highest = 0
         for found in self._disk.scan(number, self.segments[number].offsets[row]):
             if isinstance(found, Entry) and found.index is not None:

@@ -227,7 +227,9 @@ def _header(head: bytes, offset: int, size: int, start: int) -> Entry | None:
         or offset + length > size
     ):
         return None
-    return Entry(offset, length, _LANES[lane], epoch, n, key_id, serial, index_size, sealed_crc, None)
+    return Entry(
+        offset, length, _LANES[lane], epoch, n, key_id, serial, index_size, sealed_crc, None
+    )
 
 
 def _entry(window: _Window, offset: int, size: int, start: int, brief: bool) -> Entry | None:
