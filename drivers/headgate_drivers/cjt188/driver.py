@@ -201,6 +201,18 @@ class Cjt188Driver(PollingDriver):
             )
         return device.partial(at_us, said)
 
+    def looks_at(
+        self, device: Device, frames: Iterable[tuple[bytes, bytes]]
+    ) -> list[tuple[bytes, bytes]]:
+        """Of a trace's exchanges the last that read this meter and was answered. Pure."""
+        plan = self.plan(device)
+        kept = []
+        for sent, said in frames:
+            frame = Telegrams().next(bytearray(said))
+            if sent == plan.request and frame is not None and frame.key == plan.address:
+                kept = [(sent, said)]
+        return kept
+
     def replay(self, device: Device, frames: Iterable[tuple[bytes, bytes]]) -> Block:
         """The block that a recorded answer would have brought; its time is 0.
 

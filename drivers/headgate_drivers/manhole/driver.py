@@ -138,6 +138,19 @@ class ManholeDriver(StreamingDriver):
                     # acknowledged, for the first acknowledgement may be what was lost.
                     await channel.send(acknowledgement(word))
 
+    def looks_at(
+        self, device: Device, frames: Iterable[tuple[bytes, bytes]]
+    ) -> list[tuple[bytes, bytes]]:
+        """Of a trace the last stretch in which this cover spoke; nothing when it did not. Pure."""
+        address, end = address_of(device), b""
+        for _, said in reversed([pair for pair in frames if pair[1]]):
+            end = said + end
+            codec = Codec()
+            codec.feed(end)
+            if any(word.address == address for word in codec.events()):
+                return [(b"", end)]
+        return []
+
     def heard(self, device: Device, data: bytes) -> Mapping[str, Block]:
         """The last word of each cover in bytes of a line, by its address. Raises ProfileError."""
         cover, codec = Cover(device), Codec()

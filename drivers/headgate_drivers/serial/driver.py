@@ -21,9 +21,11 @@ from headgate.sdk import (
     Problem,
     ProfileError,
     ProtocolError,
+    Quality,
     Status,
     StreamingDriver,
     line_of,
+    readings,
 )
 from headgate_drivers.serial.codec import Codec, Damaged, Whole, cut
 from headgate_drivers.serial.plan import Group, Layout, failed, keys_of, layout_of
@@ -86,6 +88,12 @@ class SerialDriver(StreamingDriver):
                         for block in _blocks(mine, event.content, at_us):
                             yield block
 
+    def looks_at(
+        self, device: Device, frames: Iterable[tuple[bytes, bytes]]
+    ) -> list[tuple[bytes, bytes]]:
+        """Of a trace the last that was said of each point; nothing when nothing of it was. Pure."""
+        return _tail(self, device, frames)
+
     def heard(self, device: Device, data: bytes) -> Mapping[str, Block]:
         """What bytes of a line told, by address. Raises ProfileError."""
         return _overheard(layout_of(device, polled=False), data)
@@ -106,6 +114,22 @@ class SerialDriver(StreamingDriver):
                     for group in layout.groups_in(event.content):
                         found.update(layout.values(event.content, group))
         return layout.block(0, _unsaid(layout) | found)
+
+
+def _tail(
+    driver: SerialDriver, device: Device, frames: Iterable[tuple[bytes, bytes]]
+) -> list[tuple[bytes, bytes]]:
+    """The shortest end of what was said that tells each point as the whole does."""
+    pieces = [said for _, said in frames if said]
+    whole = driver.replay(device, [(b"", b"".join(pieces))])
+    if not any(told.quality == Quality.GOOD for told in readings(whole, device.table)):
+        return []
+    end = b""
+    for piece in reversed(pieces):
+        end = piece + end
+        if driver.replay(device, [(b"", end)]) == whole:
+            break
+    return [(b"", end)]
 
 
 def _overheard(layout: Layout, data: bytes) -> dict[str, Block]:
@@ -287,6 +311,19 @@ class PolledSerialDriver(PollingDriver):
                     ) from error
                 else:
                     raise
+
+    def looks_at(
+        self, device: Device, frames: Iterable[tuple[bytes, bytes]]
+    ) -> list[tuple[bytes, bytes]]:
+        """Of a trace's exchanges those that read this device: of each request the last good one. Pure."""
+        layout = layout_of(device, polled=True)
+        kept: dict[bytes, tuple[bytes, bytes]] = {}
+        for sent, said in frames:
+            for group in layout.groups:
+                frame = Answers(layout, group).next(bytearray(said))
+                if group.request == sent and frame is not None and frame.key == layout.address:
+                    kept[sent] = sent, said
+        return list(kept.values())
 
     def replay(self, device: Device, frames: Iterable[tuple[bytes, bytes]]) -> Block:
         """The block that recorded answers would have brought; its time is 0.

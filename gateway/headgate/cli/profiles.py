@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -101,6 +101,12 @@ def new(
     into: Annotated[
         Path, typer.Option("--into", metavar="DIR", help="Folder of profiles. 存放目录。")
     ] = Path("profiles"),
+    driver: Annotated[
+        Literal["modbus", "serial", "serial-polled"],
+        typer.Option(
+            help="Registers; a sensor that talks; one that is asked. 寄存器、主动上报或问答式串口传感器。"
+        ),
+    ] = "modbus",
 ) -> None:
     """新建配置模板。 Begin a profile: a commented folder with a case, which passes as it is."""
     from headgate.profiles.template import template
@@ -114,7 +120,7 @@ def new(
     folder = into / names[1] / names[2]
     if env.files.list(folder):
         raise HeadgateError(f"{folder} is there already", code="HG-8044", path=str(folder))
-    for path, text in template(names[1], names[2]).items():
+    for path, text in template(names[1], names[2], driver).items():
         env.files.make_folder((folder / path).parent)
         env.files.replace(folder / path, text.encode())
         typer.echo(str(folder / path))
@@ -159,7 +165,7 @@ def case(
         exchanges_of(text, str(trace)),
         select,
         replay,
-        address=int(unit) if unit.isdigit() else unit,
+        address=unit if unit.startswith("0") or not unit.isdigit() else int(unit),
         firmware=firmware,
         params=dict(_param(word) for word in param or ()),
         title=f"Recorded from {trace.name}",

@@ -64,7 +64,7 @@ def saved(head: dict[str, Any], frames: list[dict[str, Any]]) -> Iterator[str]:
     """The lines of a trace file: `> request`, `< answer`, in turns, comments after `#`.
 
     Pieces of one answer are joined. Where several requests were in flight, an answer stands behind the
-    one that begins as it does. What nobody had asked for is a comment.
+    one that begins as it does. What nobody had asked for is a comment, but on a line where nobody asks.
     """
     began = datetime.fromtimestamp(head["wall_us"] / 1e6, UTC)
     yield f"# headgate trace of {head['channel']}, {head['url'].partition('?')[0]}"
@@ -81,11 +81,12 @@ def saved(head: dict[str, Any], frames: list[dict[str, Any]]) -> Iterator[str]:
         else:
             request, sent_at, before = turns[place]
             turns[place] = (request, sent_at, f"{before} {hexed}".strip())
+    talks = not any(request for request, _, _ in turns)
     for request, at, answer in turns:
         if request:
             yield f"> {request}  {at}"
         if answer:
-            yield f"< {answer}" if request else f"# < {answer}  {at}"
+            yield f"< {answer}" if request else f"{'' if talks else '# '}< {answer}  {at}"
 
 
 def _answers(turns: list[tuple[str, str, str]], hexed: str) -> int | None:

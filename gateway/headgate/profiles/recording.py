@@ -35,7 +35,9 @@ def exchanges_of(trace: str, where: str) -> list[Exchange]:
             frame = b""
         if text[0] == ">" and frame:
             pairs.append((frame, b""))
-        elif text[0] == "<" and frame and pairs:
+        elif text[0] == "<" and frame and (not pairs or not pairs[-1][0]):
+            pairs.append((b"", frame))  # it talks by itself
+        elif text[0] == "<" and frame:
             pairs[-1] = (pairs[-1][0], pairs[-1][1] + frame)
         else:
             fields: dict[str, str | int | float] = {"detail": "> request, < answer, in hex"}
@@ -71,12 +73,15 @@ def case_of(
     )
     chosen = select(device, exchanges)
     if not chosen:
-        fields: dict[str, str | int | float] = {"detail": f"no answered request of unit {address}"}
+        fields: dict[str, str | int | float] = {
+            "detail": f"nothing of unit {address} in it that was answered or told"
+        }
         raise ProfileError([Problem(profile.id, "HG-8043", fields)])
     block = judge(device)(replay(device, chosen))
     lines = [f"# {title}"] if title else []
     for request, answer in chosen:
-        lines += [f"> {request.hex(' ').upper()}", f"< {answer.hex(' ').upper()}"]
+        lines += [f"> {request.hex(' ').upper()}"] if request else []
+        lines.append(f"< {answer.hex(' ').upper()}")
     head = [f"title = {_toml(title)}"] if title else []
     head.append(f"address = {_toml(address)}")
     if firmware is not None:

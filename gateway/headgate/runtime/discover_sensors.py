@@ -67,6 +67,8 @@ class SensorSearch:
         here = [p.device for p in field.postings.values() if p.device.channel == line.id]
         # A meter's leading zeros may be written in the site file or not.
         self._known = {str(device.address).lstrip("0"): device.id for device in here}
+        self._served = {device.id: f"{device.vendor}/{device.model}" for device in here}
+        self._asked_for = bool(profiles)
         speaker = field.speaker(line.id)
         self._askers = [
             (driver, own)
@@ -191,8 +193,9 @@ class SensorSearch:
                 self._asked += 1
                 yield self._progress(settings, f"{profile.id} {unit}")
                 address = str(unit)
-                if self._device(address):
-                    continue
+                known = self._device(address)
+                if known and profile.id != self._served.get(known) and not self._asked_for:
+                    continue  # a live device is not shaken for nothing
                 try:
                     candidate = await tried(
                         self._field, driver, profile, self._bare(address, settings)

@@ -60,9 +60,10 @@ def test_show_of_an_unknown_profile_names_the_nearest() -> None:
     assert "generic/rain-gauge" in render_error(error, "en")
 
 
-def test_a_new_profile_passes_its_own_case_as_it_is(tmp_path: Path) -> None:
+@pytest.mark.parametrize("driver", ["modbus", "serial", "serial-polled"])
+def test_a_new_profile_passes_its_own_case_as_it_is(tmp_path: Path, driver: str) -> None:
     into = str(tmp_path / "mine")
-    made = headgate_profiles("new", "acme/th-20", "--into", into)
+    made = headgate_profiles("new", "acme/th-20", "--into", into, "--driver", driver)
     assert made.exit_code == 0
     assert len(made.stdout.split()) == 4
     tested = headgate_profiles("test", "acme/th-20", "--profiles", into)
@@ -115,3 +116,72 @@ def test_a_driver_that_is_not_there_is_told(tmp_path: Path) -> None:
     result = headgate_profiles("test", "acme/th-20", "--profiles", str(tmp_path))
     assert result.exit_code == 1
     assert "HG-8041" in result.stderr
+
+
+# ---------------------------------------------------------------- a trace becomes a case
+
+COVER = "7E432300000011010101020000020200000302000A04020E1005020000060400000001CE124F"
+OTHER = "7E43230012A3F40A0201020005020201800302 04B404020BEA050200B906040000019DA96C6E"
+METER = "68101800004040920081 16901F00290000002C290000002C000000000000000023B516"
+READ_METER = "FEFEFEFE 681018000040409200 01 03 1F90 00 55 16"
+
+
+def line(mark: str, frame: str | bytes) -> str:
+    raw = frame if isinstance(frame, bytes) else bytes.fromhex(frame)
+    return f"{mark} {raw.hex(' ')}  # 0.1"
+
+
+@pytest.mark.parametrize(
+    ("driver", "profile", "unit", "trace", "kept"),
+    [
+        ("", "generic/manhole-cover", "00000011", [line("<", COVER), line("<", OTHER)], 2),
+        ("", "generic/manhole-cover", "0012A3F4", [line("<", COVER), line("<", OTHER)], 1),
+        (
+            "", "generic/water-meter-cjt188", "00924040000018",
+            [line(">", READ_METER), line(">", READ_METER), line("<", METER)], 2,
+        ),
+        (
+            "serial", "acme/th-20", "1",
+            [
+                line("<", b"1 D=9.999 T=1.0*0000\r\n#01 D=1.2"),
+                line("<", b"34 T=18.5*DDAF\r\n"),
+            ], 2,
+        ),
+        (
+            "serial-polled", "acme/th-20", "1",
+            [
+                line(">", b"#01R\r"), line("<", b"#01 D=1.234 T=18.5*0000\r\n"),
+                line(">", b"#01R\r"), line("<", b"#01 D=1.234 T=18.5*DDAF\r\n"),
+                line(">", b"#02R\r"), line("<", b"#02 D=1.234 T=18.5*DDAF\r\n"),
+            ], 2,
+        ),
+    ],
+)  # fmt: skip
+def test_a_trace_of_a_serial_line_becomes_a_case_that_passes(
+    tmp_path: Path, driver: str, profile: str, unit: str, trace: list[str], kept: int
+) -> None:
+    into = str(tmp_path / "mine")
+    if driver:
+        headgate_profiles("new", profile, "--into", into, "--driver", driver)
+    (tmp_path / "t.txt").write_text("\n".join(trace) + "\n")
+    cases = tmp_path / "cases"
+    words = ("--profile", profile, "--unit", unit, "--profiles", into, "--into", str(cases))
+    made = headgate_profiles("case", str(tmp_path / "t.txt"), *words)
+    assert made.exit_code == 0, made.exception
+    frames = (cases / "recorded" / "frames.txt").read_text()
+    if driver == "serial-polled":
+        assert "2A 30 30 30 30" not in frames, "an answer that does not check is none"
+    assert len([text for text in frames.splitlines() if text[0] in "<>"]) <= kept
+    if driver:
+        (cases / "recorded").rename(tmp_path / "mine" / profile / "cases" / "recorded")
+        tested = headgate_profiles("test", profile, "--profiles", into)
+        assert tested.exit_code == 0, tested.stderr
+        assert tested.stdout.count("ok") == 2
+
+
+def test_a_unit_that_said_nothing_is_told(tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_text(line("<", COVER) + "\n")
+    words = ("--profile", "generic/manhole-cover", "--unit", "0000FFFF", "--into", str(tmp_path))
+    refused = headgate_profiles("case", str(tmp_path / "t.txt"), *words)
+    assert isinstance(refused.exception, ProfileError)
+    assert "0000FFFF" in render_error(refused.exception, "en")
