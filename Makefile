@@ -6,7 +6,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo sim test check fmt docs bench fuzz wheelhouse install-test crash crash-mutants rig-ble rig-usb rig-powercut clean
+.PHONY: help demo sim storm test check fmt docs bench fuzz wheelhouse install-test crash crash-mutants rig-ble rig-usb rig-powercut clean
 MAKEFLAGS += --no-print-directory
 
 export PYTHON ?= python3
@@ -21,13 +21,18 @@ ARGS ?=
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
-demo: ## the whole road on this machine, live: gauges, gateway, broker, receiver, verdict (SECONDS=20)
+demo: ## the whole road on this machine, live: four kinds of device to a verdict (SECONDS=20)
 	@tools/venv.sh demo
 	@$(BIN)/headgate demo $(if $(SECONDS),--seconds $(SECONDS)) $(ARGS)
 
 sim: ## eight simulated water gauges on Modbus TCP (ARGS="--count 100 --seed 7")
 	@tools/venv.sh demo
 	@$(BIN)/headgate sim water-gauge $(ARGS)
+
+storm: MINUTES ?= 10
+storm: ## a hundred devices on nine kinds of line, faults all along, judged by the truth (MINUTES=10)
+	@tools/venv.sh demo
+	@PYTHONPATH=tools $(BIN)/python -m storm --minutes $(MINUTES) $(ARGS)
 
 test: ## all tests, against real peers (TESTS=tests/unit, ARGS="-k spool")
 	@tools/venv.sh test

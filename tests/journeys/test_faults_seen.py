@@ -172,7 +172,7 @@ async def test_units_of_other_settings_share_one_pair(tmp_path: Path, mixed_bus:
             await until(risen(tmp_path, device["id"], "good", 3))
     # Whoever is spoken to at another unit's speed understands nothing.
     (tmp_path / "other").mkdir()
-    write_site(tmp_path / "other", site(bus).replace('line = "38400 8N1"\n', ""))
+    write_site(tmp_path / "other", site(bus).replace('line = "38400 8N1"', ""))
     async with running(tmp_path / "other"):
         await until(state_is(tmp_path / "other", "unit-003", "quarantined"))
         await until(risen(tmp_path / "other", "unit-001", "good", 3))

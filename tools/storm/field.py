@@ -22,6 +22,8 @@ class StormPlan:
     minutes: float = 10.0
     seed: int = 1
     share: float = 1.0
+    #: How often something goes wrong, in seconds on average.
+    fault_every_s: float = 1.5
     #: Whether the gateway is killed once, at a little more than half time.
     kill: bool = False
 

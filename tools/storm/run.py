@@ -57,7 +57,7 @@ async def _happenings(plan: StormPlan, road: Road, say: Say) -> dict[str, Any]:
     by_name = {each.name: each for each in road.field}
     steps: list[Step] = []
     kinds: Counter[str] = Counter()
-    for at_s, whom, command in troubles(road.field, plan.seconds, plan.seed):
+    for at_s, whom, command in troubles(road.field, plan.seconds, plan.seed, plan.fault_every_s):
         kind = str(command.get("fault", "lid"))
         kinds[kind] += bool(command.get("on", command.get("open")))
         steps.append((at_s, f"{whom} {json.dumps(command)}", _telling(by_name[whom], command)))

@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 
 from headgate.cli.demo.simulator import Simulator
 
-#: Faults begin this often on a hundred devices, in seconds on average.
+#: Faults begin this often, in seconds on average.
 EVERY_S = 1.5
 SHORTEST_S, LONGEST_S = 2.0, 20.0
-#: Nothing goes wrong so long before the end, so that what was wrong is over.
+#: Nothing goes wrong so long before the end, so that what was wrong is over; less in a short storm.
 QUIET_S = 5.0
+QUIET_SHARE = 0.2
 
 _ANY = (("silent", None), ("slow", (0.1, 0.4)), ("late", (1.0, 4.0)), ("reboot", (1.0, 4.0)))
 _MODBUS = (*_ANY, ("exception", (1, 6)), ("short", None), ("wrong-unit", None))
@@ -36,22 +37,24 @@ class Trouble(NamedTuple):
     command: Mapping[str, Any]
 
 
-def troubles(field: Sequence[Simulator], seconds: float, seed: int) -> list[Trouble]:
+def troubles(
+    field: Sequence[Simulator], seconds: float, seed: int, every_s: float = EVERY_S
+) -> list[Trouble]:
     """Everything that happens in a storm of so many seconds, in order.
 
     Args:
         field: simulators that are ready, so that their devices are known.
     """
     dice = random.Random(seed)
-    every_s = EVERY_S * 100 / sum(len(each.devices) for each in field)
     places = [(each, device) for each in field for device in each.devices]
     busy: dict[tuple[str, str], float] = {}
     found: list[Trouble] = []
     at_s = 1.0
-    while at_s < seconds - QUIET_S:
+    quiet_s = min(QUIET_S, QUIET_SHARE * seconds)
+    while at_s < seconds - quiet_s:
         simulator, device = dice.choice(places)
         kind, between = dice.choice(list(_kinds(simulator.name, device)))
-        ends_s = min(at_s + dice.uniform(SHORTEST_S, LONGEST_S), seconds - QUIET_S / 2)
+        ends_s = min(at_s + dice.uniform(SHORTEST_S, LONGEST_S), seconds - quiet_s / 2)
         where = "*" if kind in _OF_ALL else str(device["id"])
         # One thing at a time behind an adapter: it cannot be switched off when its daemon is gone.
         key = (simulator.name, "*") if kind in _OF_ALL else (where, kind)
@@ -109,7 +112,7 @@ def _lids(field: Sequence[Simulator], seconds: float, dice: random.Random) -> It
         if simulator.name != "covers" or not covers:
             continue
         at_s = 3.0
-        while at_s < seconds - QUIET_S:
+        while at_s < seconds - min(QUIET_S, QUIET_SHARE * seconds):
             cover = dice.choice(covers)
             yield Trouble(at_s, simulator.name, {"lid": cover, "open": True})
             yield Trouble(at_s + 2.0, simulator.name, {"lid": cover, "open": False})
