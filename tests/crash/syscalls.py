@@ -134,6 +134,8 @@ class Truth:
     #: not be read (or was, when a burst of errors hid even which log it is): a bound, not a count.
     noted: set[Name] = field(default_factory=set)
     tail: set[Name] = field(default_factory=set)
+    #: Lives in which a file could not be read.
+    unreadable: int = 0
     #: Whether both homes of the device numbers may have been unreadable.
     forgetful: bool = False
     devices: dict[str, int] = field(default_factory=dict)
@@ -360,7 +362,7 @@ class Judge:
             key = (loss.account.log, loss.account.first, loss.account.end)
             said[key] += 1
             size[key] = (loss.records, loss.readings)
-        twice = [key for key, times in said.items() if times > 1]
+        twice = [key for key, times in said.items() if times > 1 and key[1] < key[2]]
         self.check(not twice, "a loss said twice", twice)
         told = sum(records for records, _ in size.values())
         missing = truth.kept.keys() - found.keys()
@@ -371,6 +373,11 @@ class Judge:
             len(silent) <= told <= most, f"{len(silent)}..{most} records missing, {told} said lost",
             sorted(silent), dict(size),
         )  # fmt: skip
+        unknown = any(records == 0 and count is None for records, count in size.values())
+        self.check(
+            unknown or len(missing - truth.acked) <= told, "missing in silence",
+            sorted(missing - truth.acked), dict(size),
+        )  # fmt: skip
         counts = [count for _, count in size.values()]
         if len(silent) == most == told and None not in counts:
             due = sum(readings(n) for _, n in missing)
@@ -379,13 +386,13 @@ class Judge:
 
     def _order(self, found: dict[Name, Position]) -> None:
         """Room is made by the oldest first, and never by an alarm (which have room enough here)."""
-        if not self.harmless:
-            return
         truth = self.truth
+        if truth.unreadable:
+            return
         gone = {name: order for name, order in truth.kept.items() if name not in found}
         alarms = [name for name in gone if lane(name[1]) is Lane.ALARM and name not in truth.acked]
         self.check(not alarms, "alarms were given up", alarms)
-        if truth.acked:
+        if truth.acked or not self.harmless:
             return
         oldest = min((truth.kept[n] for n in found.keys() & truth.kept.keys() if lane(n[1]) is not
                       Lane.ALARM), default=1 << 60)  # fmt: skip
@@ -425,12 +432,11 @@ class Story:
         self.lives, self.case = lives, case
         self.rng = random.Random(case)
         self.counts = Counts()
-        self.quota = self.rng.choice([1 << 20, 1 << 16, 40_000])
+        self.quota = self.rng.choice([1 << 20, 1 << 20, 40_000, 24_000])
         self.acked = self.rng.random() < 0.5
         self.harmless = self.rng.random() < 0.55  # kills only
         self.truth = Truth()
         self.plot: list[str] = []
-        self.unreadable = 0
 
     def run(self) -> Counts:
         with tempfile.TemporaryDirectory(dir=DISK, prefix="headgate-story-") as name:
@@ -440,6 +446,8 @@ class Story:
             lives = self.rng.randint(2, 4)
             for number in range(lives):
                 last = number + 1 == lives
+                if number and not self.harmless and self.rng.random() < 0.25:
+                    self._rot(folder)
                 if wrong := self._life(home, folder, number, calm=last and self.rng.random() < 0.3):
                     what = "\n".join([*self.plot, *wrong])
                     self.counts.violations.append(Violation(self.case, what))
@@ -453,8 +461,8 @@ class Story:
             rng.choice(["close", "drop"]),
         )  # fmt: skip
         fault = Fault() if calm else self._fault(folder, number)
-        if fault.act == FAIL and fault.classes & READS:
-            self.unreadable += 1
+        if fault.act == FAIL and fault.classes & READS and (fault.width != 1 or fault.only):
+            truth.unreadable += 1
             burst = fault.width != 1 and not fault.only
             truth.tail |= truth.kept.keys() - (set() if burst else truth.noted)
             truth.forgetful = truth.forgetful or fault.width != 1
@@ -482,9 +490,22 @@ class Story:
                 truth.faults.append("a start was refused on a sound disk")
         return Judge(truth, self.quota, self.harmless).look(folder, home / "copy")
 
+    def _rot(self, folder: Path) -> None:
+        """A bit of the record that came last, so that the end of its log is in doubt."""
+        segments = sorted(folder.rglob("*/[0-9]*.seg"), key=lambda path: path.name)
+        segments = [path for path in segments if path.parent.name != "quarantine"]
+        if not segments:
+            return
+        data = bytearray(segments[-1].read_bytes())
+        data[-self.rng.randint(1, min(len(data), 30))] ^= 0x20
+        segments[-1].write_bytes(data)
+        self.truth.unreadable += 1
+        self.plot.append(f"a bit rots at the end of {segments[-1].relative_to(folder)}")
+        self.counts.done["rotten ends"] += 1
+
     def _hidden(self, folder: Path, fault: Fault) -> str | None:
         """A segment that cannot be read in this life and must not vanish by it."""
-        if not fault.only.endswith(".seg") or self.quota < 1 << 20 or self.unreadable > 1:
+        if not fault.only.endswith(".seg") or self.quota < 1 << 20 or self.truth.unreadable > 1:
             return None
         return fault.only if [*folder.rglob(fault.only)] else None
 
@@ -503,7 +524,7 @@ class Story:
             return Fault(at, SHORT, classes=rng.choice([CHANGES, BOTH]), width=rng.randint(1, 6))
         if kind == 1:
             return Fault(at, FAIL, errno.EINTR, BOTH, rng.randint(1, 2))
-        if kind in (2, 3) and number:
+        if kind in (2, 3, 5, 6) and number:
             names = [*sorted(p.name for p in folder.rglob("*.seg")), "state.db", "ledger"]
             only = rng.choice(names)
             return Fault(rng.randint(1, 4), FAIL, errno.EIO, READS, EVER, only)

@@ -14,7 +14,7 @@ from headgate.env import Files, Random
 from headgate.errors import SpoolError
 from headgate.spool.folder import NO_HEADER, SegmentFolder
 from headgate.spool.ledger import Gone, Ledger
-from headgate.spool.loss import between, of_record
+from headgate.spool.loss import between, of_record, unread
 from headgate.spool.records import Account, Totals
 from headgate.spool.refusal import may_pass
 from headgate.spool.rows import Names, Rows
@@ -207,6 +207,12 @@ class Earlier:
         if not self.totals:
             # The last record's index is damaged: its readings are unknown, so count on from what is known.
             self.totals = max((s.after for s in ends if s.after), default=ZERO)
+        newest = max(self.segments, default=0)
+        if newest in self._disk.cut_short:
+            # Whatever it holds beyond what was noted cannot be counted, and must not be silent either.
+            loss = unread(self._name, self.serial)
+            if loss not in self.ledger.pending:
+                self.ledger.add(loss)
 
     def _lose_between(self, gone: Gone, earlier: Stretch, later: Stretch) -> None:
         self.ledger.lose(between(self._name, gone, earlier, later), gone)

@@ -38,6 +38,8 @@ class SegmentFolder:
         self._folder = folder
         self.held = Held(files, folder)
         self.log_id = b""
+        #: Segments whose last scan ended at a read error: nobody knows what else is in them.
+        self.cut_short: set[int] = set()
         #: Whether nobody could look into the folder at the start: what lies there is not known.
         self.blind = False
 
@@ -59,7 +61,9 @@ class SegmentFolder:
         )
         try:
             yield from found
+            self.cut_short.discard(number)
         except OSError as error:
+            self.cut_short.add(number)
             log.warning("segment cannot be read", extra={"segment": number, "error": str(error)})
 
     def see(self) -> None:
@@ -79,7 +83,13 @@ class SegmentFolder:
         data = self.held.data(number)
         if data is not None:
             return bytes(data[offset : offset + size])
-        return self._files.read(self.path(number), offset, size)
+        try:
+            return self._files.read(self.path(number), offset, size)
+        except FileNotFoundError:
+            raise
+        except OSError:
+            # A first read error of a worn card is often the last.
+            return self._files.read(self.path(number), offset, size)
 
     def one(self, number: int, offset: int) -> Sequence[Entry]:
         """The record at a place, if it can be found."""

@@ -86,7 +86,7 @@ class Log:
         self.ledger.serial, self.ledger.totals = self._serial, self._totals
         self._far = Totals(self.ledger.log_id, self._serial, self._totals)
         # A second place for the log's name and ledger: one damaged header must not cost the log.
-        self._save_ledger()
+        self.save_ledger()
         earlier.tidy()
 
     # ------------------------------------------------------------ commit
@@ -189,7 +189,7 @@ class Log:
             held.write_out(number, self._disk.path(number))
             self.written += size
         self._durable()
-        self._save_ledger()
+        self.save_ledger()
 
     def drop_held(self, needed: Needed) -> Loss | None:
         """Give up the oldest segment in memory; the loss, None when nobody needed it any more."""
@@ -305,13 +305,14 @@ class Log:
     def close(self) -> None:
         """Close the open segment and note how far the log came."""
         self.end_segment()
-        self._save_ledger()
+        self.save_ledger()
 
     def end_segment(self) -> None:
         """Write no more to the open segment."""
         self._tail.end()
 
-    def _save_ledger(self) -> None:
+    def save_ledger(self) -> None:
+        """Write down what is gone and what is still to be said. A refusing disk is asked again later."""
         try:
             self._write_ledger()
         except OSError as error:

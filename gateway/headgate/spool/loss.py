@@ -59,6 +59,11 @@ def between(log: str, gone: Gone, earlier: Stretch, later: Stretch) -> Loss:
     )
 
 
+def unread(log: str, serial: int) -> Loss:
+    """The end of a log that could not be read, from this serial on: nobody knows how much was there."""
+    return Loss(GapReason.CORRUPT, Account(log, serial, serial), 0, None)
+
+
 def of_segment(
     rows: Rows, found: Iterable[Entry | Damage], lost: Set[int], reason: GapReason
 ) -> tuple[list[Gone], Loss | None]:

@@ -224,7 +224,9 @@ class Spool:
             self._room.keep()
         if not self.holding and (self._room.kept or not self._refusal.full):
             self._refusal.clear()
-        return self._done(records)
+        positions = self._done(records)
+        self._note_said(records, positions)
+        return positions
 
     def _unplaced(self, name: str, records: Sequence[SealedRecord]) -> list[SealedRecord]:
         """Those of one log's records that no failed commit has made durable already."""
@@ -244,6 +246,20 @@ class Spool:
                 if account.log in self._logs:
                     self._logs[account.log].account(account)
         return positions
+
+    def _note_said(self, records: Sequence[SealedRecord], positions: Sequence[Position]) -> None:
+        """Write down that a loss is said where a record of the other log says it.
+
+        That record may be delivered and let go long before this log writes its ledger by itself.
+        """
+        said = {
+            account.log
+            for record, position in zip(records, positions, strict=True)
+            for account in record.index.accounts
+            if account.log != position.log
+        }
+        for name in said & self._logs.keys():
+            self._logs[name].save_ledger()
 
     def _commit(self, one: Log, records: Sequence[SealedRecord]) -> list[Position]:
         wanted = sum(len(record.data) for record in records) + _MARGIN

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from headgate.env import system_env
+from headgate.env import Env, SystemFiles, system_env
 from headgate.errors import SpoolCorrupt, SpoolError, SpoolLocked
 from headgate.model import GapReason, Lane
 from headgate.spool import Account, ClearIndex, Loss, Position, SealedRecord, Spool
@@ -115,6 +117,92 @@ def test_a_lost_tail_is_a_loss_where_the_place_was_noted(make: Make, tmp_path: P
     spool = make()
     (loss,) = spool.open(noted).losses
     assert (loss.reason, loss.records, loss.readings) == (GapReason.CORRUPT, 1, 2)
+
+
+class Sick(SystemFiles):
+    """A disk that reads a file with errors: so many times, or (-1) always."""
+
+    def __init__(self, name: str, times: int) -> None:
+        self.name, self.times = name, times
+
+    def read(self, path: Path, offset: int = 0, size: int | None = None) -> bytes:
+        if path.name == self.name and self.times:
+            self.times -= 1
+            raise OSError(errno.EIO, "Input/output error", str(path))
+        return super().read(path, offset, size)
+
+
+def sick_spool(folder: Path, times: int) -> Spool:
+    whole = system_env()
+    files = Sick("000000000001.seg", times)
+    env = Env(whole.clock, whole.random, files, whole.net, whole.single)
+    return Spool(env, folder, segment_bytes=4096, quota_bytes=1 << 20, ballast_bytes=8192)
+
+
+def test_a_read_error_that_passes_costs_nothing(make: Make, tmp_path: Path) -> None:
+    spool = make()
+    spool.open()
+    spool.commit([record(0), record(1)])
+    spool.close()
+    again = sick_spool(tmp_path, 1)
+    found = again.open()
+    again.close()
+    assert (found.records, found.losses) == (2, ())
+
+
+def test_a_newest_segment_that_cannot_be_read_is_told_also_where_nobody_can_count(
+    make: Make, tmp_path: Path
+) -> None:
+    spool = make()
+    spool.open()
+    spool.commit([record(0)])
+    spool.close()
+    spool = make()
+    spool.open()
+    noted = spool.totals()
+    path = tmp_path / "data" / "ledger"
+    before = path.read_bytes()
+    spool.commit([record(1)])
+    spool.close()
+    path.write_bytes(before)  # as a power cut leaves it: nothing has noted the second record
+    newest = max((tmp_path / "data").glob("*.seg"))
+    whole = system_env()
+    env = Env(whole.clock, whole.random, Sick(newest.name, -1), whole.net, whole.single)
+    again = Spool(env, tmp_path, segment_bytes=4096, quota_bytes=1 << 20, ballast_bytes=8192)
+    found = again.open(noted)
+    assert found.records == 1
+    assert [(loss.reason, loss.readings) for loss in found.losses] == [(GapReason.CORRUPT, None)]
+    assert [gap.readings for gap in found.losses[0].gaps(5, BOOT)] == [None]
+    carrier = msgspec.structs.replace(
+        record(2), index=ClearIndex(2, 2, 2, BOOT, ((1, 2),), (), (found.losses[0].account,))
+    )
+    again.commit([carrier])
+    assert again.losses() == ()
+    again.close()
+    assert make().open().losses == ()
+
+
+def test_a_loss_of_alarms_is_not_said_again_once_the_record_that_said_it_is_gone(
+    make: Make, tmp_path: Path
+) -> None:
+    spool = make()
+    spool.open()
+    spool.commit([record(0, lane=Lane.ALARM)])
+    spool.close()
+    (path,) = (tmp_path / "alarms").glob("*.seg")
+    path.write_bytes(path.read_bytes()[:-50] + bytes(50))
+    spool = make()
+    (loss,) = spool.open().losses
+    index = ClearIndex(2, 1, 1, BOOT, ((1, 2),), (), (loss.account,))
+    spool.commit([msgspec.structs.replace(record(1), index=index)])
+    before = (tmp_path / "alarms" / "ledger").read_bytes()
+    spool.close()
+    # Killed here; what said it was delivered, and its segment let go.
+    (tmp_path / "alarms" / "ledger").write_bytes(before)
+    (carrier,) = (tmp_path / "data").glob("*.seg")
+    carrier.unlink()
+    spool = make()
+    assert [loss.account.log for loss in spool.open().losses] == ["data"]
 
 
 def test_a_record_torn_at_the_very_end_is_told_at_the_start(make: Make, tmp_path: Path) -> None:
