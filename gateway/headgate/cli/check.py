@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from headgate.cli.paces import paces
 from headgate.cli.terminal import FAILED, both, reader, site_path, tell
 from headgate.config import Known, Loaded, Site, examine
 from headgate.env import system_env
@@ -99,6 +100,12 @@ def _say(
     points = sum(len(device.points) for device in seen[-1].resolved.values())
     rate = sum(count / site.devices[name].interval.s for name, count in requests.items())
     tell("HG-9053", points=points, requests=f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}")
+    points_s = sum(
+        len(device.points) / site.devices[name].interval.s
+        for name, device in seen[-1].resolved.items()
+    )
+    for code, fields in paces(site, points_s):
+        tell(code, **fields)
 
 
 def _as_json(loaded: Loaded, found: list[Problem]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import typer
 
 from headgate.cli.client import call, socket_of
 from headgate.cli.terminal import both, reader
+from headgate.cli.wear import wear_lines
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -104,6 +105,7 @@ def page(data: dict[str, Any]) -> str:
         f"{spool['segments']} {word('segments')}, {_size(spool['free'])} {word('free')}",
         f"{word('writer')}: {writer['commits']} {word('commits')}, "  # noqa: ISC004 - one line
         f"{writer['failures']} {word('failures')}{refusal}",
+        *(f"  {line}" for line in wear_lines(data["disk"]["wear"] if "disk" in data else {})),
         f"{word('uplinks')}:",
     ]
     for uplink in data["uplinks"]:
