@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
+from bleak import BleakClient
 from kit.ble import Air, device, point
 from kit.ble_bus import bleak_lets_go
 
@@ -280,6 +281,70 @@ async def test_options_that_make_no_sense_are_all_told(bluez: FakeBluez) -> None
     assert "0123" not in str(caught.value.problems)
 
 
+async def test_a_device_that_bluez_only_remembers_is_not_heard(bluez: FakeBluez) -> None:
+    """Bleak tells of whatever BlueZ says of it, with days-old data and an RSSI of -127."""
+    async with Air([thermometer()], scan="active") as air:
+        bluez.remember(warm(2506))
+        bluez.advertise(warm(2507))
+        await air.until(lambda told: len(told) == 1)
+        assert air.line.tally()["adverts"] == 1
+    assert air.readings()[0]["temperature"].value == 25.07
+
+
+async def test_a_bluetoothd_that_is_restarted_at_once_is_noticed(bluez: FakeBluez) -> None:
+    """Its successor knows nothing of our scan, and the name was hardly ever without an owner."""
+    async with Air([thermometer()], scan="active") as air:
+        await bluez.die()
+        await bluez.start()
+        assert getattr(await air.end(), "code", None) == "HG-3501"
+        air.begin()
+        await air.is_up()
+        bluez.advertise(warm(2506))
+        await air.until(lambda told: len(told) == 1)
+
+
+async def test_a_bluez_that_does_not_let_a_scan_end_is_no_reason_not_to_begin_anew(
+    bluez: FakeBluez,
+) -> None:
+    bluez.stuck = 2
+    bluez.busy_stopping = True
+    async with Air([thermometer()], scan="active", watchdog="1s") as air:
+        await on_the_air(bluez, scans=2)
+        bluez.advertise(warm(2507))
+        await air.until(lambda told: len(told) == 1)
+
+
+async def test_a_scan_that_never_ends_does_not_hold_the_line(
+    bluez: FakeBluez, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headgate_drivers.ble.radio._STOP_S", 0.05)
+    monkeypatch.setattr("bleak.BleakScanner.stop", for_ever)
+    async with Air([thermometer()], scan="active") as air:
+        bluez.power(on=False)
+        assert getattr(await air.end(), "code", None) == "HG-3503"
+
+
+async def for_ever(*_: object) -> None:
+    await asyncio.Event().wait()
+
+
+async def test_a_bus_that_ends_is_the_lines_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    bus = PrivateBus()
+    async with bus:
+        monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", bus.address)
+        fake = FakeBluez(bus.address)
+        await fake.start()
+        async with Air([thermometer()], scan="active") as air:
+            await bus.__aexit__()
+            error = await air.end()
+            assert isinstance(error, ChannelClosed)
+            assert error.code in ("HG-3500", "HG-3501")
+            assert error.retryable
+        await bleak_lets_go()
+        with suppress(EOFError):
+            await fake.die()
+
+
 # ---------------------------------------------------------------- sealed
 
 
@@ -390,6 +455,31 @@ async def test_a_connection_that_shows_late_is_freed_when_the_sensor_stays_unhea
         await said_until_connected(bluez, 1)
         await noticed(bluez, b"\x66\x08")
         await air.until(lambda told: len(told) == 1)
+
+
+@pytest.mark.parametrize("mode", ["read", "notify"])
+async def test_a_bluetoothd_that_is_gone_is_not_waited_for_by_a_connected_sensor(
+    bluez: FakeBluez, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    """Bleak goes on saying that it is connected, and its `disconnect` waits for an answer for long."""
+    monkeypatch.setattr("headgate_drivers.ble.gatt._LEAVE_S", 3600.0)
+    bluez.values[PROBE, "2a6e"] = lambda: b"\0\0"
+    async with Air([probe(mode, interval_s=0.05)]) as air:
+        await said_until_connected(bluez, 1)
+        if mode == "notify":
+            await noticed(bluez, b"\x66\x08")
+        await air.until(lambda told: len(told) >= 1)
+        let_go = BleakClient.disconnect
+
+        async def slow(client: BleakClient) -> None:
+            try:
+                await for_ever()
+            finally:
+                await let_go(client)
+
+        monkeypatch.setattr("bleak.BleakClient.disconnect", slow)
+        await bluez.die()
+        assert getattr(await air.end(), "code", None) == "HG-3501"
 
 
 async def said_until_connected(bluez: FakeBluez, times: int) -> None:

@@ -67,7 +67,7 @@ class BluezWatch:
                 await asyncio.gather(_end_of(bus), return_exceptions=True)
 
     async def let_go(self, address: str) -> bool:
-        """End a connection to a sensor that nobody here holds; whether there was one.
+        """End a connection to a sensor that nobody here holds; whether one was ended.
 
         BlueZ keeps a connection when the program that asked for it is killed, and the kernel keeps it when
         bluetoothd is: the sensor then does not advertise, and would never be heard again.
@@ -82,8 +82,7 @@ class BluezWatch:
         connected = await self._ask(bus, BLUEZ, path, _PROPERTIES, "Get", "ss", body)
         if not connected or not connected[0].value:
             return False
-        await self._ask(bus, BLUEZ, path, _DEVICE, "Disconnect", "", [])
-        return True
+        return await self._ask(bus, BLUEZ, path, _DEVICE, "Disconnect", "", []) is not None
 
     async def _begin(self, bus: MessageBus) -> None:
         bus.add_message_handler(self._hear)

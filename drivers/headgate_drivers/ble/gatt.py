@@ -104,11 +104,11 @@ class Connections:
             )
             sensor.heard.counted["disconnects"] += 1
             await asyncio.sleep(pause_s)
+            sensor.awake.clear()  # what it said before it left does not count
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 
     async def _heard(self, sensor: _Sensor) -> None:
         """Until it advertises."""
-        sensor.awake.clear()
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(UNHEARD_S):

@@ -63,6 +63,8 @@ class FakeBluez:
         #: A scan that is on and hears nothing, until it is begun anew `stuck` times.
         self.stuck = 0
         self.refuses_scans = False
+        #: StopDiscovery is answered "in progress", as by a daemon that is busy with another program's scan.
+        self.busy_stopping = False
         #: What characteristics hold, by device address and UUID.
         self.values: dict[tuple[str, str], Callable[[], bytes]] = {}
         self.connects = 0
@@ -201,12 +203,20 @@ class FakeBluez:
     def power(self, *, on: bool) -> None:
         """The adapter's switch."""
         self.powered = on
+        if self.path not in self.objects:
+            return  # the daemon is gone; it will find the adapter so
         if not on:
             for path in [p for p, i in self.objects.items() if DEVICE in i]:
                 self.disconnect(path)
             self._scans.clear()
         changed = {"Powered": Variant("b", on), "Discovering": Variant("b", False)}
         self._change(self.path, ADAPTER, changed)
+
+    def remember(self, said: Said) -> None:
+        """A device of days ago that BlueZ tells of, with its last data and no RSSI: nobody hears it now."""
+        data = {u: Variant("ay", d) for u, d in said.service.items()}
+        told = {"ServiceData": Variant("a{sv}", {_long(u): d for u, d in data.items()})}
+        self._add(self._path(said.address), {DEVICE: {**self._device(said), **told}})
 
     def hold(self, address: str) -> None:
         """A connection that a program left behind when it was killed: nobody holds it, BlueZ keeps it."""
@@ -346,6 +356,9 @@ class FakeBluez:
         return self._done(message)
 
     def _on_StopDiscovery(self, message: Message, here: Interfaces) -> Any:  # noqa: N802
+        if self.busy_stopping:
+            self._scans.pop(str(message.sender), None)
+            return Message.new_error(message, "org.bluez.Error.InProgress", "In Progress")
         if self._scans.pop(str(message.sender), None) is None:
             return Message.new_error(message, "org.bluez.Error.Failed", "No discovery started")
         self._change(self.path, ADAPTER, {"Discovering": Variant("b", bool(self._scans))})
