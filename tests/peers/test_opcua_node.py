@@ -10,15 +10,18 @@ from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from kit.certificates import Authority
+from kit.opcua import Relay
 
 from headgate.columns import readings
 from headgate.env import system_env
 from headgate.errors import ChannelError
-from headgate.model import Access, Block, Point, PointTable, Quality, Status
+from headgate.model import Access, Alarm, Block, Point, PointTable, Quality, Status
 from headgate.runtime.ownline import OwnLine
 from headgate.sdk import Device, DevicePoint
-from headgate_drivers.opcua import OpcUaDriver
+from headgate_drivers.opcua import OpcUaDriver, history
 
 HERE = Path(__file__).parent
 pytestmark = pytest.mark.peer("node", "node-opcua-server")
@@ -33,6 +36,7 @@ def station() -> Device:
             Point("running", "bool", access=Access.READ_WRITE),
             {"path": "Running", "start": "Start", "stop": "Stop"},
         ),
+        DevicePoint(Point("sump", "f64", access=Access.READ_WRITE), {"path": "Sump"}),
         DevicePoint(Point("nobody", "f64"), {"path": "Nobody"}),
     )
     points = tuple(sorted(points, key=lambda p: p.point.type))
@@ -44,14 +48,14 @@ def station() -> Device:
 
 
 @asynccontextmanager
-async def server(folder: Path, user: str = "") -> AsyncIterator[str]:
+async def server(folder: Path, user: str = "", most: str = "") -> AsyncIterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     node = shutil.which("node")
     assert node is not None
     child = await asyncio.create_subprocess_exec(
-        node, HERE / "opcua_server.js", str(port), folder / "server", user,
+        node, HERE / "opcua_server.js", str(port), folder / "server", user, most,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL, cwd=HERE,
     )  # fmt: skip
     assert child.stdout is not None
@@ -151,3 +155,132 @@ async def test_it_writes_and_calls(tmp_path: Path) -> None:
         identity = await driver.identify(channel, device)
         assert identity is not None
         assert (identity.model, identity.firmware) == ("Pump controller", "7.1")
+
+
+async def _next_alarm(told: Any, code: str) -> Alarm:
+    async with asyncio.timeout(30):
+        async for item in told:
+            if isinstance(item, Alarm) and item.code == code:
+                return item
+    raise AssertionError("the line ended")
+
+
+@pytest.mark.timeout(120)
+async def test_its_limit_alarm_is_told_also_what_changed_while_the_line_was_down(
+    tmp_path: Path,
+) -> None:
+    async with server(tmp_path) as url:
+        driver, device = OpcUaDriver(), station()
+        channel = line(url, tmp_path, security="None", events="server")
+        async with aclosing(driver.listen(channel, [device])) as told:
+            await anext(told)
+            await driver.write(channel, device, "sump", 6.0)
+            raised = await _next_alarm(told, "SumpLevel")
+            assert (raised.point, raised.active) == ("sump", True)
+            assert "High" in raised.text
+            assert "not acknowledged" in raised.text
+            await driver.write(channel, device, "sump", 9.0)
+            worse = await _next_alarm(told, "SumpLevel")
+            assert "HighHigh" in worse.text
+        await driver.write(channel, device, "sump", 1.0)
+        async with aclosing(driver.listen(channel, [device])) as told:
+            over = await _next_alarm(told, "SumpLevel")
+            assert (over.point, over.active) == ("sump", False)
+
+
+@pytest.mark.timeout(120)
+async def test_what_it_kept_of_an_outage_comes_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "VALUES_AT_ONCE", 9)
+    async with server(tmp_path) as url, Relay(int(url.rpartition(":")[2])) as relay:
+        driver, device = OpcUaDriver(), station()
+        channel = line(f"opc.tcp://127.0.0.1:{relay.port}", tmp_path, security="None")
+        counts: list[int] = []
+
+        async def hear(until: int) -> None:
+            async with (
+                aclosing(driver.listen(channel, [device])) as told,
+                asyncio.timeout(40),
+            ):
+                async for block in told:
+                    if isinstance(block, Block):
+                        counts.extend(
+                            int(reading.value)
+                            for reading in readings(block, device.table)
+                            if reading.point == "count"
+                        )
+                    if counts and counts[-1] >= until:
+                        return
+
+        await hear(20)
+        await relay.cut()
+        plain = line(url, tmp_path, security="None")
+        # Its own clock says how far it has gone on meanwhile.
+        watch = replace_points(device, "count")
+        async with aclosing(OpcUaDriver().listen(plain, [watch])) as told, asyncio.timeout(40):
+            async for block in told:
+                if isinstance(block, Block) and any(
+                    reading.point == "count" and int(reading.value) > counts[-1] + 40
+                    for reading in readings(block, watch.table)
+                ):
+                    break
+        await relay.restore()
+        before = len(counts)
+        await hear(counts[-1] + 80)
+        assert counts == sorted(set(counts))
+        late = counts[before : before + 35]
+        assert late == list(range(counts[before - 1] + 1, counts[before - 1] + 36))
+
+
+def replace_points(device: Device, name: str) -> Device:
+    """The same device with one point."""
+    points = tuple(point for point in device.points if point.point.name == name)
+    table = PointTable(1, "station", tuple(point.point for point in points))
+    return msgspec.structs.replace(device, points=points, table=table)
+
+
+@pytest.mark.timeout(120)
+async def test_a_user_certificate_lets_us_in_and_a_subscription_too_many_is_polled(
+    tmp_path: Path,
+) -> None:
+    ca = Authority("City Water CA")
+    ca.issue(tmp_path / "user", "urn:person:operator")
+    ca.issue(tmp_path / "other", "urn:person:somebody")
+    trusted = tmp_path / "server/users/trusted/certs"
+    trusted.mkdir(parents=True)
+    # It takes a user's certificate for what it is when it knows it, and the CA behind it.
+    (trusted / "operator.der").write_bytes((tmp_path / "user/certificate.der").read_bytes())
+    issuers = tmp_path / "server/users/issuers/certs"
+    issuers.mkdir(parents=True)
+    (issuers / "ca.der").write_bytes(ca.der)
+    nobody = ca.issue(tmp_path / "nobody", "urn:person:nobody")
+    ca.revoke(nobody, tmp_path / "server/users/issuers/crl/ca.crl")
+
+    def card(name: str) -> dict[str, str]:
+        return {
+            "user_certificate": str(tmp_path / name / "certificate.der"),
+            "user_key": str(tmp_path / name / "key.pem"),
+        }
+
+    async with server(tmp_path, "operator:secret", "1") as url:
+        secure = {"security": "Aes256Sha256RsaPss", "trust": "any"}
+        assert await code_of(line(url, tmp_path, **secure, **card("user"))) == "HG-3311"
+        trust_us(tmp_path)
+        async with asyncio.timeout(30):
+            while (
+                code := await code_of(line(url, tmp_path, **secure, **card("other")))
+            ) == "HG-3311":
+                await asyncio.sleep(0.2)
+        assert code == "HG-3313"
+        channel = line(url, tmp_path, **secure, **card("user"))
+        async with aclosing(OpcUaDriver().listen(channel, [station()])) as told:
+            assert isinstance(await anext(told), Block)
+            second = line(url, tmp_path, **secure, **card("user"))
+            reports: list[str] = []
+            second.on_report = lambda _state, reason: reports.append(reason)
+            quick = msgspec.structs.replace(station(), interval_us=300_000)
+            async with aclosing(OpcUaDriver().listen(second, [quick])) as polled:
+                for _ in range(3):
+                    assert isinstance(await anext(polled), Block)
+            assert any("HG-3340: no subscription (BadTooManySubscriptions)" in r for r in reports)

@@ -89,12 +89,12 @@ class Station:
         if said == self.last[at]:
             return False
         self.last[at] = said
-        if said[2] is not None:
-            self.reached(at, said[2])
         return True
 
-    def reached(self, at: int, source_us: int) -> None:
-        """Point `at` was told up to this instant of the server's clock."""
+    def reached(self, at: int, source_us: int | None) -> None:
+        """Point `at` was handed on up to this instant of the server's clock."""
+        if source_us is None:
+            return
         told, name = self.memory.told, self.layout.places[at].name
         told[name] = max(told.get(name, 0), source_us)
 

@@ -9,7 +9,7 @@ comes first.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from typing import NamedTuple
 
@@ -114,6 +114,8 @@ class Feed:
                 for alarm in await self._herald.alarms(published):
                     yield alarm
                 for out in self._told(published.changes, moment):
+                    yield out
+                for out in self._compare_clocks():
                     yield out
                 continue
             if station.due <= now():
@@ -237,11 +239,10 @@ class Feed:
         heard, station.heard = station.heard, False
         if heard and not news:
             return None
-        return self._whole(station, news if heard else notices)
-
-    def _whole(self, station: Station, notices: Iterable[Notice]) -> Block:
+        for notice in news:
+            station.reached(notice.place.at, notice.source_us)
         station.memory.at_us = self._line.now_us()
-        return whole(station.device, notices, station.memory.at_us)
+        return whole(station.device, news if heard else notices, station.memory.at_us)
 
     def _moment(self, published: Published) -> Moment:
         """When a notification came; the next cannot tell of anything much older."""
@@ -251,25 +252,27 @@ class Feed:
         self._floor_us = moment.now_us - self._watching.publishing_us
         return moment
 
-    def _told(self, told: Sequence[Change], moment: Moment) -> list[Out]:
-        out: list[Out] = []
+    def _told(self, told: Sequence[Change], moment: Moment) -> Iterator[Out]:
+        """Blocks of what changed, each counted as told when it is taken."""
         for station, notices in self._sorted(told).items():
             if any(overflowed(notice.code) for notice in notices):
                 lost = f"{self._settings.url}: the server's queue overflowed"
-                out.append(
-                    Gap(
-                        station.device.number, GapReason.OVERRUN, moment.floor_us, moment.now_us,
-                        None, None, text=lost,
-                    )
+                yield Gap(
+                    station.device.number, GapReason.OVERRUN, moment.floor_us, moment.now_us,
+                    None, None, text=lost,
                 )  # fmt: skip
             blocks, honest = changes(station.device, notices, moment)
-            out += blocks
+            for block in blocks:
+                # They come in the order of source time: everything up to this one is told with it.
+                for notice in notices:
+                    if (notice.source_us or 0) <= (block.device_time_us or 0):
+                        station.reached(notice.place.at, notice.source_us)
+                yield block
             station.heard = True
             station.memory.at_us = moment.now_us
             if honest == station.skewed:
                 station.skewed = not honest
                 self._tell_sources()
-        return out
 
     def _sorted(self, told: Sequence[Change]) -> dict[Station, list[Notice]]:
         """Changes by device, without what a look has told already."""
