@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -96,11 +97,22 @@ class Disk:
         problems = [f"{self._sentence(t.code, t.fields)}" for t in self._active.values()]
         if self._state.rebuilt:
             problems.append(self._sentence("HG-4026", {"folder": self._folder}))
+        if damaged := self._set_aside():
+            files = ", ".join(damaged)
+            problems.append(self._sentence("HG-4029", {"folder": self._folder, "files": files}))
         return {
             "troubles": list(self._active),
             "problems": problems,
             "wear": msgspec.to_builtins(wear),
         }
+
+    def _set_aside(self) -> list[str]:
+        """Small files that were found damaged and that nobody has looked at yet."""
+        try:
+            names = self._env.files.list(Path(self._folder))
+        except OSError:
+            return []
+        return [n for n in names if n.endswith(".damaged") and not n.startswith("state.db")]
 
     def _sentence(self, code: str, fields: Mapping[str, str | int | float]) -> str:
         return f"{say(code, self._language, **fields)} [{code}]"

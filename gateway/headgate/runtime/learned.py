@@ -6,12 +6,14 @@ One small JSON file in the state folder. It may be deleted at any time: then eve
 from __future__ import annotations
 
 import logging
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
 from headgate.env import Files
+from headgate.spool.kept import KeptFile
 
 log = logging.getLogger(__name__)
 
@@ -27,24 +29,23 @@ class Learned(msgspec.Struct, frozen=True):
     place: str
 
 
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    # `crc` is CRC-32 of `devices` as it stands: a bit that rots in a version would choose a wrong map.
+    crc: int
+    devices: msgspec.Raw
+
+
 class Learnings:
     """Firmware by device id."""
 
     def __init__(self, files: Files, path: Path) -> None:
-        self._files = files
-        self._path = path
+        self._file = KeptFile(files, path)
         self._known: dict[str, Learned] = {}
+        self._forgot = False
 
     def load(self) -> None:
-        """Read what an earlier run learned; a broken or missing file is an empty one."""
-        try:
-            data = self._files.read(self._path)
-            self._known = msgspec.json.decode(data, type=dict[str, Learned])
-        except FileNotFoundError:
-            self._known = {}
-        except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-            log.warning("identities unreadable, asking anew", extra={"reason": str(error)})
-            self._known = {}
+        """Read what an earlier run learned; a missing file is an empty one, a broken one the one before."""
+        self._known = self._file.read(_parse) or {}
 
     def learn(self, device: str, learned: Learned) -> None:
         """Remember, until `save` only here."""
@@ -52,13 +53,18 @@ class Learnings:
 
     def forget(self, device: str) -> None:
         """Another unit stands in its place."""
-        self._known.pop(device, None)
+        self._forgot = self._known.pop(device, None) is not None or self._forgot
 
     def save(self) -> None:
         """Write all of it. Blocks; a disk that refuses costs one question per device after a restart."""
-        data = msgspec.json.encode(self._known)
+        devices = msgspec.json.encode(self._known)
+        data = msgspec.json.encode(_File(zlib.crc32(devices), msgspec.Raw(devices)))
         try:
-            self._files.replace(self._path, data, 0o640)
+            if self._forgot:
+                # Twice: the version before must not bring back what was forgotten.
+                self._file.write(data)
+            self._file.write(data)
+            self._forgot = False
         except OSError as error:
             log.warning("identities not kept", extra={"reason": str(error)})
 
@@ -73,3 +79,15 @@ class Learnings:
             for name, known in self._known.items()
             if places.get(name) == (known.profile, known.place)
         }
+
+
+def _parse(data: bytes) -> dict[str, Learned]:
+    """Raises ValueError (msgspec's and Unicode errors are)."""
+    try:
+        file = msgspec.json.decode(data, type=_File)
+    except msgspec.ValidationError:
+        # As it was written before there was a checksum.
+        return msgspec.json.decode(data, type=dict[str, Learned])
+    if zlib.crc32(bytes(file.devices)) != file.crc:
+        raise ValueError("the checksum does not fit")
+    return msgspec.json.decode(file.devices, type=dict[str, Learned])

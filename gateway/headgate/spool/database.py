@@ -100,7 +100,9 @@ class Database:
                 code="HG-4004", path=str(self._path), version=version,
             )  # fmt: skip
         if version and db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
-            raise sqlite3.DatabaseError("quick_check found damage")
+            found = sqlite3.DatabaseError("quick_check found damage")
+            found.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+            raise found
         return version
 
     def frozen(self) -> sqlite3.Connection | None:

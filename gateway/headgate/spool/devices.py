@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from headgate.env import Files
+from headgate.spool.kept import KeptFile
 
 log = logging.getLogger(__name__)
 
@@ -24,8 +25,7 @@ class DeviceNumbers:
     """
 
     def __init__(self, files: Files, path: Path, note: Callable[[str, int], None]) -> None:
-        self._files = files
-        self._path = path
+        self._file = KeptFile(files, path)
         self._note = note
         self._numbers: dict[str, int] = {}
         self._new = False  # since the second home was written
@@ -45,13 +45,7 @@ class DeviceNumbers:
         self.above(max(self._numbers.values(), default=0))
 
     def _saved(self) -> Mapping[str, int]:
-        try:
-            data = self._files.read(self._path)
-            if zlib.crc32(data[4:]) != int.from_bytes(data[:4], "big"):
-                return {}
-            return msgspec.msgpack.decode(data[4:], type=dict[str, int])
-        except (OSError, msgspec.MsgspecError):
-            return {}
+        return self._file.read(_parse) or {}
 
     def number(self, device: str) -> int:
         """The number of a device; a new one when it has none."""
@@ -79,7 +73,14 @@ class DeviceNumbers:
         self._new = False
         body = _pack(self._numbers)
         try:
-            self._files.replace(self._path, zlib.crc32(body).to_bytes(4, "big") + body, 0o640)
+            self._file.write(zlib.crc32(body).to_bytes(4, "big") + body)
         except OSError as error:
             self._new = True
             log.warning("device numbers not written", extra={"error": str(error)})
+
+
+def _parse(data: bytes) -> dict[str, int]:
+    """Raises ValueError (msgspec's errors are)."""
+    if zlib.crc32(data[4:]) != int.from_bytes(data[:4], "big"):
+        raise ValueError("the checksum does not fit")
+    return msgspec.msgpack.decode(data[4:], type=dict[str, int])
