@@ -10,7 +10,7 @@ import random
 from collections import Counter
 from pathlib import Path
 
-from crash_box import STATE, CrashBox
+from crash_box import CrashBox
 from part_images import live, shape_of, start
 from programme import Counts, Report, cases
 from promises import Book, Judge, expect
@@ -18,8 +18,6 @@ from recorded_files import RecordedFiles
 
 UNIT = "rotten files"
 FATES = ["flip", "flip", "zero", "garbage", "cut", "empty", "longer", "gone"]
-#: Keys that only this box has: nothing can be made in their place. What that costs is said in the docs.
-KEYS = {STATE / "kek", STATE / "identity.key"}
 
 
 class RotJudge(Judge):
@@ -82,7 +80,7 @@ def case(name: str) -> Counts:
     at = box.files.op
     files = box.files.cut(rng, at)
     box.die()
-    victims = sorted(path for path in files.entries if files.size(path) and path not in KEYS)
+    victims = sorted(path for path in files.entries if files.size(path))
     victim = rng.choice(victims)
     how = spoil(files, victim, rng)
     try:

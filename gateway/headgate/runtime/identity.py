@@ -18,6 +18,7 @@ from headgate.crypto.verify import Usage, verify_chain
 from headgate.crypto.x509 import Certificate, Role, load_certificates
 from headgate.env import Env
 from headgate.errors import CertificateRefused, SecurityError
+from headgate.runtime.twins import Look, read_twins, write_twins
 from headgate.spool.refusal import may_pass
 
 log = logging.getLogger(__name__)
@@ -87,8 +88,7 @@ def save_made(env: Env, identity: Identity) -> bool:
     try:
         for made in identity.unsaved:
             if env.files.size(made.path) is None:
-                env.files.make_folder(made.path.parent)
-                env.files.replace(made.path, made.content, mode=0o600)
+                write_twins(env.files, made.path, made.content)
     except OSError as error:
         log.debug("keys of this box not written", extra={"error": str(error)})
         return False
@@ -102,8 +102,15 @@ def check_identity(env: Env, site: Site, provider: CryptoProvider) -> None:
         SecurityError: what the start would refuse.
     """
     named = site.identity.key is not None
-    made = not named and env.files.size(site.state_folder / "identity.key") is not None
-    signing_key = _signing_key(env, site, provider, []) if named or made else None
+    if named:
+        signing_key: Sm2PrivateKey | None = _signing_key(env, site, provider, [])
+    else:
+        path = site.state_folder / "identity.key"
+        try:
+            made = read_twins(env.files, path, lambda pem: _pem(provider, pem), mend=False)
+        except OSError as error:
+            raise _unreadable(path, error) from error
+        signing_key = None if made is None else provider.sm2_load_private(made)
     _papers(env, site, signing_key, provider)
 
 
@@ -169,28 +176,43 @@ def _signing_key(
         return provider.sm2_load_private(pem.encode())
     path = site.state_folder / "identity.key"
     return provider.sm2_load_private(
-        _own(env, path, lambda: provider.sm2_generate().pem(), unsaved)
-    )
+        _own(
+            env, path, lambda: provider.sm2_generate().pem(), lambda pem: _pem(provider, pem), unsaved
+        )
+    )  # fmt: skip
 
 
-def _own(env: Env, path: Path, make: Callable[[], bytes], unsaved: list[Made]) -> bytes:
+def _pem(provider: CryptoProvider, pem: bytes) -> Look:
+    try:
+        provider.sm2_load_private(pem)
+    except SecurityError:
+        return Look.DAMAGED
+    return Look.WHOLE
+
+
+def _bare(key: bytes) -> Look:
+    return Look.PLAUSIBLE if len(key) == KEK_SIZE else Look.DAMAGED
+
+
+def _own(
+    env: Env,
+    path: Path,
+    make: Callable[[], bytes],
+    look: Callable[[bytes], Look],
+    unsaved: list[Made],
+) -> bytes:
     """A secret of this box, made where there is none; in memory only while the disk refuses."""
     files = env.files
     made: bytes | None = None
     try:
-        if files.size(path) is None:
-            made = make()
-            files.make_folder(path.parent)
-            files.replace(path, made, mode=0o600)
-        return files.read(path)
+        kept = read_twins(files, path, look)
+        if kept is None:
+            made = kept = make()
+            write_twins(files, path, made)
+        return kept
     except OSError as error:
         if not may_pass(error):
-            raise SecurityError(
-                f"{path}: {error.strerror}",
-                code="HG-6106",
-                file=str(path),
-                reason=str(error.strerror),
-            ) from error
+            raise _unreadable(path, error) from error
         log.warning("a key of this box is not on disk", extra={"error": str(error)})
         unsaved.append(Made(path, made or make()))
         return unsaved[-1].content
@@ -203,9 +225,12 @@ def _certificates(env: Env, site: Site, written: str | None) -> tuple[Certificat
     try:
         return load_certificates(env.files.read(path))
     except OSError as error:
-        raise SecurityError(
-            f"{path}: {error.strerror}", code="HG-6106", file=str(path), reason=str(error.strerror)
-        ) from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> SecurityError:
+    reason = str(error.strerror)
+    return SecurityError(f"{path}: {reason}", code="HG-6106", file=str(path), reason=reason)
 
 
 def _kek(env: Env, site: Site, unsaved: list[Made]) -> bytes:
@@ -217,7 +242,7 @@ def _kek(env: Env, site: Site, unsaved: list[Made]) -> bytes:
             kek = b""
     else:
         path = site.state_folder / "kek"
-        kek = _own(env, path, lambda: env.random.token(KEK_SIZE), unsaved)
+        kek = _own(env, path, lambda: env.random.token(KEK_SIZE), _bare, unsaved)
     if len(kek) != KEK_SIZE:
         raise SecurityError("the local key must be 16 bytes", code="HG-6107")
     return kek
