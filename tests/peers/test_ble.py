@@ -306,10 +306,10 @@ async def test_a_bluetoothd_that_is_restarted_at_once_is_noticed(bluez: FakeBlue
 async def test_a_bluez_that_does_not_let_a_scan_end_is_no_reason_not_to_begin_anew(
     bluez: FakeBluez,
 ) -> None:
-    bluez.stuck = 2
-    bluez.busy_stopping = True
+    bluez.stuck = 3
+    bluez.rejected_stops = 1
     async with Air([thermometer()], scan="active", watchdog="1s") as air:
-        await on_the_air(bluez, scans=2)
+        await on_the_air(bluez, scans=3)  # the second is the library's, to make BlueZ forget the first
         bluez.advertise(warm(2507))
         await air.until(lambda told: len(told) == 1)
 

@@ -63,8 +63,8 @@ class FakeBluez:
         #: A scan that is on and hears nothing, until it is begun anew `stuck` times.
         self.stuck = 0
         self.refuses_scans = False
-        #: StopDiscovery is answered "in progress", as by a daemon that is busy with another program's scan.
-        self.busy_stopping = False
+        #: So many StopDiscovery are answered "in progress": BlueZ before 5.88, when the kernel is quicker.
+        self.rejected_stops = 0
         #: What characteristics hold, by device address and UUID.
         self.values: dict[tuple[str, str], Callable[[], bytes]] = {}
         self.connects = 0
@@ -356,7 +356,8 @@ class FakeBluez:
         return self._done(message)
 
     def _on_StopDiscovery(self, message: Message, here: Interfaces) -> Any:  # noqa: N802
-        if self.busy_stopping:
+        if self.rejected_stops:
+            self.rejected_stops -= 1
             self._scans.pop(str(message.sender), None)
             return Message.new_error(message, "org.bluez.Error.InProgress", "In Progress")
         if self._scans.pop(str(message.sender), None) is None:
