@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from operator import attrgetter
 from typing import NamedTuple
 
+from headgate_receiver.verify.findings import Findings
 from headgate_receiver.verify.items import Clocks, Look, Run, StoredGap, StoredPlan
 from headgate_receiver.verify.series import (
     BAD_IN_TIME,
@@ -60,8 +61,11 @@ class Day(NamedTuple):
 class Account:
     """The account of all devices. Give it the plans, then every look, then the gaps."""
 
-    def __init__(self, plans: Iterable[StoredPlan], clocks: Clocks, late_s: float) -> None:
+    def __init__(
+        self, plans: Iterable[StoredPlan], clocks: Clocks, late_s: float, findings: Findings
+    ) -> None:
         self._clocks = clocks
+        self._findings = findings
         self._late_us = round(late_s * 1e6)
         self._series: dict[tuple[Run, str], list[Series]] = {}
         self._newest_us: dict[Run, int] = {}
@@ -85,7 +89,7 @@ class Account:
             self.unplanned += 1
             return
         if series.at(look.slot) != NOTHING:
-            self.doubled += 1
+            self._twice(look.device, series, look.slot, "another look at it is stored")
             return
         due_us = series.due_us(look.slot)
         offset_us = self._clocks.offset_us(look.boot, due_us)
@@ -112,6 +116,7 @@ class Account:
         for gap in known:
             if gap.first_slot is None and not (gap.reason == _OFF and gap.device is None):
                 self._by_time(gap)
+        self._name_unaccounted()
 
     def days(self, zone: tzinfo) -> list[Day]:
         """The account by day of the zone and by device, once finished."""
@@ -147,12 +152,40 @@ class Account:
         if series is None or series.due_us(last) > gap.last_us + EARLY_US:
             self.unplanned += left
             return
+        taken = []
         for slot in range(gap.first_slot, last + 1):
-            if left and series.holds(slot) and series.at(slot) == NOTHING:
+            if series.holds(slot) and series.at(slot) != NOTHING:
+                taken.append(slot)
+            elif left and series.holds(slot):
                 series.mark(slot, GAP)
                 left -= 1
+        if gap.looks is None or not left:
+            return
         # A gap that counts looks which did arrive, or counts them twice.
-        self.doubled += left if gap.looks is not None else 0
+        self.doubled += left
+        for slot in taken[:left]:
+            what = "another gap" if series.at(slot) == GAP else "a stored look"
+            self._name(gap.device, series, slot, f"in a gap {gap.reason}, and in {what}")
+
+    def _twice(self, device: str, series: Series, slot: int, text: str) -> None:
+        self.doubled += 1
+        self._name(device, series, slot, text)
+
+    def _name(
+        self, device: str, series: Series, slot: int, text: str, kind: str = "counted_twice"
+    ) -> None:
+        """Keep a slot as an example."""
+        at_s = self._clocks.wall_s(series.boot, series.due_us(slot))
+        self._findings.add(kind, device, slot, at_s, f"slot {slot}: {text}")
+
+    def _name_unaccounted(self) -> None:
+        kind, text = "unaccounted", "neither a look nor a gap"
+        for (_, device), all_series in self._series.items():
+            for series in all_series:
+                index = series.marks.find(NOTHING)
+                while index >= 0 and not self._findings.full(kind):
+                    self._name(device, series, series.first_slot + index, text, kind)
+                    index = series.marks.find(NOTHING, index + 1)
 
     def _by_time(self, gap: StoredGap) -> None:
         """A gap without slots: of the whole gateway, or of records that were lost."""

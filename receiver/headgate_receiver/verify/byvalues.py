@@ -33,6 +33,7 @@ class Heard(NamedTuple):
     taken_s: float
     received_s: float
     values: dict[str, Value]
+    wrong: str = ""
 
 
 class Pair(NamedTuple):

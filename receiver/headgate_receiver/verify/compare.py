@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from functools import partial
-from typing import NamedTuple
 
 from headgate.model import Value
 from headgate_receiver.verify.byvalues import Heard, Kind, pairs, repeats
+from headgate_receiver.verify.findings import Findings
 from headgate_receiver.verify.items import Clocks, Look, StoredGap
 from headgate_receiver.verify.truth import COUNTER, DeviceTruth, Truth
 
@@ -23,24 +23,12 @@ NOT_ASKED = frozenset(
 #: its looks, because then it excuses no more than it says.
 SLACK_S = 0.25
 COUNTED_SLACK_S = 1.0
-#: Examples kept of each kind: enough to begin to look, however much is wrong.
-EXAMPLES = 20
-
-
-class Finding(NamedTuple):
-    """One example of what is wrong."""
-
-    kind: str
-    device: str
-    sample: int
-    at_s: float | None
-    text: str = ""
 
 
 class Comparison:
     """Takes stored looks one by one, in any order; says what it found at the end."""
 
-    def __init__(self, truth: Truth, clocks: Clocks, late_s: float) -> None:
+    def __init__(self, truth: Truth, clocks: Clocks, late_s: float, findings: Findings) -> None:
         self._truth = truth
         self._clocks = clocks
         self._late_s = late_s
@@ -63,39 +51,50 @@ class Comparison:
         """Not stored because the answer came so late that the gateway had given up."""
         self.repeated = 0
         """Not stored because the device said what it had said before, as it always does."""
-        self.examples: dict[str, list[Finding]] = {}
+        self._findings = findings
         self._heard: dict[str, list[Heard]] = {}
 
     def take(self, look: Look) -> None:
         """Compare one stored look."""
         self.stored += 1
         truth = self._truth.devices.get(look.device)
+        taken_s = self._clocks.wall_s(look.boot, look.at_us)
         if truth is None:
             self.foreign += 1
+            if look.wrong:
+                self._unsound(look, taken_s)
             return
-        taken_s = self._clocks.wall_s(look.boot, look.at_us)
         if not truth.counted:
             if all(look.values.get(point) is None for point in truth.points):
                 self.bad += 1
+                if look.wrong:
+                    self._unsound(look, taken_s)
             else:
-                heard = Heard(look.received_s if taken_s is None else taken_s, *look[5:])
+                heard = Heard(
+                    look.received_s if taken_s is None else taken_s,
+                    look.received_s,
+                    look.values,
+                    look.wrong,
+                )
                 self._heard.setdefault(look.device, []).append(heard)
             return
         counter = look.values.get(COUNTER)
         if counter is None:
             self.bad += 1
+            if look.wrong:
+                self._unsound(look, taken_s)
             return
         index = None
         if isinstance(counter, (int, float)) and counter == int(counter):
             index = truth.find(int(counter), taken_s)
         if index is None:
             self.unexpected += 1
-            self._example("unexpected", look.device, counter, taken_s)
+            self._findings.add("unexpected", look.device, counter, taken_s, look.wrong)
             return
         seen = self._seen[look.device]
         if seen[index]:
             self.doubled += 1
-            self._example("doubled", look.device, counter, truth.times[index])
+            self._findings.add("doubled", look.device, counter, truth.times[index])
         else:
             self.matched += 1
         seen[index] = 1
@@ -108,9 +107,16 @@ class Comparison:
         if shift_s > self._late_s + truth.late.get(index, 0.0):
             wrong = f"time: stored {shift_s:.1f} s away from when the device answered"
             difference = f"{difference}; {wrong}" if difference else wrong
+        if look.wrong:
+            difference = f"{difference}; {look.wrong}" if difference else look.wrong
         if difference:
             self.changed += 1
-            self._example("changed", look.device, counter, truth.times[index], difference)
+            self._findings.add("changed", look.device, counter, truth.times[index], difference)
+
+    def _unsound(self, look: Look, taken_s: float | None) -> None:
+        """A look that disagrees with itself, whatever the device said."""
+        self.changed += 1
+        self._findings.add("changed", look.device, None, taken_s, look.wrong)
 
     def finish(self, gaps: Iterable[StoredGap]) -> None:
         """Find what is not there, once every look was taken."""
@@ -132,7 +138,7 @@ class Comparison:
                     self.repeated += 1
                 else:
                     self.missing += 1
-                    self._example("missing", name, truth.samples[index], at_s)
+                    self._findings.add("missing", name, truth.samples[index], at_s)
                 index = seen.find(0, index + 1)
 
     def _pair(self, truth: DeviceTruth, looks: list[Heard]) -> None:
@@ -140,23 +146,18 @@ class Comparison:
         seen = self._seen[truth.device]
         said = partial(_difference, truth)
         for heard, kind, index, text in pairs(truth, looks, self._late_s, said):
+            if heard.wrong and kind is not Kind.CHANGED:
+                self.changed += 1
+                self._findings.add("changed", truth.device, None, heard.taken_s, heard.wrong)
             setattr(self, kind.value, getattr(self, kind.value) + 1)
             if kind is not Kind.MATCHED:
                 sample = -1 if index is None else truth.samples[index]
-                self._example(kind.value, truth.device, sample, heard.taken_s, text)
+                self._findings.add(kind.value, truth.device, sample, heard.taken_s, text)
             if index is not None and kind is not Kind.DOUBLED:
                 seen[index] = 1
                 delay_s = heard.received_s - truth.times[index]
                 self.worst_delay_s = max(self.worst_delay_s, delay_s)
                 self.late += delay_s > self._late_s
-
-    def _example(
-        self, kind: str, device: str, sample: object, at_s: float | None, text: str = ""
-    ) -> None:
-        known = self.examples.setdefault(kind, [])
-        if len(known) < EXAMPLES:
-            counter = sample if isinstance(sample, int) else -1
-            known.append(Finding(kind, device, counter, at_s, text))
 
 
 def _difference(truth: DeviceTruth, index: int, stored: dict[str, Value]) -> str:

@@ -22,7 +22,10 @@ class Run(NamedTuple):
 
 
 class Look(NamedTuple):
-    """One stored look at one device. A bad value is None; `values` is by point name."""
+    """One stored look at one device. A bad value is None; `values` is by point name.
+
+    `wrong`: where raw values, values and qualities do not agree with one another, in words.
+    """
 
     run: Run
     device: str
@@ -31,6 +34,7 @@ class Look(NamedTuple):
     slot: int | None
     received_s: float
     values: dict[str, Value]
+    wrong: str = ""
 
 
 class StoredPlan(NamedTuple):

@@ -8,7 +8,8 @@ from datetime import tzinfo
 from typing import NamedTuple
 
 from headgate_receiver.verify.account import Account, Day
-from headgate_receiver.verify.compare import Comparison, Finding
+from headgate_receiver.verify.compare import Comparison
+from headgate_receiver.verify.findings import Finding, Findings
 from headgate_receiver.verify.items import Clocks, Stored
 from headgate_receiver.verify.truth import Truth
 
@@ -54,8 +55,9 @@ def judge(truth: Truth, stored: Stored, *, late_s: float, zone: tzinfo) -> Verdi
     """
     clocks = Clocks(stored.fixes())
     plans = list(stored.plans())
-    account = Account(plans, clocks, late_s)
-    comparison = Comparison(truth, clocks, late_s)
+    findings = Findings()
+    account = Account(plans, clocks, late_s, findings)
+    comparison = Comparison(truth, clocks, late_s, findings)
     for look in stored.looks():
         account.take(look)
         comparison.take(look)
@@ -94,7 +96,7 @@ def judge(truth: Truth, stored: Stored, *, late_s: float, zone: tzinfo) -> Verdi
             "counted_twice": account.doubled,
             "unplanned": account.unplanned,
         },
-        examples=comparison.examples,
+        examples=findings.kinds,
         gaps=[GapSum(reason, reasons[reason], looks[reason]) for reason in sorted(reasons)],
         days=days,
         faults=dict(faults),

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import msgspec
 
+from headgate.envelope.payload import decode_table
 from headgate_receiver.verify.items import Look
+from headgate_receiver.verify.sound import Sound, sounds
 from headgate_receiver.verify.stored import SqliteStored, good_value, unreadable
 
 
@@ -28,7 +30,9 @@ class _Line(msgspec.Struct, frozen=True):
     at_us: int = 0
     slot: int | None = None
     value: int | float | bool | str | None = None
+    raw: int | float | bool | str | None = None
     quality: int = 0
+    status: int = 0
     received_us: int = 0
 
 
@@ -38,23 +42,40 @@ class LinesStored(SqliteStored):
     def __init__(self, path: Path, gateway: str | None = None) -> None:
         self._lines = path
         super().__init__(path.with_name(path.name + ".state"), gateway)
+        # A line names its device and point, not its table: one that fits is enough.
+        self._sound: dict[tuple[str | int, str], list[Sound]] = {}
+        for (body,) in self.rows("SELECT body FROM tables"):
+            table = decode_table(body)
+            for point, sound in zip(table.points, sounds(table), strict=True):
+                self._sound.setdefault((table.device, point.name), []).append(sound)
 
     def looks(self) -> Iterator[Look]:
         """Every look, in the order in which they were stored."""
         part: tuple[object, ...] | None = None
         look: Look | None = None
+        wrong: list[str] = []
         for line in self._readings():
             key = line.gateway, line.epoch, line.n, line.device, line.slot
             if look is None or key != part or line.point in look.values:
                 if look is not None:
-                    yield look
+                    yield look._replace(wrong="; ".join(wrong)) if wrong else look
+                wrong.clear()
                 part = key
                 run = self.run(line.gateway, bytes.fromhex(line.epoch))
                 boot, received_s = bytes.fromhex(line.boot or ""), line.received_us / 1e6
                 look = Look(run, str(line.device), boot, line.at_us, line.slot, received_s, {})
             look.values[line.point] = good_value(line.value, line.quality)
+            if text := self._wrong(line):
+                wrong.append(f"{line.point}: {text}")
         if look is not None:
-            yield look
+            yield look._replace(wrong="; ".join(wrong)) if wrong else look
+
+    def _wrong(self, line: _Line) -> str:
+        said = [
+            sound.wrong(line.value, line.raw, line.quality, line.status)
+            for sound in self._sound.get((line.device, line.point), ())
+        ]
+        return said[0] if said and all(said) else ""
 
     def _readings(self) -> Iterator[_Line]:
         decode = msgspec.json.Decoder(_Line).decode

@@ -9,7 +9,7 @@ from xml.sax.saxutils import quoteattr
 import msgspec
 
 from headgate.messages import Language, say
-from headgate_receiver.verify.compare import Finding
+from headgate_receiver.verify.findings import Finding
 from headgate_receiver.verify.judge import FAILURES, Verdict
 
 #: Version of the JSON report: a key may be added, never changed.

@@ -15,6 +15,7 @@ from headgate.envelope.payload import decode_table
 from headgate.errors import EnvelopeError, HeadgateError
 from headgate.model import Quality, Value
 from headgate_receiver.verify.items import Fix, Look, Run, Stored, StoredGap, StoredPlan
+from headgate_receiver.verify.sound import sounds
 
 
 class StoredError(HeadgateError):
@@ -55,13 +56,15 @@ class SqliteStored:
             # One snapshot: what is stored from now on is not looked at in one table and missed in another.
             self._database.execute("BEGIN")
             self._boots: dict[int, bytes] = dict(self.rows("SELECT id, boot FROM boots"))
-            self._devices = {
-                (gateway, number): decode_table(body).device
-                for gateway, number, body in self.rows(
-                    "SELECT DISTINCT p.gateway, p.number, t.body"
-                    " FROM plans AS p JOIN tables AS t ON t.digest = p.digest"
-                )
-            }
+            # By epoch first: of a box that was restored, a number may be another device's since.
+            self._devices: dict[tuple[str, bytes | None, int], str] = {}
+            for gateway, epoch, number, body in self.rows(
+                "SELECT DISTINCT p.gateway, r.epoch, p.number, t.body FROM plans AS p"
+                " JOIN records AS r ON r.id = p.record JOIN tables AS t ON t.digest = p.digest"
+            ):
+                device = decode_table(body).device
+                self._devices[gateway, epoch, number] = device
+                self._devices[gateway, None, number] = device
         except (StoredError, EnvelopeError) as error:
             self._database.close()
             raise unreadable(path, str(error)) from None
@@ -76,11 +79,13 @@ class SqliteStored:
         for row in self.rows(
             "SELECT p.gateway, r.epoch, p.number, p.boot, p.start_us, p.interval_us, p.readings,"
             " p.first_slot FROM plans AS p JOIN records AS r ON r.id = p.record"
-            " WHERE ?1 IS NULL OR p.gateway = ?1",
+            " WHERE ?1 IS NULL OR p.gateway = ?1"
+            # As they were said: one that ends at once has the start of the one it ends.
+            " ORDER BY r.n, p.rowid",
             self._gateway,
         ):
             gateway, epoch, number, boot, *rest = row
-            device = self._device(gateway, number)
+            device = self._device(gateway, epoch, number)
             yield StoredPlan(self.run(gateway, epoch), device, self._boots[boot], *rest)
 
     def gaps(self) -> Iterator[StoredGap]:
@@ -95,7 +100,7 @@ class SqliteStored:
             gateway, epoch, number, reason, first_boot, first_us, boot, *rest = row
             yield StoredGap(
                 self.run(gateway, epoch),
-                self._device(gateway, number) if number else None,
+                self._device(gateway, epoch, number) if number else None,
                 reason,
                 self._boots[first_boot],
                 first_us,
@@ -115,21 +120,26 @@ class SqliteStored:
         # Readings of a look were stored one after another: no sorting, whatever there is.
         points = {
             row[0]: row[1:]
-            for row in self.rows("SELECT id, gateway, device, point, position FROM points")
+            for row in self.rows("SELECT id, gateway, device, point, position, digest FROM points")
         }
+        tables = dict(self.rows("SELECT digest, body FROM tables"))
+        sound = {digest: sounds(decode_table(body)) for digest, body in tables.items()}
+        wrong: list[str] = []
         records: dict[int, tuple[Run, float]] = {}
         part: tuple[object, ...] | None = None
         last_position = -1
         look: Look | None = None
-        for point, boot, at_us, slot, value, quality, record in self.rows(
-            "SELECT point, boot, at_us, slot, value, quality, record FROM reading ORDER BY rowid"
+        for point, boot, at_us, slot, value, raw, quality, status, record in self.rows(
+            "SELECT point, boot, at_us, slot, value, raw, quality, status, record FROM reading"
+            " ORDER BY rowid"
         ):
-            gateway, device, name, position = points[point]
+            gateway, device, name, position, digest = points[point]
             # A point that comes again begins another look, also where all else is the same.
             if (record, device, slot) != part or position <= last_position:
                 if look is not None:
-                    yield look
+                    yield look._replace(wrong="; ".join(wrong)) if wrong else look
                     look = None
+                wrong.clear()
                 part = (record, device, slot)
                 if self._gateway is None or gateway == self._gateway:
                     known = records.get(record)
@@ -142,8 +152,10 @@ class SqliteStored:
             last_position = position
             if look is not None:
                 look.values[name] = good_value(value, quality)
+                if text := sound[digest][position].wrong(value, raw, quality, status):
+                    wrong.append(f"{name}: {text}")
         if look is not None:
-            yield look
+            yield look._replace(wrong="; ".join(wrong)) if wrong else look
 
     def _record(self, record: int) -> tuple[Run, float]:
         ((gateway, epoch, received_us),) = self.rows(
@@ -155,8 +167,9 @@ class SqliteStored:
         """A process start, one object each."""
         return self._runs.setdefault((gateway, epoch), Run(gateway, epoch))
 
-    def _device(self, gateway: str, number: int) -> str:
-        return self._devices.get((gateway, number), f"{gateway}#{number}")
+    def _device(self, gateway: str, epoch: bytes, number: int) -> str:
+        known = self._devices.get((gateway, epoch, number))
+        return known or self._devices.get((gateway, None, number), f"{gateway}#{number}")
 
     def rows(self, query: str, *given: Any) -> Iterator[Any]:
         """The rows of a query."""

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from kit.stored import RUN, WALL_S, Shelf, truth_lines, write
 
+from headgate_receiver.verify.findings import EXAMPLES
 from headgate_receiver.verify.items import Run
 from headgate_receiver.verify.judge import Verdict, judge
 from headgate_receiver.verify.report import sentence
@@ -63,7 +64,11 @@ def test_a_look_that_is_there_twice_is_doubled(bench: Bench) -> None:
     lines = truth_lines(5)
     shelf = Shelf(lines)
     shelf.all_looks.append(shelf.all_looks[2])
-    assert wrong(bench(lines, shelf)) == {"doubled": 1, "counted_twice": 1}
+    verdict = bench(lines, shelf)
+    assert wrong(verdict) == {"doubled": 1, "counted_twice": 1}
+    (twice,) = verdict.examples["counted_twice"]
+    assert (twice.device, twice.sample, twice.at_s) == ("gauge-1", 2, WALL_S + 12)
+    assert twice.text == "slot 2: another look at it is stored"
 
 
 @pytest.mark.parametrize(
@@ -208,7 +213,38 @@ def test_a_gap_over_slots_that_did_arrive_is_counted_twice(bench: Bench) -> None
     lines = truth_lines(10)
     shelf = Shelf(lines)
     shelf.all_gaps.append(shelf.gap("disk-slow", 14, 15, looks=2, slots=(4, 5)))
-    assert wrong(bench(lines, shelf)) == {"counted_twice": 2}
+    verdict = bench(lines, shelf)
+    assert wrong(verdict) == {"counted_twice": 2}
+    assert [each.text for each in verdict.examples["counted_twice"]] == [
+        f"slot {slot}: in a gap disk-slow, and in a stored look" for slot in (4, 5)
+    ]
+
+
+def test_slots_that_nobody_speaks_of_are_named(bench: Bench) -> None:
+    lines = truth_lines(100)
+    shelf = Shelf(lines)
+    del shelf.all_looks[10:90]
+    verdict = bench(lines, shelf)
+    assert verdict.counts["unaccounted"] == 80
+    named = [each.sample for each in verdict.examples["unaccounted"]]
+    assert named == list(range(10, 10 + EXAMPLES))
+
+
+def test_a_look_that_disagrees_with_itself_is_a_change(bench: Bench) -> None:
+    lines = truth_lines(3)
+    shelf = Shelf(lines)
+    shelf.all_looks[1] = shelf.all_looks[1]._replace(wrong="level: raw 1 makes 2, stored 3")
+    verdict = bench(lines, shelf)
+    assert wrong(verdict) == {"changed": 1}
+    assert "raw 1 makes 2" in verdict.examples["changed"][0].text
+
+
+def test_a_boot_without_a_clock_excuses_nothing(bench: Bench) -> None:
+    lines = truth_lines(10)
+    shelf = Shelf(lines)
+    del shelf.all_looks[4]
+    shelf.all_gaps.append(shelf.gap("clock-unknown", 0, 30, device=None))
+    assert wrong(bench(lines, shelf)) == {"missing": 1, "unaccounted": 1}
 
 
 def test_a_timer_may_fire_a_little_before_a_look_is_due(bench: Bench) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 from kit.stored import BOOT, RUN, SECOND, WALL_S, truth_lines, write
 from typer.testing import CliRunner
@@ -172,3 +173,18 @@ def test_a_file_that_is_no_store_is_asked_for_wrongly(tmp_path: Path) -> None:
     status, said = run(f"sqlite:{tmp_path / 'store'}", truth)
     assert status == 2 and "HG-7520" in said
     assert run(f"sqlite:{tmp_path / 'store'}", truth, "--late", "soon")[0] == 2
+
+
+def test_a_value_that_its_raw_value_does_not_make_is_a_change(
+    sink: Sink, source: str, tmp_path: Path
+) -> None:
+    road = the_road(6)
+    spoilt = road[3].looks[0]
+    raws = (spoilt.raws[0], 77, spoilt.raws[2])
+    road[3] = msgspec.structs.replace(road[3], looks=[msgspec.structs.replace(spoilt, raws=raws)])
+    commit(sink, *road)
+    truth = write(tmp_path / "truth.jsonl", truth_lines(6))
+    status, said = run(source, truth, "--format", "json", "--late", "20s")
+    found = json.loads(said)
+    assert (status, found["counts"]["changed"]) == (1, 1)
+    assert "raw 77 makes 77, stored 3" in found["examples"]["changed"][0]["text"]
