@@ -353,6 +353,33 @@ async def test_a_browsed_tree_is_a_profile_that_reads_the_same_values(tmp_path: 
         assert said["wetwell_level"].value == farm.stations[0].well.level_m
 
 
+async def test_a_browsed_pump_of_the_standard_is_a_profile_with_the_address_to_use(
+    tmp_path: Path,
+) -> None:
+    driver = OpcUaDriver()
+    async with stations(cycle_s=60, shift_namespaces=2) as farm:
+        channel = line(farm.url, tmp_path)
+        text = await driver.browse(channel, "/Machines/ps-001-P1", 8, "city/pump")
+        (said,) = [row for row in text.splitlines() if "has this address" in row]
+        folder = tmp_path / "profiles/city/pump"
+        folder.mkdir(parents=True)
+        (folder / "profile.toml").write_text(text, encoding="utf-8")
+        library = load(SystemFiles(), [tmp_path / "profiles"], {"opcua": driver.point_keys})
+        assert library.problems == ()
+        device = resolve(
+            library.find("city/pump"), device_id="p1", number=1, channel="pumps",
+            address=json.loads(said.partition(": ")[2]), sm3=lambda _: bytes(32),
+            interval_us=60_000_000,
+        )  # fmt: skip
+        async with listening(channel, device) as ear:
+            told = await ear.next()
+        assert {name: reading.quality for name, reading in told.items()} == dict.fromkeys(
+            told, Quality.GOOD
+        )
+        assert told["identification_serialnumber"].value == "EP-ps-001-P1"
+        assert "operational_measurements_bearingtemperature" in told
+
+
 async def test_a_pump_after_the_standard_is_read_by_its_profile(tmp_path: Path) -> None:
     device = station("generic/pump-opc40223", "/machinery:Machines/own:ps-001-P1")
     async with stations() as farm, listening(line(farm.url, tmp_path), device) as ear:

@@ -92,14 +92,22 @@ def tree_text(found: Sequence[Found]) -> str:
     return "\n".join(lines)
 
 
-def profile_text(found: Sequence[Found], vendor: str, model: str, server: str) -> str:
-    """A profile of every variable that a point can hold; titles and ranges are for a person to write."""
+def profile_text(
+    found: Sequence[Found], start: BrowsePath, vendor: str, model: str, server: str
+) -> str:
+    """A profile of every variable that a point can hold; titles and ranges are for a person to write.
+
+    Args:
+        start: the node that was browsed from, which is the address of a device of this profile.
+    """
     variables = [each for each in found if each.kind and each.steps]
-    spaces = _spaces(variables)
+    spaces = _spaces([*(each.steps for each in variables), start.steps])
+    address = "/" + "/".join(_step(spaces[uri], step) for uri, step in start.steps)
     lines = [
         "schema = 1", f"vendor = {_toml(vendor)}", f"model = {_toml(model)}", f"title = {_toml(model)}",
         f"title_zh = {_toml(model)}", 'driver = "opcua"', f"source = {_toml('Browsed from ' + server)}",
-        'firmware_scheme = "dotted"', "", "[quirks]",
+        'firmware_scheme = "dotted"', "",
+        f"# A device of it has this address in the site file: {_toml(address)}", "[quirks]",
     ]  # fmt: skip
     for uri, prefix in spaces.items():
         if uri != UA:
@@ -116,11 +124,11 @@ def profile_text(found: Sequence[Found], vendor: str, model: str, server: str) -
     return "\n".join(lines)
 
 
-def _spaces(found: Sequence[Found]) -> dict[str, str]:
+def _spaces(paths: Sequence[tuple[tuple[str, str], ...]]) -> dict[str, str]:
     """A prefix for each namespace; none for the one that most steps are in."""
     counts: dict[str, int] = {}
-    for each in found:
-        for uri, _ in each.steps:
+    for path in paths:
+        for uri, _ in path:
             counts[uri] = counts.get(uri, 0) + 1
     spaces = {UA: "ua"}
     common = max((u for u in counts if u != UA), key=lambda u: counts[u], default="")

@@ -158,7 +158,7 @@ class OpcUaDriver(StreamingDriver):
             vendor, _, model = profile.partition("/")
             maker, product, version = await access.build_info(session)
             return browse.profile_text(
-                found, vendor, model or "new", f"{maker} {product} {version}"
+                found, start, vendor, model or "new", f"{maker} {product} {version}"
             )
 
         text: str = await self._with(channel, work)
