@@ -22,7 +22,9 @@ import pytest
 
 from headgate.cli.demo.road import Road
 
-WITHIN_S = 15.0
+#: Eight processes begin at once; on a busy machine that takes its time.
+pytestmark = pytest.mark.timeout(180)
+WITHIN_S = 60.0
 DEMO = [sys.executable, "-c", "from headgate.cli import main; main()", "demo", "--lang", "en"]
 
 

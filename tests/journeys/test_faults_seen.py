@@ -20,6 +20,8 @@ from headgate.model import Alarm, Block, Event, Gap, GapReason, Status
 from headgate_simulators.pytest import BusMaker, FarmMaker, Running, StreetMaker
 from headgate_simulators.truth import TruthList
 
+pytestmark = pytest.mark.timeout(120)
+
 #: The site's timeout: what answers later is late.
 TIMEOUT_MS = 300
 Ask = Callable[[], Awaitable[bool]]
