@@ -17,7 +17,7 @@ from headgate.sdk import (
     status_word,
 )
 from headgate_drivers.serial.codec import Check, Number, Rule
-from headgate_drivers.serial.rules import Frame, Misfit, frame_of, template
+from headgate_drivers.serial.rules import MISSING, Frame, Misfit, frame_of, template
 from headgate_drivers.serial.values import Found, Place, place_of
 
 #: More separated fields than this are not looked at.
@@ -117,7 +117,7 @@ def layout_of(device: Device, *, polled: bool) -> Layout:
             places.append(place_of(point, bool(frame.separator)))
             request = str(point.source.get("request") or frame.request)
             if polled and not request:
-                raise Misfit("request", "-", "serial-polled asks with one")
+                raise Misfit("request", MISSING, "serial-polled asks with one")
             if not polled and request:
                 raise Misfit("request", request, 'driver = "serial-polled"')
             sentence = str(point.source.get("sentence") or "")

@@ -70,6 +70,10 @@ class Frame(msgspec.Struct, frozen=True):
     request: str = ""
 
 
+#: Stands for the value of a key that is not there.
+MISSING = "(none)"
+
+
 class Misfit(Exception):
     """A key whose value is not possible."""
 
@@ -120,9 +124,11 @@ def _frame(keys: _Keys, nmea: bool) -> Frame:
     if size and length:
         keys.wrong("size", size, "size or length_at, not both")
     elif not (size or length or end):
-        keys.wrong("end", "-", "end, size or length_at: one of them says where a frame ends")
+        keys.wrong("end", MISSING, "end, size or length_at: one of them says where a frame ends")
     elif length and not (start and check):
-        keys.wrong("length_at", "-", "with start and check: noise would be taken for a length")
+        keys.wrong(
+            "length_at", length.at, "with start and check: noise would be taken for a length"
+        )
     elif size and not start and not check:
         keys.wrong("size", size, "with start or check: else nobody knows where a frame begins")
     elif length and length.at < 0:
@@ -172,10 +178,10 @@ def _with_parameters(keys: _Keys, name: str, algorithm: Checksum) -> Checksum:
     given = [key for key in FRAME_KEYS if key.startswith("crc_") and keys.has(key)]
     if algorithm.kind != "crc":
         for key in given:
-            keys.wrong(key, "-", "only with a crc")
+            keys.wrong(key, keys.text_of(key), "only with a crc")
         return algorithm
     if not algorithm.poly and "crc_poly" not in given:
-        keys.wrong("crc_poly", "-", f"{name} wants one; or name a known crc")
+        keys.wrong("crc_poly", MISSING, f"{name} wants one; or name a known crc")
     return msgspec.structs.replace(
         algorithm,
         poly=keys.number("crc_poly", algorithm.poly, 0, highest),
@@ -251,6 +257,9 @@ class _Keys:
 
     def has(self, key: str) -> bool:
         return key in self._given
+
+    def text_of(self, key: str) -> str:
+        return str(self._given.get(key, MISSING))
 
     def wrong(self, key: str, value: object, allowed: str) -> None:
         self._problems.append(_problem(self._where, Misfit(key, value, allowed)))

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from headgate.sdk import FORMAT, ColumnType, DevicePoint, Status, Value
-from headgate_drivers.serial.rules import Misfit
+from headgate_drivers.serial.rules import MISSING, Misfit
 
 #: Keys of a point, besides `type`.
 POINT_KEYS: Mapping[str, str] = {
@@ -149,12 +149,12 @@ def place_of(point: DevicePoint, separated: bool) -> Place:
     field = _whole(source, "field", -64, 255) if "field" in source else None
     prefix = _bytes(source, "prefix") or b""
     if (at is not None and field is not None) or (at is None and field is None and not prefix):
-        raise Misfit("at", source.get("at", "-"), "one of at, field, prefix")
+        raise Misfit("at", source.get("at", MISSING), "one of at, field, prefix")
     if at is None and not separated:
         raise Misfit("field", field, "with a separator in [frame]")
     natural = bcd or _width(column)
     if "size" not in source and at is not None and (encoding in ("ascii", "hex") or not natural):
-        raise Misfit("size", "-", f"bytes, for {encoding} {kind}")
+        raise Misfit("size", MISSING, f"bytes, for {encoding} {kind}")
     size = _whole(source, "size", 1, 256) if "size" in source else natural
     if encoding == "binary" and column in _FLOATS and size != natural:
         raise Misfit("size", size, str(natural))
@@ -208,7 +208,7 @@ def _ordered(raw: bytes, order: str) -> bytes:
 def _whole(source: Mapping[str, object], key: str, low: int, high: int) -> int:
     value = source.get(key)
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise Misfit(key, "-" if value is None else value, f"{low} .. {high}")
+        raise Misfit(key, MISSING if value is None else value, f"{low} .. {high}")
     return value
 
 

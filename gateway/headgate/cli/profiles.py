@@ -224,13 +224,17 @@ def _run_cases(env: Env, profile: Profile, plugins: Registry, lang: Language) ->
     """Run every case of a profile, say how each went; what went wrong."""
     from headgate.profiles import load_cases
     from headgate.profiles.cases import run
+    from headgate.runtime.planned import planned
 
     try:
         cases = load_cases(env.files, profile)
     except ProfileError as error:
         return error.problems
-    driver = plugins.drivers.get(profile.driver)
-    replay = getattr(driver() if driver else None, "replay", None)
+    kind = plugins.drivers.get(profile.driver)
+    driver = kind() if kind else None
+    if driver is not None and (wrong := planned(env, profile, driver)):
+        return wrong
+    replay = getattr(driver, "replay", None)
     if replay is None:
         return [
             Problem(profile.where, "HG-8041", {"driver": profile.driver, "profile": profile.id})

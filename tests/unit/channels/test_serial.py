@@ -14,7 +14,7 @@ from ptybus import PtyPort, pty_port
 
 from headgate.channels import ChannelSettings, ChannelState, ManagedChannel, open_channel
 from headgate.env import system_env
-from headgate.errors import ChannelClosed, ChannelTimeout, ConfigError
+from headgate.errors import ChannelClosed, ChannelError, ChannelTimeout, ConfigError
 from headgate.sdk import Frame, LineSettings
 
 
@@ -272,3 +272,29 @@ def test_line_settings_as_a_technician_writes_them(text: str, said: str) -> None
 def test_line_settings_that_are_none(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - the text itself is the message
         LineSettings().with_text(text)
+
+
+async def test_settings_that_a_port_does_not_have_fail_one_look_and_the_next_sets_it_anew(
+    tmp_path: Path,
+) -> None:
+    # As the kernel of a pseudo-terminal, and some adapters, refuse parity: EINVAL, perhaps half done.
+    async with line(tmp_path, "baud=9600") as (channel, port):
+        answering(port, lambda data: data)
+        await channel.exchange(b"abcd", FOURS)
+        transport = channel._line.transport  # type: ignore[attr-defined]
+        real, asked = transport.reconfigure_port, []
+
+        async def refuses_parity(**words: Any) -> None:
+            asked.append(words["baudrate"])
+            await real(baudrate=words["baudrate"])
+            if words["parity"].name != "NONE":
+                raise OSError(22, "Invalid argument")
+
+        transport.reconfigure_port = refuses_parity
+        with pytest.raises(ChannelError) as refused:
+            await channel.exchange(b"abcd", FOURS, settings=LineSettings(2400, 8, "E"))
+        assert refused.value.code == "HG-3012"
+        assert "2400 8E1" in str(refused.value)
+        assert await channel.exchange(b"abcd", FOURS) == b"abcd"
+        assert asked == [2400, 9600]
+        assert port.attributes[4] == termios.B9600

@@ -108,6 +108,8 @@ def body(change: Callable[[bytes], bytes]) -> Callable[[bytes, bytes], bytes]:
         pytest.param(body(lambda b: b[:1] + b"\4" + b[2:]), id="another function"),
         pytest.param(body(lambda b: b[:1]), id="no function"),
         pytest.param(body(lambda b: b[:1] + b"\x84\2"), id="a refusal of something else"),
+        pytest.param(body(lambda b: b[:1] + b"\x41" + b[2:]), id="a function nobody knows"),
+        pytest.param(body(lambda b: b[:1] + b"\x80" + b[2:]), id="a refusal of function 0"),
     ],
 )
 async def test_a_lie_is_never_a_value(lie: Any, device: MakeDevice) -> None:

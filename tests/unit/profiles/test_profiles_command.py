@@ -185,3 +185,39 @@ def test_a_unit_that_said_nothing_is_told(tmp_path: Path) -> None:
     refused = headgate_profiles("case", str(tmp_path / "t.txt"), *words)
     assert isinstance(refused.exception, ProfileError)
     assert "0000FFFF" in render_error(refused.exception, "en")
+
+
+FRAME = """schema = 1
+vendor = "acme"
+model = "x1"
+driver = "serial"
+source = "made up"
+[frame]
+length_at = 2
+chekc = "crc8"
+[[point]]
+name = "level"
+type = "uint16"
+at = 3
+order = "middle"
+"""
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_what_the_driver_cannot_read_is_told_with_file_and_line_before_any_case(
+    tmp_path: Path, lang: str
+) -> None:
+    (tmp_path / "acme/x1").mkdir(parents=True)
+    (tmp_path / "acme/x1/profile.toml").write_text(FRAME)
+    result = headgate_profiles("test", "acme/x1", "--profiles", str(tmp_path), lang=lang)
+    assert result.exit_code == 1
+    assert "profile.toml:8: frame.chekc" in result.stderr
+    assert "profile.toml:7: frame.length_at" in result.stderr
+    assert ("noise would be taken" in result.stderr) == (lang == "en")
+    (tmp_path / "acme/x1/profile.toml").write_text(
+        FRAME.replace('length_at = 2\nchekc = "crc8"', 'start = "#"\nsize = 9')
+    )
+    result = headgate_profiles("test", "acme/x1", "--profiles", str(tmp_path), lang=lang)
+    assert result.exit_code == 1
+    assert "profile.toml:9: point level" in result.stderr
+    assert "middle" in result.stderr
