@@ -26,6 +26,9 @@ from headgate.spool.segment import (
 
 log = logging.getLogger(__name__)
 
+#: Segments kept in quarantine; their loss is counted, they are for people to look at.
+MOST_SET_ASIDE: Final = 8
+
 _SEGMENT: Final = re.compile(r"^(\d{12})\.seg$")
 NO_HEADER: Final = SegmentHeader(b"", 0, -1, (), b"")
 
@@ -131,10 +134,14 @@ class SegmentFolder:
             log.warning("segment not removed", extra={"segment": number, "error": str(error)})
 
     def set_aside(self, number: int) -> None:
-        """Keep a segment that is not ours or cannot be read, out of the way."""
+        """Keep a segment that is not ours or cannot be read, out of the way; of those, the newest few."""
+        folder = self._folder / "quarantine"
         try:
-            self._files.make_folder(self._folder / "quarantine", 0o750)
-            self._files.rename(self.path(number), self._folder / "quarantine" / f"{number:012}.seg")
+            self._files.make_folder(folder, 0o750)
+            self._files.rename(self.path(number), folder / f"{number:012}.seg")
+            # A card that rots for years must not fill itself with what nobody looked at.
+            for name in self._files.list(folder)[:-MOST_SET_ASIDE]:
+                self._files.remove(folder / name)
         except OSError as error:
             log.warning("segment not set aside", extra={"segment": number, "error": str(error)})
 

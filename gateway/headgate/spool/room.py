@@ -14,6 +14,10 @@ from headgate.spool.rows import Rows
 
 log = logging.getLogger(__name__)
 
+#: Records of one log that are looked after in memory, 46 bytes each and one more for each uplink. Beyond
+#: it settled segments go early; what is not settled stays, and is bounded by the quota alone.
+MOST_ROWS = 500_000
+
 
 class Room:
     """Makes room by letting whole segments go: without loss where it can, saying what is lost where not.
@@ -32,12 +36,14 @@ class Room:
         alarm_bytes: int,
         ballast_bytes: int,
         most_segments: int,
+        most_rows: int = MOST_ROWS,
     ) -> None:
         self._data = data
         self._alarms = alarms
         self.quota_bytes = quota_bytes
         self.alarm_bytes = alarm_bytes
         self._most_segments = most_segments
+        self._most_rows = most_rows
         # Two files: data must not take what alarms and the state still need on a full disk.
         reserved = ballast_bytes // RESERVED // PAGE * PAGE
         self._ballast = Ballast(env, folder / "ballast", ballast_bytes - reserved)
@@ -92,7 +98,9 @@ class Room:
         """Keep a log within its quota, with so many bytes to come: settled segments go, then the oldest."""
         quota = self.alarm_bytes if one is self._alarms else self.quota_bytes
         while one.segments and (
-            one.size + coming > quota or len(one.segments) > self._most_segments
+            one.size + coming > quota
+            or len(one.segments) > self._most_segments
+            or sum(map(len, one.segments.values())) > self._most_rows
         ):
             number = self._oldest_settled(one)
             if number is None:

@@ -18,7 +18,7 @@ from headgate.spool.ballast import NO_ROOM
 from headgate.spool.log import Log
 from headgate.spool.records import ClearIndex, Loss, Position, SealedRecord, Totals
 from headgate.spool.refusal import Refusal, may_pass
-from headgate.spool.room import Room
+from headgate.spool.room import MOST_ROWS, Room
 from headgate.spool.rows import Names, Rows
 from headgate.spool.status import Recovered, SpoolStatus
 
@@ -46,7 +46,7 @@ class Spool:
     def __init__(
         self, env: Env, folder: Path, *, segment_bytes: int = 32 * MIB, quota_bytes: int = 1024 * MIB,
         alarm_bytes: int = 32 * MIB, ballast_bytes: int = 8 * MIB, most_segments: int = 512,
-        held_bytes: int = 0,
+        most_rows: int = MOST_ROWS, held_bytes: int = 0,
     ) -> None:  # fmt: skip
         self._env = env
         self._folder = folder
@@ -70,6 +70,7 @@ class Spool:
         self._room = Room(
             env, folder, self._logs[DATA], self._logs[ALARMS], quota_bytes=quota_bytes,
             alarm_bytes=alarm_bytes, ballast_bytes=ballast_bytes, most_segments=most_segments,
+            most_rows=most_rows,
         )  # fmt: skip
 
     # ------------------------------------------------------------ start and stop

@@ -56,12 +56,14 @@ class State:
     """The memory of the gateway. Reads never wait for the disk, `table` and dead letters excepted."""
 
     def __init__(
-        self, env: Env, path: Path, *, most_origins: int = 20_000, most_dead_letters: int = 1_000
-    ) -> None:
+        self, env: Env, path: Path, *, most_origins: int = 20_000, most_dead_letters: int = 1_000,
+        most_epochs: int = 1_000,
+    ) -> None:  # fmt: skip
         self._env = env
         self._path = path
         self._most_origins = most_origins
         self._most_dead_letters = most_dead_letters
+        self._most_epochs = most_epochs
         self._database = Database(env.files, path, _SCHEMA, VERSION)
         self._dirty: dict[tuple[object, ...], Change] = {}
         self._epochs: dict[bytes, Epoch] = {}
@@ -254,7 +256,18 @@ class State:
         boot = self._env.clock.boot_id()
         known = self._epochs[epoch] = Epoch(epoch, boot, previous[0], None, started)
         self._note_epoch(known)
+        self._forget_old_epochs()
         return previous
+
+    def _forget_old_epochs(self) -> None:
+        """A box that starts again and again keeps the links of its last starts, and what is in the spool."""
+        if len(self._epochs) <= self._most_epochs:
+            return
+        kept = self.epochs_kept()
+        old = [known.epoch for known in self.epochs()[: -self._most_epochs]]
+        for epoch in (each for each in old if each not in kept):
+            del self._epochs[epoch]
+            self._note(("epoch", epoch), "DELETE FROM epochs WHERE epoch = ?", epoch)
 
     def _note_epoch(self, known: Epoch) -> None:
         self._note(
