@@ -50,6 +50,8 @@ class _Reel:
         self.refused = False
         #: How often the server had no continuation point left for it.
         self.starved = 0
+        #: How many pages in a row brought nothing.
+        self.empty = 0
         self.values: list[Past] = []
 
     def take(self, result: Any) -> None:
@@ -58,6 +60,7 @@ class _Reel:
         if code >> 16 == _NO_POINTS and self.starved < _PATIENCE:
             self.starved += 1
             return
+        self.starved = 0
         if code >> 31:
             self.refused = code >> 16 in NO_HISTORY
             self.done = True
@@ -73,6 +76,11 @@ class _Reel:
             self.reached_us = source_us
             self.values.append(Past(self.index, said, value, source_us))
             fresh += 1
+        # A server that goes on and on with empty pages is not waited for.
+        self.empty = 0 if fresh else self.empty + 1
+        if self.empty > _PATIENCE:
+            self.done = True
+            return
         # Some give a page's worth and no continuation point: asked again from where that ended.
         self.done = self.point is None and (len(given) < VALUES_AT_ONCE or not fresh)
 
@@ -96,9 +104,11 @@ async def past(
             hungry = [reel for reel in wanted if not reel.done and not reel.values]
             for at in range(0, len(hungry), NODES_AT_ONCE):
                 await _page(session, hungry[at : at + NODES_AT_ONCE])
-            if any(reel.starved and not reel.done for reel in hungry):
-                # The others go on from the instant that they have come to.
-                await _release(session, [reel for reel in wanted if reel.point])
+            starved = [reel for reel in hungry if reel.starved and not reel.done]
+            for reel in starved:
+                # One by one; the others go on from the instant that they have come to.
+                await _release(session, [each for each in wanted if each.point])
+                await _page(session, [reel])
             if wanted and all(reel.refused for reel in wanted):
                 raise NoHistoryError
             # A node whose page is not its last may still have anything after what it brought.

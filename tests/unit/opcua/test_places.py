@@ -69,3 +69,19 @@ def test_methods_and_deadbands_are_read(device) -> None:
     assert place.start == BrowsePath((("urn:x", "P"), ("urn:x", "Start")))
     assert (place.deadband, place.percent, place.sampling_ms, place.queue) == (0.5, False, 0, 100)
     assert (place.element, place.every_sample) == (3, True)
+
+
+def test_events_come_from_where_the_profile_says_else_from_where_the_channel_does(device) -> None:
+    point = {"path": "A"}
+    quirks = {"namespace": "urn:x", "events": "WetWell", "events_severity": 500}
+    layout = layout_of(device(point, quirks=quirks), "server", 100)
+    assert (layout.events, layout.severity) == (BrowsePath((("urn:x", "WetWell"),)), 500)
+    layout = layout_of(device(point), "server", 100)
+    assert (layout.events, layout.severity) == ("server", 100)
+    assert layout_of(device(point, quirks={**quirks, "events": "."})).events == BrowsePath(())
+    assert layout_of(device(point, quirks={**quirks, "events": "none"}), "server").events is None
+    assert layout_of(device(point)).events is None
+    with pytest.raises(ProfileError):
+        layout_of(device(point, quirks={**quirks, "events": "nobody:WetWell"}))
+    with pytest.raises(ProfileError):
+        layout_of(device(point, quirks={**quirks, "events_severity": 2000}))
