@@ -15,7 +15,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="rigs", description=__doc__)
     rigs = parser.add_subparsers(dest="rig", required=True)
     one = rigs.add_parser("ble", help="the BLE driver on real BlueZ")
-    one.add_argument("--only", default="", help="one group of checks; the verdict is then WRONG")
+    one.add_argument(
+        "--only",
+        default="",
+        help="heard,strangers,left,gone,off,still: some of them; the verdict is then WRONG",
+    )
     rigs.add_parser("usb", help="Modbus RTU on a USB serial port")
     cut = rigs.add_parser("powercut", help="the spool on a disk that loses its power")
     cut.add_argument("--rounds", type=int, default=5)

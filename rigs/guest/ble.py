@@ -137,9 +137,10 @@ async def main() -> None:
         async with GuestRoad(ble_street(FOLDER)) as road:
             tell("up", on, "the gateway is ready, hci0 is on")
             rig = Rig(road, street, daemon)
-            for look in (rig.heard, rig.strangers, rig.left, rig.off, rig.gone, rig.still):
-                if os.environ.get("RIG_ONLY", look.__name__) == look.__name__:
-                    await look()
+            looks = (rig.heard, rig.strangers, rig.left, rig.gone, rig.off, rig.still)
+            named = {look.__name__: look for look in looks}
+            for name in os.environ.get("RIG_ONLY", ",".join(named)).split(","):
+                await named[name]()
     finally:
         await street.stop()
         for log in (*FOLDER.glob("*.log"), _LOG):

@@ -77,6 +77,10 @@ class Air(LocalLink):
             loop = asyncio.get_running_loop()
             loop.call_soon(receiver.on_link_acl_data, source, transport, data)
 
+    def send_ll_control_pdu(self, sender_address, receiver_address, packet):  # type: ignore[no-untyped-def]
+        print(f"{sender_address} to {receiver_address}: {type(packet).__name__}", flush=True)
+        super().send_ll_control_pdu(sender_address, receiver_address, packet)
+
 
 class Street:
     """One link with BlueZ's controller, a connectable sensor, and a sender for all who only talk."""

@@ -309,7 +309,8 @@ async def test_a_bluez_that_does_not_let_a_scan_end_is_no_reason_not_to_begin_an
     bluez.stuck = 3
     bluez.rejected_stops = 1
     async with Air([thermometer()], scan="active", watchdog="1s") as air:
-        await on_the_air(bluez, scans=3)  # the second is the library's, to make BlueZ forget the first
+        # The second is the library's own, to make BlueZ forget the first.
+        await on_the_air(bluez, scans=3)
         bluez.advertise(warm(2507))
         await air.until(lambda told: len(told) == 1)
 

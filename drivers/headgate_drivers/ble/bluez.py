@@ -7,6 +7,7 @@ client says that it is connected. So a connection of our own watches the name `o
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,8 @@ from dbus_fast.aio import MessageBus
 from dbus_fast.errors import DBusError
 
 from headgate.sdk import ChannelClosed
+
+log = logging.getLogger(__name__)
 
 BLUEZ = "org.bluez"
 _ADAPTER, _DEVICE = "org.bluez.Adapter1", "org.bluez.Device1"
@@ -82,7 +85,10 @@ class BluezWatch:
         connected = await self._ask(bus, BLUEZ, path, _PROPERTIES, "Get", "ss", body)
         if not connected or not connected[0].value:
             return False
-        return await self._ask(bus, BLUEZ, path, _DEVICE, "Disconnect", "", []) is not None
+        ended = await self._ask(bus, BLUEZ, path, _DEVICE, "Disconnect", "", []) is not None
+        if not ended:
+            log.info("a connection that was left behind does not end", extra={"path": path})
+        return ended
 
     async def _begin(self, bus: MessageBus) -> None:
         bus.add_message_handler(self._hear)
