@@ -60,6 +60,6 @@ class KeptFile:
             OSError: the version before is there still.
         """
         if self._files.size(self._path) is not None:
-            # A power cut from here on finds one of the two, whole.
-            self._files.rename(self._path, self._before)
+            # A copy, not a rename: of that a power cut may leave neither name, where no journal binds the two.
+            self._files.replace(self._before, self._files.read(self._path), self._mode)
         self._files.replace(self._path, data, self._mode)
