@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,7 +31,7 @@ from headgate.runtime.outbox import REFUSED, SpoolOutbox
 from headgate.runtime.outboxes import Outboxes
 from headgate.runtime.press import KnownTable, Sealing, SealingPress
 from headgate.sdk import StoredRecord
-from headgate.spool import Spool, State
+from headgate.spool import Position, SealedRecord, Spool, State
 from headgate.testing.env import ManualClock, fake_env
 
 STATE = Path("/var/lib/headgate")
@@ -63,6 +64,7 @@ class Shape:
     alarm_bytes: int = 1 << 18
     uplinks: tuple[str, ...] = ("city",)
     devices: int = 6
+    held_bytes: int = 0
 
 
 class Verdict(msgspec.Struct):
@@ -97,6 +99,7 @@ class CrashBox:
         self.spool = Spool(
             env, STATE / "spool", segment_bytes=shape.segment_bytes, quota_bytes=shape.quota_bytes,
             alarm_bytes=shape.alarm_bytes, ballast_bytes=4096,
+            held_bytes=shape.held_bytes,
         )  # fmt: skip
         self.state = State(env, STATE / "state.db")
         self.state.open()
@@ -117,7 +120,8 @@ class CrashBox:
         )
         self.keyring = Keyring(env, PROVIDER, self.identity, self.state, self.epoch)
         sealing = Sealing(self.epoch, self.clock.boot, *self.link)
-        self.press = SealingPress(env, PROVIDER, self.keyring, self.spool, sealing)
+        ring = self.spool if shape.held_bytes else None
+        self.press = SealingPress(env, PROVIDER, self.keyring, self.spool, sealing, ring)
         timekeeper: Any = SimpleNamespace(fix=SimpleNamespace(boot=None))
         self.insight = Insight(PROVIDER, self.keyring, self.state, timekeeper)
         self.learnings = Learnings(files, STATE / "identities.json")
@@ -136,6 +140,7 @@ class CrashBox:
             self.outboxes[uplink] = outbox
         self.tables: dict[str, bytes] = {}
         self.waiting: list[Batch] = []
+        self._held: list[SealedRecord] = []
         self.ended = False
 
     # ------------------------------------------------------------ a reading's way in
@@ -191,15 +196,33 @@ class CrashBox:
             self.book.attempted(batches, self.op())
             return False
         self.book.attempted(batches, self.op())
-        self.book.promised(committed.records, committed.positions, self.spool, self.op())
+        if committed.refusal is None:
+            self.book.promised(committed.records, committed.positions, self.spool, self.op())
+        else:
+            self._held += committed.records
+        self._promise_held()
         self._on_commit(committed)
         self.book.know(self.spool.losses(), self.op())
-        return True
+        return committed.refusal is None
 
     def _on_commit(self, committed: Committed) -> None:
-        for record in committed.records:
-            self.state.committed(record.epoch, record.n)
+        if committed.refusal is None:
+            for record in committed.records:
+                self.state.committed(record.epoch, record.n)
         self.boxes.on_commit(committed.positions)
+
+    def _promise_held(self) -> None:
+        """What was held in memory, and was not given up there for room, is durable once nothing is held."""
+        if not self._held or self.spool.holding:
+            return
+        held = {(record.epoch, record.n): record for record in self._held}
+        self._held = []
+        for rows in self.spool.segments():
+            for row in rows.alive():
+                record = held.get((rows.epoch(row), rows.ns[row]))
+                if record is not None:
+                    place = Position(rows.log, rows.number, row)
+                    self.book.promised([record], [place], self.spool, self.op())
 
     # ------------------------------------------------------------ the platform's side
 
@@ -230,10 +253,15 @@ class CrashBox:
 
     def keep_house(self) -> bool:
         """The once-a-second round."""
-        note_sign(self.state, self.clock.now_us)
+        if not self.spool.holding:
+            note_sign(self.state, self.clock.now_us)
         self.boxes.note()
         self.state.note(self.spool.totals())
-        return self.flush(noted=True)
+        took = self.flush(noted=True)
+        with suppress(SpoolError):
+            self.press.come_back()
+        self._promise_held()
+        return took
 
     def flush(self, *, noted: bool = False) -> bool:
         """Make the state durable; only what a flush says counts as promised."""
@@ -259,8 +287,8 @@ class CrashBox:
     def stop(self) -> None:
         """A clean stop."""
         self.commit_waiting()
+        self.keep_house()
         self.boxes.note()
-        note_sign(self.state, self.clock.now_us)
         self.state.note(self.spool.totals())
         self.flush(noted=True)
         self.state.close()

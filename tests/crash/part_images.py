@@ -41,6 +41,7 @@ def shape_of(rng: random.Random) -> Shape:
         alarm_bytes=rng.choice([1 << 18, 12_000]),
         uplinks=rng.choice([("city",), ("city",), ("city", "water")]),
         devices=rng.choice([2, 6, 20]),
+        held_bytes=rng.choice([0, 20_000, 1 << 20]),
     )
 
 
