@@ -16,6 +16,8 @@ from typing import Any, Protocol, Self
 
 import pytest
 
+# Fixtures, too: pytest finds them here.
+from headgate_simulators.ble_street.pytest import ble_air, ble_street  # noqa: F401
 from headgate_simulators.truth import Truth, TruthList
 
 

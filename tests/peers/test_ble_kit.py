@@ -11,11 +11,9 @@ import pytest
 from headgate.errors import ChannelClosed, ProfileError
 from headgate.model import Quality
 from headgate.testing.listening import listening
-from headgate_simulators.ble_street.pytest import BleAir, RunningBleStreet, ble_air, ble_street
+from headgate_simulators.ble_street.pytest import BleAir, RunningBleStreet
 
 pytestmark = pytest.mark.peer("dbus-daemon")
-
-__all__ = ["ble_air", "ble_street"]
 
 PAGE = Path(__file__).parents[2] / "docs/extend/ble-profiles.md"
 ADDRESS = "A4:C1:38:8D:18:B2"

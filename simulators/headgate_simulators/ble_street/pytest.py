@@ -1,7 +1,7 @@
 """Pytest fixtures for BLE: an adapter whose air belongs to the test, and a whole street.
 
-`pytest_plugins = ["headgate_simulators.ble_street.pytest"]` in the top `conftest.py`. Needs `dbus-daemon`
-and `headgate[ble]`; no adapter, no bluetoothd, no root. Both run on a thread and a loop of their own.
+They come with `pytest_plugins = ["headgate_simulators.pytest"]`. Needs `dbus-daemon` and `headgate[ble]`;
+no adapter, no bluetoothd, no root. Both run on a thread and a loop of their own.
 """
 
 from __future__ import annotations
