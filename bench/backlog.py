@@ -50,7 +50,9 @@ def write_backlog(
     tables: list[tuple[int, bytes]] = []
     for k in range(devices):
         number = state.device_number(f"old{k}")
-        data = encode_table(PointTable(number, f"old{k}", points, int(interval_s * 1e6)))
+        data = encode_table(
+            PointTable(number, f"old{k}", points, interval_us=int(interval_s * 1e6))
+        )
         name = provider.sm3(data)
         press.learn(name, KnownTable(data, registers))
         state.keep_table(name, data, epoch)

@@ -95,6 +95,19 @@ def save_made(env: Env, identity: Identity) -> bool:
     return True
 
 
+def stored_kek(env: Env, site: Site) -> bytes | None:
+    """The local key as it lies there, for whoever only looks; None where there is none."""
+    path = site.state_folder / "kek"
+    try:
+        if not site.identity.keep_local_wrap or (
+            site.identity.kek is None and env.files.size(path) is None
+        ):
+            return None
+        return _kek(env, site, [])
+    except (OSError, SecurityError):
+        return None
+
+
 def check_identity(env: Env, site: Site, provider: CryptoProvider) -> None:
     """Look at what a site file names as `load_identity` would, and make nothing.
 

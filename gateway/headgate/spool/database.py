@@ -105,6 +105,24 @@ class Database:
             raise found
         return version
 
+    def look(self) -> sqlite3.Connection | None:
+        """A connection that only reads, as `reader`; None where there is no file.
+
+        Raises:
+            SpoolLocked, sqlite3.Error, OSError: as `open`.
+        """
+        if not self._files.size(self._path):
+            return None
+        db = self._files.database(self._path)
+        try:
+            db.execute("PRAGMA query_only = 1")
+            self._check(db)
+        except BaseException:
+            db.close()
+            raise
+        self.reader = db
+        return db
+
     def frozen(self) -> sqlite3.Connection | None:
         """What lies in the file of a disk that cannot be written, as a copy in memory; None without one.
 

@@ -101,6 +101,27 @@ class State:
                 self._begin_again(error)
         self._devices.load()
 
+    def look(self) -> bool:
+        """Load what is remembered and change nothing: for tools, also beside a running gateway.
+
+        Returns:
+            False when the database is damaged, and nothing is known.
+
+        Raises:
+            SpoolLocked: the database is of a newer version.
+        """
+        try:
+            if (db := self._database.look()) is not None:
+                self._load(db)
+        except _UNUSABLE as error:
+            log.warning("state.db cannot be read", extra={"error": str(error)})
+            return False
+        return True
+
+    def release(self) -> None:
+        """Let go of the database, writing nothing."""
+        self._disconnect()
+
     def _load_frozen(self) -> None:
         self._database.close()
         try:

@@ -13,19 +13,8 @@ import msgspec
 
 from headgate.env import Env
 from headgate.model import Lane
-from headgate.spool.segment import (
-    Damage,
-    NewerFormat,
-    decode_header,
-    header_size,
-    scan,
-    sealed_intact,
-    seed,
-)
-from headgate.spool.spool import ALARMS, DATA
-
-#: What is read to learn how long a header is.
-_FIRST = 4096
+from headgate.spool.browse import LOGS, head
+from headgate.spool.segment import Damage, NewerFormat, scan, sealed_intact, seed
 
 
 class SegmentReport(msgspec.Struct, frozen=True):
@@ -55,7 +44,7 @@ class SegmentReport(msgspec.Struct, frozen=True):
 
 def survey(env: Env, folder: Path) -> Iterator[SegmentReport]:
     """Every segment of the spool in `folder`, alarms first, oldest first."""
-    for log in (ALARMS, DATA):
+    for log in LOGS:
         for name in env.files.list(folder / log):
             if name.endswith(".seg"):
                 yield _look(env, folder / log / name, log)
@@ -64,10 +53,7 @@ def survey(env: Env, folder: Path) -> Iterator[SegmentReport]:
 def _look(env: Env, path: Path, log: str) -> SegmentReport:
     try:
         size = env.files.size(path) or 0
-        head = env.files.read(path, 0, _FIRST)
-        if header_size(head) > len(head):
-            head = env.files.read(path, 0, header_size(head))
-        header = decode_header(head)
+        header = head(env, path)
     except NewerFormat as newer:
         return _unread(path, log, f"format {newer.version} is newer than this runtime")
     except OSError as error:

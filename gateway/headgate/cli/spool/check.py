@@ -11,14 +11,7 @@ import typer
 
 from headgate.cli.terminal import FAILED, both, site_path, tell
 
-app = typer.Typer(
-    rich_markup_mode=None, no_args_is_help=True, help=both("The spool.", "本地缓存。")
-)
-
-
-@app.callback()
-def spool() -> None:
-    """Make `check` a command of a group: others will stand beside it."""
+app = typer.Typer()
 
 
 @app.command(
