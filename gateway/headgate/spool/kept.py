@@ -60,6 +60,6 @@ class KeptFile:
             OSError: the version before is there still.
         """
         if self._files.size(self._path) is not None:
-            # A copy, not a rename: of that a power cut may leave neither name, where no journal binds the two.
+            # A copy, not a rename: of one that no journal binds, a power cut may leave neither name.
             self._files.replace(self._before, self._files.read(self._path), self._mode)
         self._files.replace(self._path, data, self._mode)
