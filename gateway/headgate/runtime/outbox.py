@@ -384,7 +384,8 @@ class SpoolOutbox(Outbox):
 
     def committed(self) -> None:
         """A commit has happened; `cursor` has been told of its rows."""
-        self._unsaid = [(left - 1, epoch, n) for left, epoch, n in self._unsaid if left > 1]
+        if not self._spool.holding:  # what lies in memory only is not said for good
+            self._unsaid = [(left - 1, epoch, n) for left, epoch, n in self._unsaid if left > 1]
         self._wake()
 
     def note(self) -> None:
