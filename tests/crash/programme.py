@@ -88,6 +88,7 @@ PARTS: dict[str, Entry] = {
     "syscalls": Entry("crash", "syscalls", 2.0),
     "gateway": Entry("crash", "part_gateway"),
     "chaos": Entry("chaos", "part_chaos"),
+    "simulation": Entry("simulation", "part_simulation"),
 }
 
 
