@@ -26,6 +26,7 @@ watching      what of all devices is watched over a session; polled where it is 
 herald        events as alarms of devices
 backfill      what an outage left out, as blocks
 remarks       what is not as it should be while the line is up
+outage        after a reconnection: the past first, what is said now held back meanwhile
 stream        one channel: all of it together, until the line is lost
 browse        a server's tree as a profile to start from
 replay        recorded values as a device, for profile cases

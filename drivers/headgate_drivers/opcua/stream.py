@@ -10,17 +10,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from contextlib import aclosing
-from typing import NamedTuple
 
 from headgate.sdk import Alarm, Block, Channel, ChannelError, Device, Gap, GapReason
 from headgate_drivers.opcua.access import read, server_time
-from headgate_drivers.opcua.backfill import blocks as past_blocks
-from headgate_drivers.opcua.backfill import wanted
 from headgate_drivers.opcua.clock import ServerClock
 from headgate_drivers.opcua.herald import Herald
-from headgate_drivers.opcua.history import NoHistoryError, past
 from headgate_drivers.opcua.looks import Moment, Notice, changes, whole
+from headgate_drivers.opcua.outage import Outage
 from headgate_drivers.opcua.remarks import Remarks
 from headgate_drivers.opcua.session import Session
 from headgate_drivers.opcua.settings import Settings
@@ -31,10 +27,6 @@ from headgate_drivers.opcua.trust import Trust
 from headgate_drivers.opcua.values import unix_us
 from headgate_drivers.opcua.watching import Watching
 
-#: Live values wait for the past at most this long; what is not brought by then is a gap.
-HELD_S = 60.0
-#: How long the first values of a subscription are waited for before the past is asked for.
-SETTLE_S = 5.0
 #: How often our certificate is looked at.
 RENEW_S = 6 * 3600.0
 #: A clock that is off moves no reading; it is for somebody to look at.
@@ -56,13 +48,6 @@ class Memory:
     def of(self, device: Device) -> Remembered:
         """What is known of a device; nothing when its points are others than before."""
         return self._devices.setdefault((device.number, device.table_hash), Remembered())
-
-
-class _Held(NamedTuple):
-    """A notification that waits until the past has been told."""
-
-    published: Published
-    moment: Moment
 
 
 class Feed:
@@ -89,8 +74,6 @@ class Feed:
         self._watching = Watching(line, settings, session, stations, remarks)
         self._herald = Herald(session, self._watching, self._clock, line.now_us)
         self._floor_us = line.now_us()
-        #: The first source time that the subscription told, by handle.
-        self._first: dict[int, int | None] = {}
 
     async def blocks(self) -> AsyncGenerator[Out, None]:
         """Everything that comes. Raises when the line is lost."""
@@ -136,14 +119,12 @@ class Feed:
         self, looks: Sequence[tuple[Station, Sequence[Notice]]]
     ) -> AsyncGenerator[Out, None]:
         """The past, the look with which this session began, and what came meanwhile, in this order."""
-        held: list[_Held] = []
-        if self._settings.history_s and any(station.before for station in self._stations):
-            async for out in self._settle(held):
-                yield out
-            for station, notices in looks:
-                station.begins_with([notice.source_us for notice in notices], self._first)
-            async for out in self._past(held):
-                yield out
+        outage = Outage(
+            self._line, self._settings, self._session, self._stations, self._watching, self._herald,
+            self._clock, self._remarks, self._moment,
+        )  # fmt: skip
+        async for out in outage.told(looks):
+            yield out
         for out in self._compare_clocks():
             yield out
         for station, notices in looks:
@@ -154,70 +135,9 @@ class Feed:
             block = self._news(station, notices)
             if block is not None:
                 yield block
-        for each in held:
+        for each in outage.held:
             for out in self._told(each.published.changes, each.moment):
                 yield out
-
-    async def _settle(self, held: list[_Held]) -> AsyncGenerator[Out, None]:
-        """Wait until the subscription has told every point once: from there on nothing is missing."""
-        until = time.monotonic() + SETTLE_S + 2 * self._watching.publishing_us / 1e6
-        while self._unsettled() and (left_s := until - time.monotonic()) > 0:
-            for out in await self._hold(held, left_s):
-                yield out
-
-    def _unsettled(self) -> bool:
-        return self._watching.subscribed and any(
-            station.first_handle + place.at not in self._first
-            for station in self._stations
-            for place in station.layout.places
-            if station.watched[place.at] == 0 and place.name in station.before
-        )
-
-    async def _past(self, held: list[_Held]) -> AsyncGenerator[Out, None]:
-        """What the server kept of the outage, as far as it comes in `HELD_S`."""
-        deadline = time.monotonic() + HELD_S
-        for station in self._stations:
-            now_us = self._line.now_us()
-            earliest_us = (
-                now_us + (self._clock.offset_us or 0) - int(self._settings.history_s * 1e6)
-            )
-            asked = wanted(station, earliest_us)
-            if not asked:
-                continue
-            places = [(each.node, each.after_us, each.before_us) for each in asked]
-            kept = False
-            try:
-                async with aclosing(past(self._session, places)) as pages:
-                    async for page in pages:
-                        kept = True
-                        for block in past_blocks(station, asked, page, self._clock, now_us):
-                            yield block
-                        for out in await self._hold(held, 0):
-                            yield out
-                        if time.monotonic() > deadline:
-                            self._remarks.say("HG-3343", "the past was not brought to its end")
-                            return
-            except NoHistoryError:
-                kept = False
-            except ChannelError as error:
-                if self._session.lost.done():
-                    raise
-                self._remarks.say("HG-3343", f"the past was not brought to its end: {error}")
-                continue
-            # Values went on meanwhile, and nothing of it was kept.
-            if not kept:
-                self._remarks.say("HG-3342", f"no history of {station.device.id}")
-
-    async def _hold(self, held: list[_Held], wait_s: float) -> list[Out]:
-        """Take what has come aside, so that nothing overflows meanwhile; alarms are told at once."""
-        alarms: list[Out] = []
-        while (published := await self._watching.next(wait_s)) is not None:
-            wait_s = 0
-            held.append(_Held(published, self._moment(published)))
-            for change in published.changes:
-                self._first.setdefault(change.handle, unix_us(change.source))
-            alarms += await self._herald.alarms(published)
-        return alarms
 
     # ------------------------------------------------------------ values
 
