@@ -16,7 +16,7 @@ import typer
 from headgate.env import Env, system_env
 from headgate.errors import ConfigError, HeadgateError, Problem
 from headgate.logs import set_up
-from headgate.messages import language, render_error
+from headgate.messages import language, render_error, say
 from headgate_receiver.duration import seconds
 
 if TYPE_CHECKING:
@@ -34,9 +34,6 @@ app = typer.Typer(
 
 @app.command(help="Open, check, store and acknowledge what gateways send. 接收、校验、入库并回执。")
 def receive(
-    broker: Annotated[
-        str, typer.Option(metavar="URL", help="mqtt://user@host:1883 或 mqtts://host:8883")
-    ],
     keys: Annotated[
         Path,
         typer.Option(
@@ -44,6 +41,17 @@ def receive(
         ),
     ],
     store: Annotated[str, typer.Option(metavar="STORE", help="sqlite:FILE 或 jsonl:FILE")],
+    broker: Annotated[
+        str | None, typer.Option(metavar="URL", help="mqtt://user@host:1883 或 mqtts://host:8883")
+    ] = None,
+    carried: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="FILE",
+            help="Take in a file of `headgate spool export --format sealed` instead. 导入离线文件。",
+        ),
+    ] = None,
     broker_ca: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Authority of the broker's TLS. 服务器 CA。")
     ] = None,
@@ -74,12 +82,48 @@ def receive(
     # The store keeps the keys of records beside the readings: for this account and its group alone.
     os.umask(0o027)
     try:
+        if carried is not None:
+            taken = asyncio.run(_take(env, carried, keys, store, revoked))
+            typer.echo(say("HG-7062", language(env.variable), **taken))
+            return
+        if broker is None:
+            raise ConfigError([Problem("--broker", "HG-7063", {})])
         asyncio.run(
             _run(env, broker, keys, store, broker_ca, identifier, revoked, seconds(resend_after))
         )
     except HeadgateError as error:
         typer.echo(render_error(error, language(env.variable)), err=True)
         raise typer.Exit(2) from None
+
+
+async def _take(
+    env: Env, file: Path, keys: Path, store: str, revoked: Path | None
+) -> dict[str, object]:
+    """Store what a file carries; what became of it."""
+    from headgate.crypto.provider import LIBCRYPTO_VARIABLE, default_provider
+    from headgate_receiver.carried import take
+    from headgate_receiver.core import Core
+    from headgate_receiver.keys import load_keys
+    from headgate_receiver.revoked import read_revoked
+
+    provider = default_provider(env.variable(LIBCRYPTO_VARIABLE))
+    platform, anchors = load_keys(keys, provider, env.files)
+    try:
+        data = env.files.read(file)
+    except OSError as error:
+        reason = str(error.strerror)
+        raise ConfigError([Problem(str(file), "HG-5031", {"reason": reason})]) from None
+    sink = open_store(store, env)
+    try:
+        core = Core(
+            provider, sink, platform, anchors,
+            lambda: datetime.fromtimestamp(env.clock.wall_us() / 1_000_000, UTC),
+            revoked=read_revoked(revoked, env.files) if revoked is not None else (),
+        )  # fmt: skip
+        taken = await take(core, sink, data)
+    finally:
+        sink.close()
+    return {"path": file, **taken}
 
 
 async def _run(

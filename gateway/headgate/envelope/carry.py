@@ -1,6 +1,7 @@
 """Sealed records in a file, to be carried to the platform where no link reaches: pure.
 
-    "HGCARRY1" ‖ frames;   frame = u8 kind (1 grant, 2 record) ‖ u32 length ‖ u32 CRC-32 ‖ bytes
+    "HGCARRY1" ‖ u8 length ‖ gateway id ‖ frames
+    frame = u8 kind (1 grant, 2 record) ‖ u32 length ‖ u32 CRC-32 ‖ bytes
 
 Grants stand before the records that need them. Everything in it is sealed or signed as on the wire, so
 that whoever finds the stick learns no more than whoever listens on the line.
@@ -25,6 +26,32 @@ Kind = Literal["grant", "record"]
 _KINDS: Final[dict[int, Kind]] = {GRANT: "grant", RECORD: "record"}
 
 
+def beginning(gateway: str) -> bytes:
+    """What a file of this gateway begins with."""
+    name = gateway.encode()
+    return MAGIC + bytes([len(name)]) + name
+
+
+def carrier(data: bytes) -> str:
+    """The gateway that a file says it is of; who sealed its records is proven by themselves alone.
+
+    Raises:
+        EnvelopeError: this is no such file.
+    """
+    name = data[len(MAGIC) + 1 : _start(data)]
+    try:
+        return name.decode()
+    except UnicodeDecodeError:
+        raise EnvelopeError("not a file of carried records", code="HG-7060") from None
+
+
+def _start(data: bytes) -> int:
+    start = len(MAGIC) + 1
+    if not data.startswith(MAGIC) or len(data) < start:
+        raise EnvelopeError("not a file of carried records", code="HG-7060")
+    return start + data[start - 1]
+
+
 def frame(kind: Kind, data: bytes) -> bytes:
     """One grant message or sealed record as it stands in the file."""
     number = GRANT if kind == "grant" else RECORD
@@ -37,9 +64,7 @@ def frames(data: bytes) -> Iterator[tuple[Kind, bytes]]:
     Raises:
         EnvelopeError: this is no such file, or it is damaged or cut off from here on.
     """
-    if not data.startswith(MAGIC):
-        raise EnvelopeError("not a file of carried records", code="HG-7060")
-    offset = len(MAGIC)
+    offset = _start(data)
     while offset < len(data):
         if len(data) - offset < _FRAME.size:
             raise EnvelopeError("the file is cut off", code="HG-7061", offset=offset)

@@ -89,9 +89,9 @@ def export(
 
 
 def _sealed(selected: Any, counts: dict[str, int]) -> Iterator[bytes]:
-    from headgate.envelope.carry import MAGIC, frame
+    from headgate.envelope.carry import beginning, frame
 
-    yield MAGIC
+    yield beginning(selected.gateway)
     granted: set[bytes] = set()
     for record in selected.records():
         if record.data is None:

@@ -36,6 +36,7 @@ class Selected:
     def __init__(self, env: Env, site: Path, wanted: Filter) -> None:
         self._env = env
         loaded = config.load(env, site)
+        self.gateway = loaded.gateway.id
         self._folder = loaded.state_folder / "spool"
         self.state = State(env, loaded.state_folder / "state.db")
         self.state.look()
