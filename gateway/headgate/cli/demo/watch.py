@@ -106,12 +106,12 @@ class Watch:
         with suppress(sqlite3.Error):
             address = f"file:{quote(str(self._road.store))}?mode=ro"
             with closing(sqlite3.connect(address, uri=True)) as database:
-                for device, point, value, delay_s in database.execute(_NEWEST):
+                for device, point, unit, value, delay_s in database.execute(_NEWEST):
                     delays += [] if delay_s is None else [delay_s]
                     if device in self._rows and SHOWN.index(point) < rank[device]:
                         rank[device] = SHOWN.index(point)
                         self._rows[device] = self._rows[device]._replace(
-                            stored=value, delay_s=delay_s
+                            stored=value, delay_s=delay_s, unit=unit
                         )
                 ((stored,),) = database.execute(_COUNT)
         return stored, delays
@@ -119,7 +119,7 @@ class Watch:
 
 # The tables are the receiver's, documented in docs/reference/store.md.
 _NEWEST = f"""
-SELECT p.device, p.point, r.value, (c.received_us - f.wall_us - r.at_us + f.at_us) / 1e6
+SELECT p.device, p.point, p.unit, r.value, (c.received_us - f.wall_us - r.at_us + f.at_us) / 1e6
 FROM (SELECT max(rowid) AS newest FROM reading WHERE point IN (
     SELECT id FROM points WHERE point IN {SHOWN}) GROUP BY point) AS n
 JOIN reading AS r ON r.rowid = n.newest
