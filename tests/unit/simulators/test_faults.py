@@ -18,6 +18,10 @@ from headgate_simulators.faults import Fault, FaultKind, Faults, check
         ("*:exception=6@-5", Fault("*", FaultKind.EXCEPTION, 6, 0, 5)),
         ("g:exception", Fault("g", FaultKind.EXCEPTION, 4)),
         ("g:no-echo", Fault("g", FaultKind.NO_ECHO)),
+        ("g:late", Fault("g", FaultKind.LATE, 3)),
+        ("g:reboot@7-", Fault("g", FaultKind.REBOOT, 2, 7)),
+        ("g:firmware-upgrade=0.5", Fault("g", FaultKind.FIRMWARE_UPGRADE, 0.5)),
+        ("g:plug-pulled@1-2", Fault("g", FaultKind.PLUG_PULLED, 0, 1, 2)),
     ],
 )
 def test_faults_are_written_in_one_word(written: str, fault: Fault) -> None:
@@ -32,6 +36,7 @@ def test_faults_are_written_in_one_word(written: str, fault: Fault) -> None:
         ("g:drowned", "there are: .*silent"),
         ("g:silent@20-10", "ends before it begins"),
         ("g:slow=0", "more than 0"),
+        ("g:reboot=0", "more than 0"),
         ("g:exception=0", r"1\.\.255"),
         ("g:exception=2.5", r"1\.\.255"),
         ("g:slow=1.2.3", "DEVICE:KIND"),
@@ -55,6 +60,13 @@ def test_what_is_switched_on_holds_until_it_is_switched_off() -> None:
     faults.switch_off("*", FaultKind.SILENT)
     faults.switch_off("*", FaultKind.SILENT)
     assert set(faults.at("g", 5)) == {FaultKind.SLOW}
+
+
+def test_what_is_switched_on_begins_at_that_instant() -> None:
+    faults = Faults()
+    faults.switch_on(Fault.parse("g:reboot@100-200"), elapsed_s=5)
+    assert faults.at("g", 4.9) == {}
+    assert faults.at("g", 5)[FaultKind.REBOOT].begins_s == 5
 
 
 def test_a_fault_must_fit_a_device_of_the_farm() -> None:
