@@ -75,12 +75,14 @@ class Outage:
         """What was kept, oldest first, and alarms as they come; nothing when nothing was told before."""
         if not self._settings.history_s or not any(station.before for station in self._stations):
             return
-        async for out in self._settle():
-            yield out
+        async with aclosing(self._settle()) as settling:
+            async for out in settling:
+                yield out
         for station, notices in looks:
             station.begins_with([notice.source_us for notice in notices], self._first)
-        async for out in self._past():
-            yield out
+        async with aclosing(self._past()) as kept:
+            async for out in kept:
+                yield out
 
     async def _settle(self) -> AsyncGenerator[Out, None]:
         """Wait until the subscription has told every point once: from there on nothing is missing."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import aclosing
 
 from headgate.sdk import Alarm, Block, Channel, ChannelError, Device, Gap, GapReason
 from headgate_drivers.opcua.access import read, server_time
@@ -87,8 +88,9 @@ class Feed:
         looks = [(station, await self._look(station)) for station in self._stations]
         await watching.begin()
         self._floor_us = self._line.now_us()
-        async for out in self._resume(looks):
-            yield out
+        async with aclosing(self._resume(looks)) as resumed:
+            async for out in resumed:
+                yield out
         while True:
             station = min(self._stations, key=lambda each: each.due)
             published = await watching.next(station.due - now())
@@ -123,8 +125,9 @@ class Feed:
             self._line, self._settings, self._session, self._stations, self._watching, self._herald,
             self._clock, self._remarks, self._moment,
         )  # fmt: skip
-        async for out in outage.told(looks):
-            yield out
+        async with aclosing(outage.told(looks)) as told:
+            async for out in told:
+                yield out
         for out in self._compare_clocks():
             yield out
         for station, notices in looks:
@@ -276,8 +279,10 @@ async def listen(
     session = await Session.open(line.id, settings, trust)
     on_session(session)
     try:
-        async for out in Feed(line, settings, stations, session, memory, trust).blocks():
-            yield out
+        feed = Feed(line, settings, stations, session, memory, trust)
+        async with aclosing(feed.blocks()) as told:
+            async for out in told:
+                yield out
     finally:
         on_session(None)
         await session.close()
