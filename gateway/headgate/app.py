@@ -279,7 +279,7 @@ class Gateway:
             await self._delivery.stop()
             self._outlets.note()
             self._saving = self._tallies.writing(self._daybook.saving())
-        self._keep_disk()
+        self._keep_disk(now=True)
         if not self._spool.holding:
             now = self._env.clock.boottime_us()
             note_sign(self._state, now)
@@ -443,12 +443,12 @@ class Gateway:
             if keeping is None or keeping.done():
                 keeping = self._writer.begin(self._keep_disk)
 
-    def _keep_disk(self) -> None:
+    def _keep_disk(self, *, now: bool = False) -> None:
         """In the writer's thread: what may be written now and was not. Never raises."""
         try:
             self._home.enter()
             self._state.flush()
-            self._press.come_back()
+            self._press.come_back(now=now)
             saving, self._saving = self._saving, None
             if saving is not None:
                 saving()

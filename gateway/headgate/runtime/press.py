@@ -50,8 +50,8 @@ class Ring(Protocol):
         """Keep records that are not durable, and give up the oldest for them. Raises SpoolError."""
         ...
 
-    def come_back(self) -> None:
-        """Make durable what is kept. Raises SpoolError."""
+    def come_back(self, *, now: bool = False) -> None:
+        """Make durable what is kept, also where the disk has refused a moment ago. Raises SpoolError."""
         ...
 
 
@@ -133,11 +133,11 @@ class SealingPress:
                 raise
             return Committed(records, self._ring.hold(records), refusal)
 
-    def come_back(self) -> None:
+    def come_back(self, *, now: bool = False) -> None:
         """Make durable what is held in memory. Raises SpoolError while the disk refuses."""
         if self._ring is not None:
             self._grants_written()
-            self._ring.come_back()
+            self._ring.come_back(now=now)
 
     def _grants_written(self) -> None:
         # On disk before the first record of its key can be: without it nobody could open the record.

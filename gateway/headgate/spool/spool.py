@@ -162,14 +162,12 @@ class Spool:
                 break
 
     def close(self) -> None:
-        """Note how far we came and let go of the lock."""
+        """Note how far we came and let go of the lock. What is still held in memory is lost."""
         if not self._opened:
             return
         self._opened = False
-        try:
-            self.come_back(now=True)
-        except SpoolError as error:
-            log.error("held records are lost", extra={"error": str(error)})
+        if self.holding:
+            log.error("held records are lost", extra={"folder": str(self._folder)})
         for one in self._logs.values():
             one.close()
         self._let_go_of_lock()
