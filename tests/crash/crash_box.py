@@ -251,15 +251,15 @@ class CrashBox:
 
     # ------------------------------------------------------------ housekeeping
 
-    def keep_house(self) -> bool:
-        """The once-a-second round."""
+    def keep_house(self, *, now: bool = False) -> bool:
+        """The once-a-second round; the last one asks the disk, however it refused before."""
         if not self.spool.holding:
             note_sign(self.state, self.clock.now_us)
         self.boxes.note()
         self.state.note(self.spool.totals())
         took = self.flush(noted=True)
         with suppress(SpoolError):
-            self.press.come_back()
+            self.press.come_back(now=now)
         self._promise_held()
         return took
 
@@ -287,7 +287,7 @@ class CrashBox:
     def stop(self) -> None:
         """A clean stop."""
         self.commit_waiting()
-        self.keep_house()
+        self.keep_house(now=True)
         self.boxes.note()
         self.state.note(self.spool.totals())
         self.flush(noted=True)
