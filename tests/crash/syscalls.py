@@ -363,6 +363,8 @@ class Judge:
             said[key] += 1
             size[key] = (loss.records, loss.readings)
         twice = [key for key, times in said.items() if times > 1 and key[1] < key[2]]
+        if truth.unreadable:
+            twice = []  # what carried it may be what rotted: then it is said again, as it must be
         self.check(not twice, "a loss said twice", twice)
         told = sum(records for records, _ in size.values())
         missing = truth.kept.keys() - found.keys()
@@ -408,13 +410,17 @@ class Judge:
             epoch for epoch in truth.epochs if any(name[0] == epoch for name in found)
         ]  # a commit that was not told may have been the first
         if truth.rebuilt or box.state.rebuilt:
-            return
+            if truth.unreadable:
+                return
+            promised = []  # only what lies in the spool is known
         if not promised and not maybe:
             self.check(previous is None, "a previous epoch from nowhere", previous)
             return
         last = max(truth.epochs.index(epoch) for epoch in {*promised, *maybe})
         self.check(previous == truth.epochs[last], "another previous epoch", previous, truth.epochs)
-        low = max((n for epoch, n in {*truth.kept, *found} if epoch == previous), default=-1)
+        unsure = truth.rebuilt or box.state.rebuilt or truth.unreadable
+        sure = found if unsure else {*truth.kept, *found}
+        low = max((n for epoch, n in sure if epoch == previous), default=-1)
         high = max((n for epoch, n in {*truth.kept, *truth.tried} if epoch == previous), default=-1)
         fine = last_n is not None and low <= last_n <= high
         self.check(fine, f"last n {last_n} of the previous epoch, not {low}..{high}")
@@ -448,6 +454,8 @@ class Story:
                 last = number + 1 == lives
                 if number and not self.harmless and self.rng.random() < 0.25:
                     self._rot(folder)
+                if number and not self.harmless and self.rng.random() < 0.25:
+                    self._forget(folder)
                 if wrong := self._life(home, folder, number, calm=last and self.rng.random() < 0.3):
                     what = "\n".join([*self.plot, *wrong])
                     self.counts.violations.append(Violation(self.case, what))
@@ -489,6 +497,15 @@ class Story:
             if fault.kills or not called:
                 truth.faults.append("a start was refused on a sound disk")
         return Judge(truth, self.quota, self.harmless).look(folder, home / "copy")
+
+    def _forget(self, folder: Path) -> None:
+        """The memory is gone: what is left is what the spool itself says."""
+        for path in folder.glob("state.db*"):
+            path.unlink()
+        self.truth.rebuilt = True
+        self.truth.noted.clear()
+        self.plot.append("state.db is gone")
+        self.counts.done["memories lost"] += 1
 
     def _rot(self, folder: Path) -> None:
         """A bit of the record that came last, so that the end of its log is in doubt."""

@@ -226,7 +226,7 @@ class Earlier:
             if (
                 number in self._spent
                 or rows.file_size <= FILE_HEADER + len(self.ledger.encode()) + 64
-            ):
+            ) and number not in self._disk.cut_short:
                 self._disk.remove(number)
             else:
                 self._disk.set_aside(number)
