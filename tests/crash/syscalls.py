@@ -253,9 +253,12 @@ class Order:
     def _promise(self, word: str) -> None:
         due: set[str] = set()
         if word == "kept":
-            segments = {each for each in self._dirty | self._unnamed if each.endswith(".seg")}
+            open_ends = self._dirty | self._unnamed
+            segments = {
+                each for each in open_ends if each.endswith(".seg") and "/quarantine/" not in each
+            }
             due = segments | {
-                folder for each in self._known if each.endswith(".seg")
+                folder for each in self._known if each.endswith(".seg") and "/quarantine/" not in each
                 for folder in _above(each) if folder in self._unnamed
             }  # fmt: skip
         elif word in ("device", "settled"):

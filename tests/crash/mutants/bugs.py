@@ -118,9 +118,7 @@ BUGS = (
         "isinstance(entry, Damage) or entry.serial <= last"),
     bug("a segment that cannot be read is deleted, not set aside", "syscalls",
         SPOOL + "folder.py",
-        "            self._files.make_folder(self._folder / \"quarantine\", 0o750)\n"
-        "            self._files.rename(self.path(number), self._folder / \"quarantine\" / "
-        "f\"{number:012}.seg\")\n",
+        "            self._files.rename(self.path(number), folder / f\"{number:012}.seg\")\n",
         "            self._files.remove(self.path(number))\n"),
     # ------------------------------------------------------------ what is lost is said, once
     bug("a gap is forgotten before it is durable", "syscalls", SPOOL + "log.py",
