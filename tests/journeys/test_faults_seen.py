@@ -96,12 +96,13 @@ def state_is(folder: Path, device: str, state: str) -> Ask:
 #: What is stored of the looks at a device with each fault.
 SILENT, REFUSED = {Status.NO_ANSWER}, {Status.REFUSED}
 NONSENSE = {Status.NO_ANSWER, Status.MALFORMED}
+BROKEN_OFF = {*NONSENSE, Status.LINE_CLOSED}
 LOOKS: dict[tuple[str, float | None], set[Status]] = {
     ("silent", None): SILENT,
     ("late", 0.8): SILENT,
     ("reboot", 1.0): SILENT,
     ("exception", 4): REFUSED,
-    ("short", None): NONSENSE,
+    ("short", None): BROKEN_OFF,
     ("wrong-unit", None): NONSENSE,
     ("wrong-checksum", None): NONSENSE,
 }

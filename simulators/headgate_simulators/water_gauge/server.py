@@ -69,7 +69,14 @@ class Connection(ServerRequestHandler):
         if answer.damage is FaultKind.WRONG_UNIT:
             answer.pdu.dev_id = answer.pdu.dev_id % MOST_UNITS + 1
         frame = self.framer.buildFrame(answer.pdu)
-        self.send(frame[: len(frame) // 2] if answer.damage is FaultKind.SHORT else frame)
+        if answer.damage is not FaultKind.SHORT:
+            self.send(frame)
+            return
+        # Whoever breaks off in a stream hangs up: else the next unit's answer would fill the frame, and
+        # without a checksum nobody could tell.
+        self.send(frame[: len(frame) // 2])
+        if self.transport is not None:
+            self.transport.close()
 
     def _refuse(self, data: bytes, refused: ModbusIOException) -> int:
         """Answer a frame that pymodbus could not read; returns its length."""
