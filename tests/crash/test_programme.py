@@ -65,7 +65,10 @@ def test_a_folder_that_is_never_synced_is_found_and_found_again(
     part.life.cache_clear()
     try:
         if part is part_every:
-            names = [f"2/{at}/NOTHING/0" for at in range(0, part_every.life("2").files.op, 5)]
+            ends = {life: part_every.life(life).files.op for life in "123456"}
+            names = [
+                f"{life}/{end - back}/NOTHING/0" for life, end in ends.items() for back in (0, 9)
+            ]
         else:
             names = list(names_of(part, 15))
         wrong = [name for name in names if attempt(part.case, name).violations]
