@@ -34,9 +34,11 @@ async def rate(load: Load, seconds: float) -> dict[str, Any]:
         await asyncio.sleep(WARM_S)
         await scene.ask_platform("begin")
         cpu, _ = scene.usage()
+        written = scene.written()
         await asyncio.sleep(seconds)
         cpu_after, rss = scene.usage()
         got = await scene.ask_platform("report")
+        written = scene.written() - written
         await scene.stop("gateway")
         await asyncio.sleep(1.0)
         end = await scene.ask_platform("report")
@@ -49,6 +51,7 @@ async def rate(load: Load, seconds: float) -> dict[str, Any]:
         "p50_ms": got["p50_ms"], "p99_ms": got["p99_ms"], "max_ms": got["max_ms"], "rss_mb": rss,
         "first_value_s": got["first"] - scene.started if got["first"] else None,
         "bytes_per_point": got["bytes"] / got["points"] if got["points"] else None,
+        "written_per_byte": written / got["bytes"] if got["bytes"] else None,
         "lost": sum(served["seq"]) - end["looks"], "holes": end["holes"], "doubled": end["doubled"],
         "bad": end["bad"], "gap_looks": end["gap_looks"],
     }  # fmt: skip

@@ -252,3 +252,9 @@ class Scene:
             if line.startswith("VmRSS")
         )
         return (int(fields[11]) + int(fields[12])) / TICKS, int(resident.split()[1]) / 1024
+
+    def written(self) -> int:
+        """Bytes that the gateway has had written to storage, whole pages, by the kernel's count (proc(5))."""
+        pid = self.processes["gateway"].pid
+        counted = Path(f"/proc/{pid}/io").read_text().split()
+        return int(counted[counted.index("write_bytes:") + 1])

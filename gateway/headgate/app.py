@@ -447,7 +447,10 @@ class Gateway:
         """In the writer's thread: what may be written now and was not. Never raises."""
         try:
             self._home.enter()
-            self._state.flush()
+            if now:
+                self._state.flush()
+            else:
+                self._state.flush_in_time(self._spool.payload)
             self._press.come_back(now=now)
             saving, self._saving = self._saving, None
             if saving is not None:

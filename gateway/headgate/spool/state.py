@@ -48,6 +48,11 @@ CREATE TABLE dead_letters (
 CREATE TABLE noted (spool BLOB PRIMARY KEY, serial INTEGER NOT NULL, totals BLOB NOT NULL);
 """
 _pack = msgspec.msgpack.encode
+#: What costs a resend or a wider gap at most when the last seconds of it are lost.
+_SOFT: Final = frozenset({"settled", "noted", "epoch"})
+_SIGN: Final = ("counter", "last-sign-us")
+_SPARE_US: Final = 10_000_000
+_TENTH: Final = 10
 #: What may come of opening or reading a database that is damaged, or of a disk that refuses.
 _UNUSABLE = (sqlite3.Error, msgspec.MsgspecError, EnvelopeError, ValueError, TypeError, OSError)
 
@@ -79,6 +84,9 @@ class State:
         #: Whether the database was found damaged, and begun again.
         self.rebuilt = False
         self._complaint = ""
+        # When what may wait was last written, and how much had been written for it and for readings then.
+        self._spared_us: int | None = None
+        self._spared = self._paid = 0
         #: Asked for room when the disk is full; how many bytes it gave. Set by whoever keeps some back.
         self.give_room: Callable[[], int] = lambda: 0
 
@@ -222,6 +230,24 @@ class State:
             if key[0] == "table" and isinstance(key[1], bytes):
                 self._fresh.pop(key[1], None)
         return True
+
+    def flush_in_time(self, payload: int) -> bool:
+        """As `flush`, but what may be lost without harm waits: it must not wear out the medium.
+
+        Grants, tables, devices, plans, refused records and counters of commands go out at once. What is
+        settled, how far the spool has come and the last sign of life go when they are a tenth of what
+        was written for readings anyhow, and every ten seconds at the latest.
+
+        Args:
+            payload: sealed bytes that the spool has written since the start.
+        """
+        now = self._env.clock.boottime_us()
+        soft = all(key[0] in _SOFT or key == _SIGN for key in list(self._dirty))
+        early = self._spared_us is not None and now - self._spared_us < _SPARE_US
+        if soft and early and self.written - self._spared > (payload - self._paid) // _TENTH:
+            return True
+        self._spared_us, self._spared, self._paid = now, self.written, payload
+        return self.flush()
 
     def _complain(self, error: Exception) -> None:
         # Once a second for a week would be a log that nobody reads, on a disk that is full already.

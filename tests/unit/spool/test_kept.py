@@ -9,8 +9,9 @@ import pytest
 
 from headgate.env import SystemFiles, system_env
 from headgate.runtime.learned import Learned, Learnings
-from headgate.spool import State
+from headgate.spool import State, Totals
 from headgate.spool.kept import KeptFile
+from headgate.testing.env import ManualClock, fake_env
 
 
 def parse(data: bytes) -> bytes:
@@ -169,3 +170,29 @@ def test_a_database_that_rots_while_it_is_used_is_begun_again_with_all_that_is_k
     assert (again.counter("orders"), again.device_number("d1")) == (8, number)
     assert [(known.epoch, known.last_n) for known in again.epochs()] == [(b"epoch--1", 41)]
     again.close()
+
+
+def test_what_may_wait_is_written_seldom_and_what_may_not_at_once(tmp_path: Path) -> None:
+    clock = ManualClock()
+    state = State(fake_env(clock), tmp_path / "state.db")
+    state.open()
+    flushed = []
+    write = state._database.write
+    state._database.write = lambda changes: flushed.append(write(list(changes)))  # type: ignore[method-assign]
+    for second in range(60):
+        clock.advance(1)
+        state.note([Totals(b"log-----", second, (0,) * 6)])
+        assert state.flush_in_time(second * 1000)
+    assert 5 <= len(flushed) <= 8, "a kilobyte a second is not worth a page a second"
+    flushed.clear()
+    for second in range(60, 120):
+        clock.advance(1)
+        state.note([Totals(b"log-----", second, (0,) * 6)])
+        assert state.flush_in_time(second * 1_000_000)
+    assert len(flushed) >= 59, "beside a megabyte a second it is nothing"
+    flushed.clear()
+    for number in range(3):
+        state.device_number(f"device-{number}")
+        assert state.flush_in_time(120_000_000)
+    assert len(flushed) == 3
+    state.close()
