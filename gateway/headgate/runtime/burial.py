@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from headgate.env import Env
-from headgate.errors import SpoolCorrupt
+from headgate.errors import SpoolError
 from headgate.model import Gap, GapReason
 from headgate.spool import Position, Spool, State
 from headgate.spool.remembered import DeadLetter
@@ -29,7 +29,7 @@ def bury(
     key_id = rows.key_id(position.row) if rows is not None else b""
     try:
         data: bytes | None = spool.read(position)
-    except SpoolCorrupt:
+    except SpoolError:
         data = None
     state.bury(DeadLetter(uplink, *name, key_id, reason, env.clock.wall_us(), data))
     index = spool.clear_index(position)

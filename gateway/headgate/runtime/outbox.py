@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -16,7 +16,7 @@ import msgspec
 
 from headgate.env import Env
 from headgate.envelope.ranges import RangeSet
-from headgate.errors import SpoolCorrupt
+from headgate.errors import SpoolCorrupt, SpoolError
 from headgate.model import Event, Item, PointTable
 from headgate.runtime.burial import bury
 from headgate.runtime.cursor import Cursor, Turn
@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 REFUSED, NEED_GRANT, NEED_TABLE = 1, 2, 3
 _ASKS: Final = 1024
+#: A record that the disk does not give is asked for again this much later.
+READ_AGAIN_US: Final = 60_000_000
 
 
 class _Flight(msgspec.Struct):
@@ -85,6 +87,8 @@ class SpoolOutbox(Outbox):
         self._unsaid: list[tuple[int, bytes, int]] = []
         #: Asks for a resend that were followed, by (epoch, serial).
         self._asked: OrderedDict[tuple[bytes, int], None] = OrderedDict()
+        # Records that the disk did not give: when they are asked for again.
+        self._unread: deque[tuple[int, Position, Turn]] = deque()
         self._settled = self._refused = self._corrupt = 0
 
     # ------------------------------------------------------------ taking
@@ -131,6 +135,13 @@ class SpoolOutbox(Outbox):
                 self._corrupt += 1
                 self.cursor.lose(position)
                 continue
+            except SpoolError as error:
+                # The disk may be away as a whole: what it does not give now is asked for again later,
+                # and nothing else of it meanwhile in this turn.
+                log.warning("record not read", extra={"uplink": self.uplink, "error": str(error)})
+                again_us = self._env.clock.boottime_us() + READ_AGAIN_US
+                self._unread.append((again_us, position, turn))
+                return None
             row = position.row
             record = StoredRecord(
                 rows.epoch(row),
@@ -160,6 +171,9 @@ class SpoolOutbox(Outbox):
         """A broker that took a record and forgot it sends no receipt: offer it again."""
         now = self._env.clock.boottime_us()
         late = False
+        while self._unread and self._unread[0][0] <= now:
+            _, position, turn = self._unread.popleft()
+            self.cursor.give_back(position, turn)
         while self._flights:
             name = next(iter(self._flights))
             if self._flights[name].due_us > now:

@@ -11,17 +11,19 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from headgate.env import Env, Files
-from headgate.errors import SpoolCorrupt
+from headgate.errors import SpoolCorrupt, SpoolError
 from headgate.model import GapReason
 from headgate.spool.earlier import Earlier
 from headgate.spool.folder import SegmentFolder
 from headgate.spool.ledger import Gone, Ledger
 from headgate.spool.loss import of_record, of_row, of_segment
 from headgate.spool.records import Account, ClearIndex, Loss, Position, SealedRecord, Totals
+from headgate.spool.refusal import may_pass
 from headgate.spool.rows import Names, Rows
 from headgate.spool.segment import ZERO, Entry, SegmentHeader, check_record
 from headgate.spool.tail import Tail
@@ -29,6 +31,10 @@ from headgate.spool.tail import Tail
 log = logging.getLogger(__name__)
 
 _encode_index = msgspec.msgpack.Encoder().encode
+
+#: A record that the disk does not give is lost after so many tries over so long: a whole disk may be away.
+_READ_TRIES: Final = 3
+_READ_PATIENCE_US: Final = 600_000_000
 
 Needed = Callable[[Rows, int], bool]
 
@@ -59,6 +65,9 @@ class Log:
         self.numbers: Iterator[int] = count(1)
         self.highest = 0
         self._suspects: deque[Position] = deque()
+        self._clock = env.clock
+        # Records that the disk did not give: since when, and how often.
+        self._refused: dict[Position, tuple[int, int]] = {}
 
     # ------------------------------------------------------------ start
 
@@ -204,25 +213,42 @@ class Log:
         Raises:
             SpoolCorrupt: they are not what was written, or were evicted meanwhile. A corrupt record
                 becomes a loss once, at the owner's next `losses`.
+            SpoolError: the disk does not give them now; it may give them later.
         """
         rows = self.segments.get(position.segment)
         row = position.row
         if rows is not None and row not in rows.dead:
             offset = rows.offsets[row]
+            refusal: OSError | None = None
             for _ in range(2):  # a first read error of a worn card is often the last
                 try:
                     data = self._disk.read(rows.number, offset, rows.sizes[row])
-                except OSError:
+                except OSError as error:
+                    refusal = error
                     continue
+                refusal = None
                 sealed = check_record(data, offset, self._disk.seed(rows.number))
                 if sealed is not None:
+                    self._refused.pop(position, None)
                     return sealed
+            if refusal is not None and may_pass(refusal) and not self._given_up(position):
+                raise SpoolError(
+                    f"record {position.segment}/{row} of {self.name}: {refusal}", code="HG-4007",
+                    segment=position.segment, cause=str(refusal),
+                ) from refusal  # fmt: skip
             if position.segment in self.segments:
                 self._suspects.append(position)
         raise SpoolCorrupt(
             f"record {position.segment}/{position.row} of {self.name} cannot be read back",
             segment=position.segment, row=position.row,
         )  # fmt: skip
+
+    def _given_up(self, position: Position) -> bool:
+        """Whether a disk has refused a record so often, and over so long a time, that it is gone."""
+        now = self._clock.boottime_us()
+        first_us, times = self._refused.get(position, (now, 0))
+        self._refused[position] = first_us, times + 1
+        return times + 1 >= _READ_TRIES and now - first_us >= _READ_PATIENCE_US
 
     def losses(self) -> Sequence[Loss]:
         """Losses that no durable gap names yet."""
