@@ -30,7 +30,7 @@ def record(
         BOOT,
         ((n % 3 + 1, n % 5 + 1),),
         (),
-        tuple(loss.account for loss in accounts),
+        tuple(getattr(loss, "carried", loss.account) for loss in accounts),
     )
     return SealedRecord(epoch, n, b"k" * 8, lane, body, index)
 
