@@ -134,7 +134,7 @@ class Box:
         n, self.n = self.n, self.n + 1
         index = ClearIndex(
             readings(n), n, n, BOOT, ((device, readings(n)),), (),
-            tuple(loss.account for loss in losses),
+            tuple(loss.carried for loss in losses),
         )  # fmt: skip
         return SealedRecord(self.epoch, n, b"k" * 8, lane(n), body(self.epoch, n), index)
 
@@ -236,6 +236,10 @@ class Life:
 
     def _acknowledge(self) -> None:
         box, rng = self.box, self.rng
+        here = {
+            (rows.epoch(row), rows.ns[row]) for rows in box.spool.segments() for row in rows.alive()
+        }
+        self.kept = [name for name in self.kept if name in here]
         if not self.kept:
             return
         epoch = rng.choice(self.kept)[0]

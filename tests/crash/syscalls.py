@@ -357,7 +357,8 @@ class Judge:
         said: Counter[tuple[str, int, int]] = Counter()
         size: dict[tuple[str, int, int], tuple[int, int | None]] = {}
         for name, losses in truth.riders.items():
-            if name in truth.kept or name in found:
+            # What told of a loss and went unheard itself has told nobody.
+            if name in found or name in truth.acked:
                 for log, first, end, records, count in losses:
                     said[log, first, end] += 1
                     size[log, first, end] = (records, count)

@@ -13,6 +13,7 @@ from workload import FOLDER, open_spool, record, run, survey
 
 from headgate.errors import SpoolError
 from headgate.model import GapReason
+from headgate.spool import Account, Loss
 
 ERRORS = [errno.EIO, errno.ENOSPC, errno.EROFS]
 
@@ -91,23 +92,22 @@ def test_the_quota_gives_up_the_oldest_and_says_exactly_what() -> None:
     spool = open_spool(files, quota=40_000)
     spool.open()
     promised: dict[tuple[bytes, int], int] = {}
-    lost: dict[str, int] = {"records": 0, "readings": 0}
+    lost: dict[Account, Loss] = {}  # told again where what told of it was given up, too
     for n in range(120):
         losses = spool.losses()
         for loss in losses:
             assert loss.reason is GapReason.QUOTA
-            lost["records"] += loss.records
-            lost["readings"] += loss.readings or 0
+            lost[loss.account] = loss
             assert loss.readings == sum(readings for _, readings in loss.devices)
         spool.commit([record(b"e" * 8, n, rng, accounts=losses)])
         promised[b"e" * 8, n] = files.op
     assert spool.status().bytes <= 40_000
     found = survey(spool)
     missing = promised.keys() - found.positions.keys()
-    rest = spool.losses()
-    assert len(missing) == lost["records"] + sum(loss.records for loss in rest)
+    lost |= {loss.account: loss for loss in spool.losses()}
+    assert len(missing) == sum(loss.records for loss in lost.values())
     readings = sum(n % 5 + 1 for _, n in missing)
-    assert readings == lost["readings"] + sum(loss.readings or 0 for loss in rest)
+    assert readings == sum(loss.readings or 0 for loss in lost.values())
     assert not any(n % 7 == 3 for _, n in missing), "an alarm was given up for history"
     oldest_kept = min(n for _, n in found.positions if n % 7 != 3)
     assert all(n < oldest_kept for _, n in missing)

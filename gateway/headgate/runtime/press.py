@@ -180,7 +180,7 @@ class SealingPress:
                     lane=batch.lane,
                     data=self._sealer.seal(key, sealing.epoch, n, payload),
                     index=tally.index(
-                        now, sealing.boot, tuple(x.account for x in losses) if last else ()
+                        now, sealing.boot, tuple(x.carried for x in losses) if last else ()
                     ),
                 )
             )

@@ -56,6 +56,8 @@ class Earlier:
         self._found: list[Stretch] = []
         self._unreadable: list[Entry] = []
         self._spent: set[int] = set()
+        #: Losses that a lost record had told of.
+        self.unsaid: list[Account] = []
 
     # ------------------------------------------------------------ what is there
 
@@ -193,6 +195,7 @@ class Earlier:
         for entry in self._unreadable:
             if entry.index is not None and not self.ledger.covers(entry.serial):
                 self.ledger.lose(*of_record(self._name, entry, entry.index))
+                self.unsaid += entry.index.accounts
         if self.ledger.end()[0] > self.serial:
             # A loss at the very end keeps its serial: the next record must not be taken for it.
             self.serial, self.totals = self.ledger.end()

@@ -90,6 +90,11 @@ class Ledger:
         """One more loss to be said; its serials are gone already."""
         self._pending.append(loss)
 
+    def unsay(self, loss: Loss) -> None:
+        """The record that told of this loss is lost itself: it is to be said again."""
+        if all(each.account != loss.account for each in self._pending):
+            self.add(loss)
+
     def accounted(self, account: Account) -> None:
         """A durable record holds the gap of this loss."""
         self._pending = [loss for loss in self._pending if loss.account != account]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from itertools import count
 from pathlib import Path
 from typing import Final
@@ -25,7 +25,7 @@ from headgate.spool.loss import of_record, of_row, of_segment
 from headgate.spool.records import Account, ClearIndex, Loss, Position, SealedRecord, Totals
 from headgate.spool.refusal import may_pass
 from headgate.spool.rows import Names, Rows
-from headgate.spool.segment import ZERO, Entry, SegmentHeader, check_record
+from headgate.spool.segment import ZERO, Damage, Entry, SegmentHeader, check_record
 from headgate.spool.tail import Tail
 
 log = logging.getLogger(__name__)
@@ -65,6 +65,9 @@ class Log:
         self.numbers: Iterator[int] = count(1)
         self.highest = 0
         self._suspects: deque[Position] = deque()
+        #: What becomes of losses that a lost record had told of; set by the spool, for both its logs.
+        self.unsaid: Callable[[Sequence[Account]], None] = lambda accounts: None
+        self.said: Callable[[Sequence[Account]], None] = lambda accounts: None
         self._clock = env.clock
         # Records that the disk did not give: since when, and how often.
         self._refused: dict[Position, tuple[int, int]] = {}
@@ -97,6 +100,11 @@ class Log:
         # A second place for the log's name and ledger: one damaged header must not cost the log.
         self.save_ledger()
         earlier.tidy()
+
+    @property
+    def unsaid_before(self) -> Sequence[Account]:
+        """What records had told of that the start found lost; after `judge` of both logs."""
+        return self._earlier.unsaid
 
     # ------------------------------------------------------------ commit
 
@@ -261,6 +269,7 @@ class Log:
             found = self._look(rows, position.row)
             if found is not None and found.index is not None:
                 self.ledger.lose(*of_record(self.name, found, found.index))
+                self.unsaid(found.index.accounts)
             elif not self.ledger.covers(rows.serials[position.row]):
                 self.ledger.lose(*of_row(rows, position.row))
         return self.ledger.pending
@@ -308,8 +317,11 @@ class Log:
         if rows is self._tail.rows:
             self._tail.end()
         lost = {rows.serials[row] for row in rows.alive() if needed(rows, row)}
-        gone, loss = of_segment(rows, self._disk.scan(number, 0), lost, reason)
+        carried: list[Account] = []
+        found = self._carried(self._disk.scan(number, 0), lost, carried)
+        gone, loss = of_segment(rows, found, lost, reason)
         before = self.ledger.copy()
+        self.unsaid(carried)
         for serials in gone:
             self.ledger.let_go(serials)
         if loss is not None:
@@ -323,10 +335,21 @@ class Log:
             self._write_ledger()
         except OSError:
             self.ledger = before
+            self.said(carried)
             raise
         self.segments.pop(number, None)
         self._disk.remove(number)
         return loss
+
+    @staticmethod
+    def _carried(
+        found: Iterable[Entry | Damage], lost: Set[int], carried: list[Account]
+    ) -> Iterator[Entry | Damage]:
+        """The same again; the losses that lost records among them had told of go into `carried`."""
+        for entry in found:
+            if isinstance(entry, Entry) and entry.serial in lost and entry.index is not None:
+                carried += entry.index.accounts
+            yield entry
 
     def close(self) -> None:
         """Close the open segment and note how far the log came."""

@@ -13,10 +13,23 @@ import msgspec
 from headgate.model import Gap, GapReason, Lane
 
 
-class Account(msgspec.Struct, frozen=True, array_like=True):
+class Told(msgspec.Struct, frozen=True, array_like=True):
+    """What a record's gaps say of a loss: should that record be lost itself, it must be said again."""
+
+    reason: GapReason
+    records: int
+    readings: int | None
+    devices: tuple[tuple[int, int], ...]
+    first_us: int | None
+    last_us: int | None
+    boot: bytes | None
+
+
+class Account(msgspec.Struct, frozen=True, array_like=True, eq=False):
     """The serials [first, end) of a log that gaps in this record account for, and the totals around them.
 
-    Loss and gap meet in one record, so a power cut leaves either both or neither.
+    Loss and gap meet in one record, so a power cut leaves either both or neither. Serials are used once:
+    they alone tell one account from another.
     """
 
     log: str
@@ -24,6 +37,29 @@ class Account(msgspec.Struct, frozen=True, array_like=True):
     end: int
     before: tuple[int, ...] = ()
     after: tuple[int, ...] = ()
+    told: Told | None = None
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Account):
+            return NotImplemented
+        return (self.log, self.first, self.end) == (other.log, other.first, other.end)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other  # the library's own asks for identity
+
+    def __hash__(self) -> int:
+        return hash((self.log, self.first, self.end))
+
+    @property
+    def loss(self) -> Loss | None:
+        """The loss that was told of; None where the record does not say it."""
+        told = self.told
+        if told is None:
+            return None
+        return Loss(
+            told.reason, msgspec.structs.replace(self, told=None), told.records, told.readings,
+            told.devices, told.first_us, told.last_us, told.boot,
+        )  # fmt: skip
 
 
 class ClearIndex(msgspec.Struct, frozen=True, array_like=True):
@@ -91,6 +127,20 @@ class Loss(msgspec.Struct, frozen=True):
     last_us: int | None = None
     boot: bytes | None = None
     text: str = ""
+
+    @property
+    def carried(self) -> Account:
+        """Its account, for the clear index of the record that carries its gaps."""
+        told = Told(
+            self.reason,
+            self.records,
+            self.readings,
+            self.devices,
+            self.first_us,
+            self.last_us,
+            self.boot,
+        )
+        return msgspec.structs.replace(self.account, told=told)
 
     def gaps(self, now_us: int, boot: bytes) -> Sequence[Gap]:
         """The gaps that say this, for the record being built now in `boot`.

@@ -16,7 +16,7 @@ from headgate.errors import SpoolError, SpoolLocked
 from headgate.model import Lane
 from headgate.spool.ballast import NO_ROOM
 from headgate.spool.log import Log
-from headgate.spool.records import ClearIndex, Loss, Position, SealedRecord, Totals
+from headgate.spool.records import Account, ClearIndex, Loss, Position, SealedRecord, Totals
 from headgate.spool.refusal import Refusal, may_pass
 from headgate.spool.room import MOST_ROWS, Room
 from headgate.spool.rows import Names, Rows
@@ -150,7 +150,25 @@ class Spool:
         for one in logs:
             one.numbers = numbers
             one.judge(accounts)
+        for one in logs:
+            one.unsaid, one.said = self._unsaid, self._said
+            self._unsaid(one.unsaid_before)
         self._sync_names()
+
+    def _unsaid(self, accounts: Sequence[Account]) -> None:
+        """A record is lost that had told of these losses: they are to be said again."""
+        for account in accounts:
+            loss = account.loss
+            if loss is not None and account.log in self._logs:
+                self._logs[account.log].ledger.unsay(loss)
+        for name in {account.log for account in accounts} & self._logs.keys():
+            self._logs[name].save_ledger()
+
+    def _said(self, accounts: Sequence[Account]) -> None:
+        """It was not lost after all."""
+        for account in accounts:
+            if account.log in self._logs:
+                self._logs[account.log].ledger.accounted(account)
 
     def _sync_names(self) -> None:
         # The logs' folders in ours, and ours in its own: a file is no safer than the names on the way to it.
@@ -387,6 +405,7 @@ class Spool:
 
         Raises:
             SpoolCorrupt: what lies there is not what was written; it becomes a loss once.
+            SpoolError: the disk does not give it now; it may give it later.
         """
         return self._logs[position.log].read(position)
 
