@@ -155,7 +155,9 @@ class Programme:
         lines = ["", f"{'part':<14}{'time':>8}  counted"]
         for name, counts in self.counts.items():
             lines.append(f"{name:<14}{self.used[name]:>7.0f}s  {said(counts.done)}")
-        lines += ["", said(total.done), f"seed {self.seed}, violations {len(total.violations)}"]
+        images = sum(number for unit, number in total.done.items() if "images" in unit)
+        lines += ["", said(total.done), f"crash images of every kind {images:,}"]
+        lines += [f"seed {self.seed}, violations {len(total.violations)}"]
         lines.append(f"run again: {command}")
         for name, counts in self.counts.items():
             for violation in counts.violations[:10]:
