@@ -32,6 +32,8 @@ class Batch:
         self.items: list[Item] = []
         self.bytes = 0
         self.waiters: list[asyncio.Future[None]] = []
+        #: Whether something inside should not wait for the tick.
+        self.urgent = False
         #: The records it became. Sealed once: a commit that is tried again stores the same bytes.
         self.records: tuple[SealedRecord, ...] = ()
 
@@ -89,20 +91,19 @@ class Queue:
     def urgent(self) -> bool:
         """Whether something waits that should not wait for the tick: an alarm, a waiter, a whole record."""
         opened = self._open.values()
-        return bool(
-            self._closed or self._open[Lane.ALARM].items or any(batch.waiters for batch in opened)
-        )
+        return bool(self._closed or any(batch.urgent or batch.waiters for batch in opened))
 
     @property
     def waiting(self) -> list[Batch]:
         """Every batch that holds anything."""
         return self._closed + [batch for batch in self._open.values() if batch.items]
 
-    def put(self, item: Item, lane: Lane = Lane.LIVE) -> Batch:
+    def put(self, item: Item, lane: Lane = Lane.LIVE, *, urgent: bool = False) -> Batch:
         """Append an item; gives the batch it is in."""
         batch = self._open[lane]
         size = weight(item)
         batch.add(item, size)
+        batch.urgent = batch.urgent or urgent
         self.bytes += size
         if batch.bytes >= self.record_bytes:
             self._closed.append(batch)

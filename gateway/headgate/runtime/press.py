@@ -17,7 +17,7 @@ from headgate.env import Env
 from headgate.envelope.payload import PayloadBuilder, decode_payload
 from headgate.envelope.record import Sealer
 from headgate.errors import SpoolError
-from headgate.model import Block, EpochLink, Gap, GapReason, Item, Lane, Plan
+from headgate.model import Block, EpochLink, Gap, GapReason, Item, Lane
 from headgate.runtime.batch import Batch, Committed
 from headgate.runtime.keyring import Keyring
 from headgate.spool import Account, ClearIndex, Loss, Position, SealedRecord
@@ -189,10 +189,9 @@ class SealingPress:
         return tuple(records)
 
     def _tables_of(self, items: Iterable[Item]) -> set[bytes]:
+        # A plan names its table, too, but need not wait for it: the looks that it promises bring it.
         return {
-            item.table
-            for item in items
-            if isinstance(item, Block | Plan) and type(item.table) is bytes
+            item.table for item in items if isinstance(item, Block) and type(item.table) is bytes
         }
 
     def _payload(self, items: Sequence[Item], announce: Iterable[bytes]) -> tuple[bytes, _Tally]:

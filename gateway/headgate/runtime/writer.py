@@ -16,7 +16,7 @@ import msgspec
 
 from headgate.env import Env
 from headgate.errors import SpoolError
-from headgate.model import Alarm, Block, Item, Lane
+from headgate.model import Alarm, Block, ClockFix, Item, Lane, Plan
 from headgate.runtime.batch import Batch, Committed, Queue
 from headgate.sdk import Device
 
@@ -109,14 +109,20 @@ class Writer:
         return True
 
     def put_item(self, item: Item) -> None:
-        """Take anything else. Never refused: gaps and plans are how a loss is said."""
-        self._add(item, Lane.ALARM if isinstance(item, Alarm) else Lane.LIVE)
+        """Take anything else. Never refused: gaps and plans are how a loss is said.
 
-    def _add(self, item: Item, lane: Lane) -> Batch:
-        batch = self._queue.put(item, lane)
+        Plans and clock fixes go with the alarms, in whose room nothing makes way for readings: without
+        them nobody knows what was due, and when. They are few, and hurry nobody.
+        """
+        kind = type(item)
+        lane = Lane.ALARM if kind is Alarm or kind is Plan or kind is ClockFix else Lane.LIVE
+        self._add(item, lane, urgent=kind is Alarm)
+
+    def _add(self, item: Item, lane: Lane, *, urgent: bool = False) -> Batch:
+        batch = self._queue.put(item, lane, urgent=urgent)
         if self._queue.due:
             self._arm(0.0)
-        elif lane is Lane.ALARM:
+        elif urgent:
             self._arm(URGENT_S)
         elif self._tick is None and self._running is None:
             self._arm(self._max_loss_s)

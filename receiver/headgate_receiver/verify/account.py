@@ -37,6 +37,8 @@ _OFF = "gateway-off"
 _OVERRUN = "overrun"
 #: Nothing is missing in such a gap: what came is there, and nobody knows exactly when.
 UNDATED = "clock-unknown"
+#: Looks of such a gap had arrived at the gateway and were lost afterwards, whole records at a time.
+AFTERWARDS = frozenset({"quota", "corrupt", "refused", "not-committed"})
 UNKNOWN_DAY = "?"
 
 
@@ -58,6 +60,26 @@ class Day(NamedTuple):
         return self.good + self.bad
 
 
+class _Left:
+    """How much a gap can still account for: looks or readings where it counts them, else all there is."""
+
+    def __init__(self, gap: StoredGap) -> None:
+        self._looks = gap.looks
+        self._readings = gap.readings if gap.looks is None else None
+
+    @property
+    def any(self) -> bool:
+        """Whether there is anything left."""
+        return self._looks != 0 and (self._readings is None or self._readings > 0)
+
+    def take(self, readings: int) -> None:
+        """One look of so many readings."""
+        if self._looks is not None:
+            self._looks -= 1
+        elif self._readings is not None:
+            self._readings -= readings
+
+
 class Account:
     """The account of all devices. Give it the plans, then every look, then the gaps."""
 
@@ -77,7 +99,7 @@ class Account:
         for plan in plans:
             by_device.setdefault((plan.run, plan.device), []).append(plan)
         for key, known in by_device.items():
-            self._series[key] = series_of(sorted(set(known), key=attrgetter("start_us")))
+            self._series[key] = series_of(sorted(dict.fromkeys(known), key=attrgetter("start_us")))
 
     def take(self, look: Look) -> None:
         """Account for one stored look."""
@@ -193,26 +215,28 @@ class Account:
         last = self._clocks.wall_s(gap.last_boot, gap.last_us)
         if first is None or last is None:
             return
-        left = gap.looks
+        left = _Left(gap)
+        if gap.looks is None and gap.reason in AFTERWARDS:
+            first -= (
+                IN_HAND_US / 1e6
+            )  # it speaks of when looks were taken, not of when they were due
         for (run, device), all_series in self._series.items():
             if run.gateway != gap.run.gateway or gap.device not in (None, device):
                 continue
             for series in all_series:
-                left = self._fill_between(series, first, last, left)
+                self._fill_between(series, first, last, left)
 
-    def _fill_between(
-        self, series: Series, first_s: float, last_s: float, left: int | None
-    ) -> int | None:
+    def _fill_between(self, series: Series, first_s: float, last_s: float, left: _Left) -> None:
         index = series.marks.find(NOTHING)
-        while index >= 0 and left != 0:
-            due_s = self._clocks.wall_s(series.boot, series.due_us(series.first_slot + index))
+        while index >= 0 and left.any:
+            slot = series.first_slot + index
+            due_s = self._clocks.wall_s(series.boot, series.due_us(slot))
             if due_s is not None and due_s > last_s:
                 break
             if due_s is not None and due_s >= first_s:
                 series.marks[index] = GAP
-                left = None if left is None else left - 1
+                left.take(series.stretch(slot).readings)
             index = series.marks.find(NOTHING, index + 1)
-        return left
 
     # ------------------------------------------------------------ plans that nobody ended
 
@@ -244,7 +268,11 @@ class Account:
                 last_s = self._clocks.wall_s(gap.last_boot, gap.last_us)
                 if offset_us is None or first_s is None or last_s is None or start_s is None:
                     continue
-                off = round(first_s * 1e6) - offset_us, round(last_s * 1e6) - offset_us
+                first_us = round(first_s * 1e6) - offset_us
+                if gap.first_boot == series.boot:
+                    first_us = gap.first_us  # its own clock, which nobody set
+                # Clocks that were wrong may say that it ended before it began.
+                off = first_us, first_us + max(0, round((last_s - first_s) * 1e6))
             if off[1] > series.start_us and (found is None or off[1] < found[1]):
                 found = off
         return found

@@ -62,6 +62,7 @@ class StoredGap(NamedTuple):
     looks: int | None
     first_slot: int | None
     last_slot: int | None
+    readings: int | None = None
 
 
 class Fix(msgspec.Struct, frozen=True):
@@ -102,11 +103,14 @@ class Clocks:
 
     def __init__(self, fixes: Iterable[Fix]) -> None:
         self._by_boot: dict[bytes, tuple[list[int], list[int]]] = {}
+        self._dated: set[bytes] = set()
         per_boot: dict[bytes, list[Fix]] = {}
         for fix in fixes:
             per_boot.setdefault(fix.boot, []).append(fix)
         for boot, known in per_boot.items():
             chosen = believed(known)
+            if any(fix.state != "unsynced" for fix in chosen):
+                self._dated.add(boot)
             offsets = [fix.wall_us - fix.at_us for fix in chosen]
             self._by_boot[boot] = [fix.at_us for fix in chosen], offsets
 
@@ -117,6 +121,10 @@ class Clocks:
             return None
         times, offsets = known
         return offsets[nearest(times, at_us)]
+
+    def dated(self, boot: bytes) -> bool:
+        """Whether the clock was ever to be trusted in this boot: its times say nothing else."""
+        return boot in self._dated
 
     def wall_s(self, boot: bytes, at_us: int) -> float | None:
         """Unix seconds of a boottime; None: unknown."""

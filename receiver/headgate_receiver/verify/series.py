@@ -22,6 +22,8 @@ class Stretch(NamedTuple):
     first: int
     #: How many; None: nobody ended this plan.
     slots: int | None
+    #: Of one look.
+    readings: int = 1
 
 
 class Series:
@@ -47,13 +49,18 @@ class Series:
         last = self.stretches[-1]
         return None if last.slots is None else last.first + last.slots
 
-    def due_us(self, slot: int) -> int:
-        """When a slot was due."""
+    def stretch(self, slot: int) -> Stretch:
+        """The plan that a slot is due by."""
         within = self.stretches[0]
         for stretch in self.stretches:
             if stretch.first > slot:
                 break
             within = stretch
+        return within
+
+    def due_us(self, slot: int) -> int:
+        """When a slot was due."""
+        within = self.stretch(slot)
         return within.start_us + (slot - within.first) * within.interval_us
 
     def holds(self, slot: int) -> bool:
@@ -99,7 +106,9 @@ def series_of(plans: Sequence[StoredPlan]) -> list[Series]:
             count = slots_before(after.start_us, plan.start_us, plan.interval_us)
         if not found or found[-1].next_slot != plan.first_slot:
             found.append(Series(plan.boot, plan.first_slot))
-        found[-1].stretches.append(Stretch(plan.start_us, plan.interval_us, plan.first_slot, count))
+        found[-1].stretches.append(
+            Stretch(plan.start_us, plan.interval_us, plan.first_slot, count, plan.readings)
+        )
     return found
 
 

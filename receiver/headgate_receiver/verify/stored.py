@@ -92,7 +92,7 @@ class SqliteStored:
         """Every gap."""
         for row in self.rows(
             "SELECT g.gateway, r.epoch, g.number, g.reason, g.first_boot, g.first_us, g.boot,"
-            " g.last_us, g.looks, g.first_slot, g.last_slot"
+            " g.last_us, g.looks, g.first_slot, g.last_slot, g.readings"
             " FROM gaps AS g JOIN records AS r ON r.id = g.record"
             " WHERE ?1 IS NULL OR g.gateway = ?1",
             self._gateway,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from headgate.errors import SpoolError
-from headgate.model import Alarm, Block, Event, Lane
+from headgate.model import Alarm, Block, ClockFix, Event, Lane, Plan
 from headgate.runtime.batch import Batch, Committed
 from headgate.runtime.writer import RETRY_S, URGENT_S, Writer
 from headgate.testing.env import InlineExecutor, LoopClock, fake_env, run
@@ -429,3 +429,28 @@ async def test_records_that_fill_while_a_commit_is_due_now_are_taken() -> None:
         assert w.put(block(slot))
     assert await w.stop()
     assert [b.slot for b in press.committed] == list(range(100))
+
+
+def test_plans_and_clock_fixes_go_with_the_alarms_and_hurry_nobody() -> None:
+    """They stay when readings are given up for room, and cost no commit of their own."""
+
+    async def main() -> None:
+        press = FakePress()
+        writer = Writer(fake_env(LoopClock()), press, max_loss_s=1.0)
+        writer.put_item(Plan(1, b"t" * 32, 0, 1_000_000, 2))
+        writer.put_item(ClockFix(bytes(16), 0, 0, None, "unsynced"))
+        await asyncio.sleep(0.5)
+        assert press.lanes == []
+        await asyncio.sleep(0.6)
+        assert press.lanes == [Lane.ALARM]
+        assert await writer.stop()
+
+    class FakePress:
+        def __init__(self) -> None:
+            self.lanes: list[Lane] = []
+
+        def commit(self, batches: Sequence[Batch]) -> Committed:
+            self.lanes += [batch.lane for batch in batches]
+            return Committed([], [])
+
+    run(main)
