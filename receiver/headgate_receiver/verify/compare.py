@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterable
 from functools import partial
 
@@ -23,6 +24,8 @@ NOT_ASKED = frozenset(
 #: its looks, because then it excuses no more than it says.
 SLACK_S = 0.25
 COUNTED_SLACK_S = 1.0
+#: What was in hand when a gateway was killed.
+IN_HAND_S = 5.0
 
 
 class Comparison:
@@ -47,12 +50,15 @@ class Comparison:
         self.worst_delay_s = 0.0
         self.missing = 0
         self.in_gap = 0
+        """In a reported gap, or stored as a look without values: the answer was lost on the line."""
         self.held_back = 0
         """Not stored because the answer came so late that the gateway had given up."""
         self.repeated = 0
         """Not stored because the device said what it had said before, as it always does."""
         self._findings = findings
         self._heard: dict[str, list[Heard]] = {}
+        #: When looks brought no values, by device.
+        self._empty: dict[str, list[float]] = {}
 
     def take(self, look: Look) -> None:
         """Compare one stored look."""
@@ -81,6 +87,8 @@ class Comparison:
         counter = look.values.get(COUNTER)
         if counter is None:
             self.bad += 1
+            if taken_s is not None:
+                self._empty.setdefault(look.device, []).append(taken_s)
             if look.wrong:
                 self._unsound(look, taken_s)
             return
@@ -103,7 +111,9 @@ class Comparison:
         if delay_s > self._late_s:
             self.late += 1
         difference = _difference(truth, index, look.values)
-        shift_s = 0.0 if taken_s is None else abs(taken_s - truth.times[index])
+        # A boot without a trusted clock says so of each of its times: they are labels.
+        undated = taken_s is None or not self._clocks.dated(look.boot)
+        shift_s = 0.0 if undated or taken_s is None else abs(taken_s - truth.times[index])
         if shift_s > self._late_s + truth.late.get(index, 0.0):
             wrong = f"time: stored {shift_s:.1f} s away from when the device answered"
             difference = f"{difference}; {wrong}" if difference else wrong
@@ -127,6 +137,8 @@ class Comparison:
         for name, seen in self._seen.items():
             truth = self._truth.devices[name]
             own = excuses.get(name, []) + everywhere
+            # A line that is cut may swallow an answer that had left: one for each look without values.
+            lost = sorted(self._empty.get(name, ()))
             index = seen.find(0)
             while index >= 0:
                 at_s = truth.times[index]
@@ -134,6 +146,8 @@ class Comparison:
                     self.in_gap += 1
                 elif index in truth.late:
                     self.held_back += 1
+                elif _take_near(lost, at_s):
+                    self.in_gap += 1
                 elif truth.repeats and repeats(truth, index, seen):
                     self.repeated += 1
                 else:
@@ -197,6 +211,15 @@ class _Excuse:
         return False
 
 
+def _take_near(times_s: list[float], at_s: float) -> bool:
+    """Whether one of these instants, sorted, is near; it is used up then."""
+    index = bisect_left(times_s, at_s - COUNTED_SLACK_S)
+    if index == len(times_s) or times_s[index] > at_s + COUNTED_SLACK_S:
+        return False
+    del times_s[index]
+    return True
+
+
 def _excuses(gaps: Iterable[StoredGap], clocks: Clocks) -> dict[str | None, list[_Excuse]]:
     """Gaps by device; None is the whole gateway."""
     found: dict[str | None, list[_Excuse]] = {}
@@ -204,5 +227,9 @@ def _excuses(gaps: Iterable[StoredGap], clocks: Clocks) -> dict[str | None, list
         first_s = clocks.wall_s(gap.first_boot, gap.first_us)
         last_s = clocks.wall_s(gap.last_boot, gap.last_us)
         if gap.reason not in NOT_ASKED and first_s is not None and last_s is not None:
+            # A clock that was wrong at its end may say that it ended before it began: what was in
+            # hand at its beginning lies in it all the same.
+            if not clocks.dated(gap.last_boot):
+                last_s = max(first_s + IN_HAND_S, last_s)
             found.setdefault(gap.device, []).append(_Excuse(first_s, last_s, gap.looks))
     return found
