@@ -7,8 +7,9 @@ from datetime import timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
-from kit.stored import RUN, WALL_S, Shelf, truth_lines, write
+from kit.stored import RUN, SECOND, WALL_S, Shelf, truth_lines, write
 
 from headgate_receiver.verify.findings import EXAMPLES
 from headgate_receiver.verify.items import Run
@@ -107,6 +108,28 @@ def test_a_value_that_was_left_out_is_a_change(bench: Bench) -> None:
     shelf = Shelf(lines)
     del shelf.all_looks[1].values["level"]
     assert wrong(bench(lines, shelf)) == {"changed": 1}
+
+
+def test_an_answer_that_a_cut_line_swallowed_is_a_look_without_values(bench: Bench) -> None:
+    lines = truth_lines(20)
+    shelf = Shelf(lines)
+    for slot in (7, 8):
+        shelf.all_looks[slot] = shelf.look(slot, dict.fromkeys(lines[1]["values"]))
+    verdict = bench(lines, shelf)
+    assert not wrong(verdict) and verdict.counts["in_gap"] == verdict.counts["bad"] == 2
+    # Each look without values stands for one answer: it does not excuse a neighbour.
+    del shelf.all_looks[9]
+    assert wrong(bench(lines, shelf)) == {"missing": 1, "unaccounted": 1}
+
+
+def test_the_times_of_a_boot_without_a_trusted_clock_are_labels(bench: Bench) -> None:
+    lines = truth_lines(20)
+    shelf = Shelf(lines)
+    (fix,) = shelf.all_fixes
+    shelf.all_fixes = [msgspec.structs.replace(fix, wall_us=fix.wall_us + 60 * SECOND)]
+    assert wrong(bench(lines, shelf))["changed"] == 20
+    shelf.all_fixes = [msgspec.structs.replace(shelf.all_fixes[0], state="unsynced")]
+    assert "changed" not in wrong(bench(lines, shelf))
 
 
 def test_a_look_that_was_moved_in_time_is_a_change(bench: Bench) -> None:
