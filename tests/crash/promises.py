@@ -234,10 +234,10 @@ class Judge:
         book, found = self.book, self.found
         pending = {loss.account: loss for loss in self.box.spool.losses()}
         durable = self.promised | found.keys()
-        said = {a for name in durable for a in book.records[name].accounts}
-        # Where the record that told of a loss is lost itself, the loss may, and must, be said again.
-        kept = found.keys() | self._settled_everywhere()
-        again = {a for name in durable & kept for a in book.records[name].accounts} & pending.keys()
+        # Where the record that told of a loss is lost itself, the loss must be said again.
+        kept = durable & (found.keys() | self._settled_everywhere())
+        said = {a for name in kept for a in book.records[name].accounts}
+        again = said & pending.keys()
         expect(not again, "a loss is said again:", again)
         losses = {**{a: book.losses[a] for a in said}, **pending}
         settled = self._settled_everywhere()
