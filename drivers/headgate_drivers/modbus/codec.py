@@ -31,6 +31,8 @@ MAX_REGISTERS = 125
 #: Exception codes of a function or a register that is not there (V1.1b3 section 7).
 ILLEGAL_FUNCTION = 1
 ILLEGAL_ADDRESS = 2
+ILLEGAL_VALUE = 3
+DEVICE_FAILURE = 4
 #: Set in the function code of an answer that is an exception.
 EXCEPTION = 0x80
 

@@ -22,9 +22,7 @@ from headgate.sdk import (
     Value,
     status_word,
 )
-from headgate_drivers.modbus.codec import (
-    ILLEGAL_ADDRESS,
-)
+from headgate_drivers.modbus.codec import DEVICE_FAILURE, ILLEGAL_ADDRESS, ILLEGAL_VALUE
 from headgate_drivers.modbus.commissioning import identify, present, write_point
 from headgate_drivers.modbus.learned import ModbusPlan
 from headgate_drivers.modbus.plan import plan_requests
@@ -74,6 +72,7 @@ class ModbusDriver(PollingDriver):
                 if not self._cut(plan, 0, error):
                     raise
             else:
+                plan.proved.add(0)
                 return plan.layout.block(channel.now_us(), (data,))
         return await self._read_all(channel, device, plan)
 
@@ -117,6 +116,7 @@ class ModbusDriver(PollingDriver):
                     break
                 else:
                     answered += 1
+                    plan.proved.add(index)
                     plan.mute.pop(index, None)
                     if answered == 1:
                         plan.lead = index
@@ -157,7 +157,13 @@ class ModbusDriver(PollingDriver):
 
     def _cut(self, plan: ModbusPlan, index: int, error: DeviceRefused) -> bool:
         """Whether a refused request could be cut at its holes, and now is."""
-        if error.detail != ILLEGAL_ADDRESS or not plan.layout.crosses_hole[index]:
+        if not plan.layout.crosses_hole[index]:
+            return False
+        if error.detail != ILLEGAL_ADDRESS and (
+            error.detail not in (ILLEGAL_VALUE, DEVICE_FAILURE) or index in plan.proved
+        ):
+            # Codes 3 and 4 are what many a server says of a hole, and what a device says of a bad day:
+            # what was answered before has no hole.
             return False
         plan.split(index)
         return True

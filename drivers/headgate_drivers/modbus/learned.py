@@ -28,6 +28,8 @@ class ModbusPlan:
         self.lead = 0
         #: Requests that go unanswered while others do not: (failures in a row, looks to let pass).
         self.mute: dict[int, tuple[int, int]] = {}
+        #: Requests that were answered as they are: no hole of theirs is one to the device.
+        self.proved: set[int] = set()
 
     def split(self, index: int) -> None:
         """Cut a request at its holes, for good."""
@@ -35,6 +37,7 @@ class ModbusPlan:
         self.splits += 1
         self.lead = 0
         self.mute = {}
+        self.proved = set()
 
     def neglect(self, index: int) -> None:
         """A request went unanswered while another was not: ask it more seldom if that goes on."""

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal
 import typer
 
 from headgate.cli.client import call, socket_of
-from headgate.cli.terminal import both, tell
+from headgate.cli.terminal import both, failed, tell
+from headgate.errors import HeadgateError
 
 app = typer.Typer(rich_markup_mode=None)
 #: What a shell expects of a program that was interrupted.
@@ -65,6 +66,9 @@ def discover(
             if "asked" in said:
                 last = said
                 _progress(f"{said['asked']}/{said['total']}  {said['line']} {said['unit']}")
+            elif "unset" in said and form == "text":
+                _progress("")
+                failed(HeadgateError(said["unset"], code=said["code"], **said["fields"]))
             else:
                 _progress("")
                 typer.echo(json.dumps(said, ensure_ascii=False) if form == "json" else _found(said))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -34,23 +36,41 @@ def trace(
     frames: list[dict[str, Any]] = []
     head: dict[str, Any] = {}
     try:
-        for said in call(socket_of(site), "trace", channel=channel, seconds=seconds):
-            if "hex" in said:
-                frames.append(said)
-                typer.echo(_line(said, head))
-            elif "url" in said:
-                head = said
-            elif said.get("dropped"):
-                typer.echo(f"# {said['dropped']} not shown", err=True)
+        with _ended_by_a_signal():
+            for said in call(socket_of(site), "trace", channel=channel, seconds=seconds):
+                if "hex" in said:
+                    frames.append(said)
+                    typer.echo(_line(said, head))
+                elif "url" in said:
+                    head = said
+                elif said.get("dropped"):
+                    typer.echo(f"# {said['dropped']} not shown", err=True)
     except KeyboardInterrupt:
         pass
+    finally:
+        # However it ended: a gateway that stops and a pager that is left do not take the bytes along.
+        if save is not None and head:
+            _save(save, head, frames)
     if save is not None and head:
-        try:
-            system_env().files.replace(save, "\n".join(saved(head, frames)).encode() + b"\n")
-        except OSError as error:
-            fields = {"path": str(save), "reason": error.strerror or str(error)}
-            raise HeadgateError("not written", code="HG-9004", **fields) from error
         tell("HG-9154", frames=len(frames), path=save)
+
+
+@contextmanager
+def _ended_by_a_signal() -> Iterator[None]:
+    """`timeout 60 headgate trace ...` and a service that stops end a trace as Ctrl-C does."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _save(path: Path, head: dict[str, Any], frames: list[dict[str, Any]]) -> None:
+    try:
+        system_env().files.replace(path, "\n".join(saved(head, frames)).encode() + b"\n")
+    except OSError as error:
+        fields = {"path": str(path), "reason": error.strerror or str(error)}
+        raise HeadgateError("not written", code="HG-9004", **fields) from error
 
 
 def _line(frame: dict[str, Any], head: dict[str, Any]) -> str:

@@ -15,11 +15,11 @@ from typing import Any
 
 import msgspec
 
-from headgate.errors import ChannelClosed, HeadgateError
+from headgate.errors import ChannelClosed, ChannelError, HeadgateError
 from headgate.model import Identity, PointTable
 from headgate.profiles import Library
 from headgate.runtime.busload import settable
-from headgate.runtime.discover_sensors import SensorSearch
+from headgate.runtime.discover_sensors import UNSETTABLE, SensorSearch, unset
 from headgate.runtime.field import Field
 from headgate.runtime.fitting import Candidate, fitting
 from headgate.sdk import Channel, Device, Driver, LineSettings, PollingDriver, line_of
@@ -134,23 +134,37 @@ class Search:
         total = len(self._units) * len(self._settings)
         asked = found = 0
         for settings in self._settings:
+            line = "" if settings is None else str(settings)
             for unit in self._units:
                 asked += 1
-                line = "" if settings is None else str(settings)
                 yield {"asked": asked, "total": total, "unit": unit, "line": line, "found": found}
-                bare = self._device(unit, settings)
-                if not await self._turn_present(bare):
-                    continue
-                found += 1
-                identity = None if self._settled(bare) else await self._who(bare)
-                yield {
-                    "unit": unit,
-                    "line": line,
-                    "device": self._known.get(str(unit), ""),
-                    "identity": msgspec.to_builtins(identity or Identity()),
-                    "profiles": msgspec.to_builtins(await self._profiles_of(bare, identity)),
-                }
+                try:
+                    finding = await self._at(unit, settings)
+                except ChannelError as error:
+                    if error.code != UNSETTABLE or len(self._settings) == 1:
+                        raise
+                    # An adapter that lacks one speed or parity still finds who speaks at the others.
+                    asked, total = asked - 1, total - len(self._units)
+                    yield unset(settings, error)
+                    break
+                if finding is not None:
+                    found += 1
+                    yield finding
         yield {"asked": asked, "total": total, "unit": 0, "line": "", "found": found}
+
+    async def _at(self, unit: int, settings: LineSettings | None) -> dict[str, Any] | None:
+        """Who answers at one address with these settings, as the local API says it."""
+        bare = self._device(unit, settings)
+        if not await self._turn_present(bare):
+            return None
+        identity = None if self._settled(bare) else await self._who(bare)
+        return {
+            "unit": unit,
+            "line": "" if settings is None else str(settings),
+            "device": self._known.get(str(unit), ""),
+            "identity": msgspec.to_builtins(identity or Identity()),
+            "profiles": msgspec.to_builtins(await self._profiles_of(bare, identity)),
+        }
 
     def _device(self, unit: int, settings: LineSettings | None) -> Device:
         quirks = {} if settings is None else {"line": str(settings)}

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from headgate.channels import BusChannel, Direction, ManagedChannel
-from headgate.errors import ChannelTimeout, HeadgateError
+from headgate.errors import ChannelError, ChannelTimeout, HeadgateError
 from headgate.model import Identity, PointTable
 from headgate.profiles import Library, Profile
 from headgate.runtime.field import Field
@@ -34,6 +34,8 @@ from headgate.sdk import Channel, Device, Driver, LineSettings, PollingDriver, S
 MOST_HEARD = 64 * 1024
 #: More bytes than these are somebody who talks, be it at another speed: nothing is asked there.
 MOST_NOISE = 16
+#: The code of a port that does not know the settings it is to be set to.
+UNSETTABLE = "HG-3012"
 #: How often it is said that the line is still listened to.
 STEP_S = 1.0
 #: Talking devices told of one line.
@@ -79,8 +81,8 @@ class SensorSearch:
         ]
         self._heard = bytearray()
         self._asked = self._found = 0
-        each = self._steps + sum(1 + self._questions(own) for _, own in self._askers)
-        self._total = each * len(settings)
+        self._each = self._steps + sum(1 + self._questions(own) for _, own in self._askers)
+        self._total = self._each * len(settings)
 
     async def run(self) -> AsyncIterator[dict[str, Any]]:
         """Progress and findings, as the local API says them.
@@ -90,18 +92,32 @@ class SensorSearch:
         """
         try:
             for settings in self._settings:
-                self._heard.clear()
-                async for told in self._listen(settings):
-                    yield told
-                if len(self._heard) > MOST_NOISE:
-                    self._asked += sum(1 + self._questions(own) for _, own in self._askers)
-                    continue
-                for driver, profiles in self._askers:
-                    async for told in self._ask(driver, profiles, settings):
+                before = self._asked
+                try:
+                    async for told in self._at(settings):
                         yield told
+                except ChannelError as error:
+                    if error.code != UNSETTABLE or len(self._settings) == 1:
+                        raise
+                    # An adapter that lacks one speed still finds who speaks at the others.
+                    self._total -= self._each
+                    self._asked = before
+                    yield unset(settings, error)
         finally:
             await self._tune(None)
         yield self._progress(None, "")
+
+    async def _at(self, settings: LineSettings | None) -> AsyncIterator[dict[str, Any]]:
+        """All that is found with one setting of the line."""
+        self._heard.clear()
+        async for told in self._listen(settings):
+            yield told
+        if len(self._heard) > MOST_NOISE:
+            self._asked += sum(1 + self._questions(own) for _, own in self._askers)
+            return
+        for driver, profiles in self._askers:
+            async for told in self._ask(driver, profiles, settings):
+                yield told
 
     # ------------------------------------------------------------ listening
 
@@ -246,6 +262,11 @@ class SensorSearch:
             "identity": msgspec.to_builtins(Identity()),
             "profiles": msgspec.to_builtins(list(candidates)),
         }
+
+
+def unset(settings: LineSettings | None, error: ChannelError) -> dict[str, Any]:
+    """What is told of settings that the port of this box cannot take: the search goes on without them."""
+    return {"unset": str(settings), "code": error.code, "fields": dict(error.fields)}
 
 
 def _addressed(profile: Profile) -> bool:

@@ -130,6 +130,22 @@ async def test_a_saved_trace_is_a_case_and_a_device_at_once(tmp_path: Path) -> N
         await reads_the_valve(tmp_path, f"modbus+tcp://127.0.0.1:{server.port}")
 
 
+async def test_a_trace_that_is_cut_off_is_saved_up_to_there(tmp_path: Path) -> None:
+    async with running(tmp_path, Unit(), VALVE):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", MAIN, "trace", "bus", "--save", "t.txt",
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path,
+            env={**os.environ, "HEADGATE_SOCKET": str(tmp_path / "state" / "headgate.sock")},
+        )  # fmt: skip
+        assert process.stdout is not None
+        shown = [await process.stdout.readline() for _ in range(2)]
+        process.terminate()  # as `timeout` does
+        _, err = await process.communicate()
+    assert (process.returncode, b"Traceback" in err) == (0, False), err.decode()
+    first = shown[0].decode().split(maxsplit=2)[2].strip()
+    assert first in (tmp_path / "t.txt").read_text()
+
+
 async def reads_the_valve(folder: Path, url: str) -> None:
     from headgate.columns import readings
     from headgate.profiles import load, resolve

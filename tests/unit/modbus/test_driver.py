@@ -40,6 +40,7 @@ class Unit:
     def __init__(self) -> None:
         self.lies: list[Callable[[bytes, bytes], bytes | None]] = []
         self.holes: set[int] = set()
+        self.refusal = 2
         self.silent: set[int] = set()
         self.asked: list[tuple[int, int, int]] = []
 
@@ -49,7 +50,7 @@ class Unit:
         if unit in self.silent or start in self.silent:
             return
         if self.holes & set(range(start, start + count)):
-            body = bytes([unit, function | 0x80, 2])
+            body = bytes([unit, function | 0x80, self.refusal])
         else:
             body = bytes([unit, function, count * 2]) + struct.pack(
                 f">{count}H", *range(start, start + count)
@@ -184,9 +185,12 @@ async def test_retries_ask_again(device: MakeDevice) -> None:
         assert len(unit.asked) == 2
 
 
-async def test_a_refused_request_that_crosses_a_hole_is_cut_for_good(device: MakeDevice) -> None:
+@pytest.mark.parametrize("refusal", [2, 3, 4])
+async def test_a_refused_request_that_crosses_a_hole_is_cut_for_good(
+    device: MakeDevice, refusal: int
+) -> None:
     unit = Unit()
-    unit.holes = {12}
+    unit.holes, unit.refusal = {12}, refusal
     async with site(unit) as (channel, _):
         d = device({"register": 10}, {"register": 11}, {"register": 14})
         driver = ModbusDriver()
@@ -196,6 +200,22 @@ async def test_a_refused_request_that_crosses_a_hole_is_cut_for_good(device: Mak
         unit.asked.clear()
         assert values(d, await driver.read(channel, d, plan)) == [10, 11, 14]
         assert sorted(unit.asked) == [(1, 10, 2), (1, 14, 1)]
+
+
+async def test_a_device_that_fails_after_it_answered_has_no_holes(device: MakeDevice) -> None:
+    unit = Unit()
+    async with site(unit) as (channel, _):
+        d = device({"register": 10}, {"register": 14})
+        driver = ModbusDriver()
+        plan = driver.plan(d)
+        assert values(d, await driver.read(channel, d, plan)) == [10, 14]
+        unit.holes, unit.refusal = {12}, 4
+        with pytest.raises(DeviceRefused):
+            await driver.read(channel, d, plan)
+        assert plan.splits == 0
+        unit.refusal = 2  # new firmware without that register: said by its proper code
+        assert values(d, await driver.read(channel, d, plan)) == [10, 14]
+        assert plan.splits == 1
 
 
 async def test_a_refusal_spoils_the_points_of_its_request_only(device: MakeDevice) -> None:

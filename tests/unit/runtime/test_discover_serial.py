@@ -16,8 +16,12 @@ from ptybus import PtyPort, pty_port  # noqa: E402
 from test_errands import PROFILE, ask, until  # noqa: E402
 
 from headgate.app import Gateway  # noqa: E402
+from headgate.channels.serial import SerialChannel  # noqa: E402
 from headgate.env import system_env  # noqa: E402
-from headgate.errors import HeadgateError  # noqa: E402
+from headgate.errors import ChannelError, HeadgateError  # noqa: E402
+from headgate.sdk import LineSettings  # noqa: E402
+
+SET = SerialChannel._set
 
 SITE = """\
 schema = 1
@@ -72,7 +76,16 @@ def units(port: PtyPort, speeds: dict[int, int]) -> None:
     port.heard = heard
 
 
-async def test_a_unit_is_found_at_its_own_baud_rate(tmp_path: Path) -> None:
+async def without_parity(channel: SerialChannel, line: LineSettings) -> None:
+    if line.parity != "N":
+        fields = {"channel": channel.id, "line": str(line), "reason": "no parity here"}
+        raise ChannelError("no parity here", code="HG-3012", **fields)
+    await SET(channel, line)
+
+
+async def test_a_unit_is_found_at_its_own_baud_rate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "profiles" / "test" / "valve").mkdir(parents=True)
     (tmp_path / "profiles" / "test" / "valve" / "profile.toml").write_text(PROFILE)
     with pty_port(tmp_path) as port:
@@ -94,6 +107,13 @@ async def test_a_unit_is_found_at_its_own_baud_rate(tmp_path: Path) -> None:
             found = {(one["unit"], one["line"]) for one in said if "profiles" in one}
             assert found == {(1, "9600 8N1"), (2, "19200 8N1")}
             assert said[-1]["total"] == 4
+            # An adapter that has no parity: the other settings are searched.
+            monkeypatch.setattr(SerialChannel, "_set", without_parity)
+            said = await ask(tmp_path, "discover", **asked, bauds="9600,19200", parities="E,N")
+            found = {(one["unit"], one["line"]) for one in said if "profiles" in one}
+            assert found == {(1, "9600 8N1"), (2, "19200 8N1")}
+            assert [one["unset"] for one in said if "unset" in one] == ["9600 8E1", "19200 8E1"]
+            assert (said[-1]["asked"], said[-1]["total"]) == (4, 4)
             good = gateway.status()["devices"][0]["good"]
             await until(lambda: gateway.status()["devices"][0]["good"] > good + 2)
             assert port.attributes[4] == termios.B9600
