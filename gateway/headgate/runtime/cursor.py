@@ -129,6 +129,10 @@ class Cursor:
         """Whether records of this epoch are here, or it is the one being written."""
         return epoch == self._epoch or epoch in self._epochs
 
+    def knows(self, epoch: bytes) -> bool:
+        """Whether this epoch ever was ours: of a clone's, nothing must be kept for ever."""
+        return epoch in self.settled or self.has(epoch)
+
     def holds(self, epoch: bytes, n: int) -> bool:
         """Whether the record of this name is here, settled or not."""
         for settled in (False, True):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -17,7 +17,8 @@ import msgspec
 from headgate.env import Env
 from headgate.envelope.ranges import RangeSet
 from headgate.errors import SpoolCorrupt, SpoolError
-from headgate.model import Event, Item, PointTable
+from headgate.model import Item, PointTable
+from headgate.runtime.asks import Asks
 from headgate.runtime.burial import bury
 from headgate.runtime.cursor import Cursor, Turn
 from headgate.runtime.pacing import HistoryPace
@@ -28,7 +29,6 @@ from headgate.spool import Position, Rows, Spool, State
 log = logging.getLogger(__name__)
 
 REFUSED, NEED_GRANT, NEED_TABLE = 1, 2, 3
-_ASKS: Final = 1024
 #: A record that the disk does not give is asked for again this much later.
 READ_AGAIN_US: Final = 60_000_000
 
@@ -85,8 +85,7 @@ class SpoolOutbox(Outbox):
         # Refused records whose gap is not durable yet: (commits left to wait for, epoch, n). Two, because
         # one may be under way that does not hold it.
         self._unsaid: list[tuple[int, bytes, int]] = []
-        #: Asks for a resend that were followed, by (epoch, serial).
-        self._asked: OrderedDict[tuple[bytes, int], None] = OrderedDict()
+        self._asks = Asks(env, spool, state, uplink, self.cursor, say)
         # Records that the disk did not give: when they are asked for again.
         self._unread: deque[tuple[int, Position, Turn]] = deque()
         self._settled = self._refused = self._corrupt = 0
@@ -271,7 +270,7 @@ class SpoolOutbox(Outbox):
         epoch = receipt.epoch
         freed: list[Position] = []
         newest = 0
-        if self._knows(epoch):
+        if self.cursor.knows(epoch):
             freed += self.cursor.settle(epoch, 0, receipt.floor - 1)
             for first, last in receipt.stored:
                 freed += self.cursor.settle(epoch, first, last)
@@ -293,61 +292,11 @@ class SpoolOutbox(Outbox):
                 grants.append(detail)
             elif verdict.code == NEED_TABLE and isinstance(detail, bytes):
                 self._need_table(detail)
-        again = self._unsettle(receipt)
+        again = self._asks.follow(receipt)
         self._settled += len(freed)
         self._receipt_s = self._pace.receipt_s
         self._wake()
         return Acknowledged(len(freed), tuple(dict.fromkeys(grants)), tuple(again), tuple(refused))
-
-    def _unsettle(self, receipt: ReceiptLike) -> list[tuple[bytes, int]]:
-        """What the platform asks for again and is still here waits once more."""
-        epoch = receipt.epoch
-        link = None
-        if receipt.resend and min(first for first, _ in receipt.resend) == 0:
-            link = self._link_to_tell(epoch)
-        if not receipt.resend or not (self._knows(epoch) or link):
-            return []
-        if (epoch, receipt.serial) in self._asked:
-            # Signed, but not said again by the platform: somebody on the way repeats it.
-            log.info("a repeated ask is let be", extra={"uplink": self.uplink})
-            return []
-        self._asked[epoch, receipt.serial] = None
-        if len(self._asked) > _ASKS:
-            self._asked.popitem(last=False)
-        if link is not None:
-            self._say(link)
-        again: list[tuple[bytes, int]] = []
-        for first, last in receipt.resend:
-            for position in self.cursor.unsettle(epoch, first, last):
-                self._spool.unsettle(position.log, position.segment)
-                rows = self._spool.rows(position.log, position.segment)
-                if rows is not None:
-                    again.append((epoch, rows.ns[position.row]))
-        if again:
-            log.warning(
-                "the platform misses records: sending again",
-                extra={"uplink": self.uplink, "records": len(again)},
-            )
-        return again
-
-    def _link_to_tell(self, epoch: bytes) -> Event | None:
-        """Where an epoch's first record is gone: what its link said, so that who asks finds its way on."""
-        if self.cursor.holds(epoch, 0):
-            return None
-        starts = {known.epoch: known for known in self._state.epochs()}
-        known = starts.get(epoch)
-        if known is None or known.previous is None:
-            return None
-        before = starts.get(known.previous)
-        return Event(
-            "epoch",
-            self._env.clock.boottime_us(),
-            {
-                "epoch": epoch.hex(),
-                "previous": known.previous.hex(),
-                "last_n": None if before is None else before.last_n,
-            },
-        )
 
     def _hurry(self, order: int) -> None:
         """What was sent before a record that is settled has been forgotten on the way, most likely.
@@ -360,10 +309,6 @@ class SpoolOutbox(Outbox):
             if flight.order < order and not flight.hurried:
                 flight.hurried = True
                 flight.due_us = min(flight.due_us, due_us)
-
-    def _knows(self, epoch: bytes) -> bool:
-        # A receipt for an epoch we never had (a clone's) must not leave a set behind for ever.
-        return epoch in self.cursor.settled or self.cursor.has(epoch)
 
     # ------------------------------------------------------------ looking inside
 
