@@ -11,7 +11,7 @@ from headgate.cli.demo.page import LivePage, PlainPage
 from headgate.cli.demo.watch import Figures, Gauge, _Tail
 
 GAUGES = (
-    Gauge("gauge-001", "Gauge 001 Weir", "m", 21.468, 21.468, 21.31, 0.26),
+    Gauge("gauge-001", "Gauge 001 Weir", "modbus", "m", 21.468, 21.468, 21.31, 0.26),
     Gauge("gauge-002", "Gauge 002 Mill Bridge"),
 )
 FIGURES = Figures(
