@@ -128,6 +128,18 @@ def test_every_mistake_is_told_at_its_cell_and_nothing_is_written(shell: Shell) 
     assert not shell.made.exists()
 
 
+def test_what_a_driver_refuses_is_told_along_with_the_rest(shell: Shell) -> None:
+    wrong = LIST.replace("502,1,generic/radar-level,10s,S2", "502,999,generic/radar-level,10s,S2")
+    wrong = wrong.replace("generic/radar-level,10s,S3", "generic/radar-levle,10s,S3")
+    assert shell("import", shell.write(wrong.encode("gb18030"))) == 1
+    assert "street.csv:3: " in shell.err
+    assert "HG-3122" in shell.err
+    assert "street.csv:4: " in shell.err
+    assert "HG-8040" in shell.err
+    shell("import", shell.write(wrong.encode("gb18030")), "--partial")
+    assert set(shell.site().devices) == {"by-hand", "g-1"}
+
+
 def test_partial_takes_the_right_rows_and_says_which_are_left_out(shell: Shell) -> None:
     file = shell.write(LIST.replace("22.40", "high"))
     assert shell("import", file, "--partial") == 1
@@ -343,6 +355,62 @@ def test_a_stray_cell_far_below_is_told_and_costs_nothing() -> None:
         read_table(_workbook(A1="id", A1048576="x"), "x")
     [problem] = refused.value.problems
     assert (problem.where, problem.code) == ("x:1048576", "HG-9201")
+
+
+def by_another_program(rows: list[list[str]]) -> bytes:
+    """A workbook of one sheet: text in place and shared in turns, an absolute target, no styles, no sizes."""
+    main = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
+    office = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    package = "http://schemas.openxmlformats.org/package/2006"
+    shared: list[str] = []
+
+    def cell(place: str, text: str, at: int) -> str:
+        if text.replace(".", "").isdigit():
+            return f'<c r="{place}"><v>{text}</v></c>'
+        if at % 2:
+            return f'<c r="{place}" t="inlineStr"><is><t>{text}</t></is></c>'
+        shared.append(text)
+        return f'<c r="{place}" t="s"><v>{len(shared) - 1}</v></c>'
+
+    sheet = "".join(
+        f'<row r="{n}">'
+        + "".join(cell(f"{chr(65 + at)}{n}", text, at) for at, text in enumerate(row) if text)
+        + "</row>"
+        for n, row in enumerate(rows, 1)
+    )
+    strings = "".join(f"<si><r><t>{t[:1]}</t></r><r><t>{t[1:]}</t></r></si>" for t in shared)
+    kinds = "application/vnd.openxmlformats-officedocument.spreadsheetml"
+    parts = {
+        "[Content_Types].xml": f'<Types xmlns="{package}/content-types">'
+        '<Default Extension="rels"'
+        ' ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
+        f'<Override PartName="/xl/workbook.xml" ContentType="{kinds}.sheet.main+xml"/>'
+        f'<Override PartName="/xl/data.xml" ContentType="{kinds}.worksheet+xml"/>'
+        f'<Override PartName="/xl/words.xml" ContentType="{kinds}.sharedStrings+xml"/></Types>',
+        "_rels/.rels": f'<Relationships xmlns="{package}/relationships"><Relationship Id="a"'
+        f' Type="{office}/officeDocument" Target="xl/workbook.xml"/></Relationships>',
+        "xl/workbook.xml": f'<workbook {main} xmlns:r="{office}"><sheets>'
+        '<sheet name="设备" sheetId="7" r:id="b"/></sheets></workbook>',
+        "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{package}/relationships">'
+        f'<Relationship Id="b" Type="{office}/worksheet" Target="/xl/data.xml"/>'
+        f'<Relationship Id="c" Type="{office}/sharedStrings" Target="words.xml"/></Relationships>',
+        "xl/data.xml": f"<worksheet {main}><sheetData>{sheet}</sheetData></worksheet>",
+        "xl/words.xml": f"<sst {main}>{strings}</sst>",
+    }
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, text in parts.items():
+            packed.writestr(name, text)
+    return file.getvalue()
+
+
+def test_a_workbook_of_another_program_is_the_same_list(shell: Shell) -> None:
+    assert shell("import", shell.write(LIST)) == 0, shell.err
+    before = shell.made.read_bytes()
+    rows = [line.split(",") for line in LIST.splitlines()]
+    assert shell("import", shell.write(by_another_program(rows), "street.xlsx")) == 0, shell.err
+    assert "Nothing changed" in shell.out
+    assert shell.made.read_bytes() == before
 
 
 def test_a_damaged_spreadsheet_never_gives_more_than_a_sentence() -> None:

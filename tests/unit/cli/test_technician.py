@@ -107,8 +107,11 @@ async def test_ctrl_c_ends_a_discovery_with_what_was_found(tmp_path: Path) -> No
 async def test_a_saved_trace_is_a_case_and_a_device_at_once(tmp_path: Path) -> None:
     unit = Unit()
     async with running(tmp_path, unit, VALVE):
-        done = await shell(tmp_path, "trace", "bus", "--seconds", "0.5", "--save", "t.txt")
-        assert done.status == 0, done.err
+        for seconds in ("0.5", "5", "20"):  # a busy machine may show nothing in the shortest
+            done = await shell(tmp_path, "trace", "bus", "--seconds", seconds, "--save", "t.txt")
+            assert done.status == 0, done.err
+            if " < " in done.out:
+                break
         assert " > " in done.out
         assert " < " in done.out
     case = (

@@ -63,8 +63,8 @@ def verdict(
 
     loaded = examine(env, main, known)
     found = list(loaded.problems)
-    if loaded.site is not None:
-        found += seen[-1].plan(loaded.site)[1]
+    if loaded.partial is not None:  # what a driver refuses is told along with all the rest
+        found += seen[-1].plan(loaded.partial)[1]
     errors = any(severity(p.code) == "error" for p in found)
     library = seen[-1].library if seen else Library({}, (), ())
     return Verdict(None if errors else loaded.site, tuple(found), library)
