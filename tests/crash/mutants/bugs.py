@@ -139,7 +139,7 @@ BUGS = (
     bug("a lost tail is not missed", "rot", SPOOL + "earlier.py",
         "            if far.spool == self.ledger.log_id and far.serial > self.serial:\n",
         "            if False and far.spool == self.ledger.log_id:\n"),
-    bug("serials of a lost tail are given again", "rot", SPOOL + "earlier.py",
+    bug("serials of a lost tail are given again", "spool", SPOOL + "earlier.py",
         "        if self.ledger.end()[0] > self.serial:\n",
         "        if self.ledger.end()[0] > self.serial + (1 << 62):\n"),
     # ------------------------------------------------------------ who goes first, what comes first
