@@ -98,6 +98,24 @@ async def leaves_no_task() -> AsyncIterator[None]:
         pytest.fail(f"the test left behind:\n  {names}", pytrace=False)
 
 
+# What the command line's global options put into the environment for their commands.
+SAID_TO_COMMANDS = ("HEADGATE_SITE", "HEADGATE_LANG", "HEADGATE_SOCKET")
+
+
+@pytest.fixture(autouse=True)
+def names_no_site() -> Iterator[None]:
+    """A test begins without a site, language or socket of its surroundings or of the test before it.
+
+    `headgate --site X` run inside a test puts X into the environment, where the next test's child
+    processes would find it.
+    """
+    before = {name: os.environ.pop(name) for name in SAID_TO_COMMANDS if name in os.environ}
+    yield
+    for name in SAID_TO_COMMANDS:
+        os.environ.pop(name, None)
+    os.environ.update(before)
+
+
 def _command(pid: int) -> str:
     """What a child runs, or [name] when it has ended or not begun yet."""
     try:
