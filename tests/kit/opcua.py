@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kit import opcua_space
 
 from headgate.columns import readings
 from headgate.env import SystemFiles, system_env
@@ -50,6 +51,7 @@ def line(url: str, folder: Path, **options: Any) -> OwnLine:
 @asynccontextmanager
 async def stations(**wanted: Any) -> AsyncIterator[PumpStationFarm]:
     """Pump stations whose controllers cycle twenty times a second."""
+    opcua_space.share()
     async with PumpStationFarm(PumpPlan(**{"cycle_s": 0.05, **wanted}), TruthList()) as farm:
         yield farm
 

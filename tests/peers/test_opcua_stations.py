@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from kit.opcua import line, listening, refused, station, stations
 
@@ -76,30 +77,67 @@ async def test_a_station_where_nothing_happens_is_heard_at_each_heartbeat(tmp_pa
         assert [len(look) for look in looks] == [20] * 4
 
 
-async def test_a_node_that_goes_away_is_told_and_watched_again_when_it_is_back(
+async def test_a_node_that_goes_away_is_bad_in_every_sample_until_it_is_back(
     tmp_path: Path,
 ) -> None:
     async with (
         stations() as farm,
-        listening(line(farm.url, tmp_path), station(interval_s=0.3)) as ear,
+        listening(line(farm.url, tmp_path)) as ear,  # the next look is a minute away
     ):
-        await ear.until(lambda s: "inflow" in s)
-        await farm.fault("ps-001", "node-gone")
-        said = await ear.until(lambda s: "inflow" in s and s["inflow"].quality is Quality.BAD)
-        assert said["inflow"].status >> 8 == Status.REFUSED
-        await farm.fault("ps-001", "node-gone", on=False)
-        # Twice: once by reading, and from then on by subscription.
-        await ear.until(lambda s: "inflow" in s and s["inflow"].quality is Quality.GOOD)
         await ear.until(lambda s: "inflow" in s and "sample" in s)
+        await farm.fault("ps-001", "node-gone")
+        await ear.until(lambda s: "inflow" in s and s["inflow"].quality is Quality.BAD)
+        for _ in range(5):
+            said = await ear.until(lambda s: "sample" in s)
+            assert said["inflow"].quality is Quality.BAD
+            assert said["inflow"].status >> 8 == Status.REFUSED
+            assert said["level"].quality is Quality.GOOD
+        await farm.fault("ps-001", "node-gone", on=False)
+        after: list[Any] = []
+        while len([s for s in after if s["inflow"].quality is Quality.GOOD]) < 5:
+            after.append(await ear.until(lambda s: "sample" in s))
+        truth = {x["sample"]: x["values"]["inflow"] for x in farm.truth.looks()}
+        told = {s["sample"].value: s["inflow"].value for s in after}
+        assert {n: told[n] for n in told if n in truth} == {n: truth[n] for n in told if n in truth}
 
 
-async def test_a_point_that_is_not_there_is_bad_and_the_others_are_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("every_sample", [True, False])
+async def test_a_node_deleted_and_made_again_between_two_looks_is_watched_again(
+    tmp_path: Path, every_sample: bool
+) -> None:
+    device = station(interval_s=1.0)
+    if not every_sample:
+        points = tuple(
+            msgspec.structs.replace(
+                p, source={k: v for k, v in p.source.items() if k != "every_sample"}
+            )
+            for p in device.points
+        )
+        device = msgspec.structs.replace(device, points=points)
+    async with (
+        stations(speed=600) as farm,
+        listening(line(farm.url, tmp_path), device) as ear,
+    ):
+        await ear.until(lambda s: "inflow" in s and "sample" in s)
+        # The server tells nobody, and no look finds it missing.
+        await farm.fault("ps-001", "node-gone-silently")
+        await farm.fault("ps-001", "node-gone-silently", on=False)
+        assert farm.stations[0].unheard == ["inflow"]
+        while farm.stations[0].unheard:
+            await ear.next()
+        for _ in range(3 if every_sample else 0):
+            said = await ear.until(lambda s: "sample" in s)
+            assert said["inflow"].quality is Quality.GOOD
+
+
+async def test_a_point_that_is_not_there_is_bad_from_the_first_look_on(tmp_path: Path) -> None:
     async with stations() as farm:
         await farm.fault("ps-001", "node-gone")
         async with listening(line(farm.url, tmp_path)) as ear:
-            said = await ear.next()
-            assert said["inflow"].status >> 8 == Status.REFUSED
-            assert [n for n, r in said.items() if r.quality is Quality.BAD] == ["inflow"]
+            for _ in range(8):
+                said = await ear.until(lambda s: "sample" in s)
+                assert said["inflow"].status >> 8 == Status.REFUSED
+                assert [n for n, r in said.items() if r.quality is Quality.BAD] == ["inflow"]
 
 
 async def test_a_source_clock_an_hour_ahead_moves_no_reading_and_is_reported(

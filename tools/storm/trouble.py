@@ -86,8 +86,8 @@ def _kinds(name: str, device: Mapping[str, Any]) -> Iterator[_Fault]:
         yield from (("open", None),) if "cover" in model else ()
         yield from (("power-off", None), ("bluetoothd-gone", None))
     elif name == "pumps":
-        # Not `node-gone`: this server never tells who subscribed that a node was deleted.
-        yield from (("sensor-fault", None), ("pump-trip", None))
+        # Not `node-gone-silently`: until the next look nobody can know of it.
+        yield from (("sensor-fault", None), ("pump-trip", None), ("node-gone", None))
     elif name == "covers":
         yield from (*_ANY, *_SERIAL, ("short", None))
         yield from (("plug-pulled", None),) if device["id"] in _ON_PLUGS else ()

@@ -8,9 +8,7 @@ from typing import Any
 
 from headgate_drivers.opcua.client import NODES_AT_ONCE, ua
 from headgate_drivers.opcua.session import Session
-
-#: Status code of a node or path that is not there.
-NO_NODE = 0x80340000
+from headgate_drivers.opcua.status import NO_NODE
 
 
 async def read(session: Session, nodes: Sequence[Any]) -> list[tuple[int, object, datetime | None]]:

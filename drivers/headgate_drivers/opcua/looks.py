@@ -9,13 +9,13 @@ and is put where it can have been.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
 from headgate.sdk import Block, Device, Quality, Status, Value, status_word
 from headgate_drivers.opcua.places import Place
-from headgate_drivers.opcua.status import judged
+from headgate_drivers.opcua.status import NO_NODE, is_gone, judged
 from headgate_drivers.opcua.values import raw_of
 
 #: A source may be this much ahead of its server before its clock is called wrong.
@@ -58,6 +58,34 @@ def offset_us(notice: Notice, moment: Moment) -> tuple[int, bool]:
     earliest_us = moment.floor_us - moment.now_us
     believed = earliest_us - SLACK_US <= -age_us <= SLACK_US
     return min(0, max(-age_us, earliest_us)), believed
+
+
+def with_the_gone(
+    notices: Iterable[Notice], places: Sequence[Place], gone: set[int]
+) -> list[Notice]:
+    """Notices in the order of source time; a cycle in which a node is not there says so of its point.
+
+    Who is told every sample counts on it that a sample which leaves a point out says something of it:
+    while its node is not there, the point is bad in each of them, and not as good as before.
+
+    Args:
+        places: all of the device.
+        gone: places of points whose node is not there; kept up to date.
+    """
+    out: list[Notice] = []
+    for source_us, group in groupby(sorted(notices, key=_when), key=_when):
+        cycle = list(group)
+        for notice in cycle:
+            (gone.add if is_gone(notice.code) else gone.discard)(notice.place.at)
+        out += cycle
+        if gone and any(n.place.every_sample and n.place.at not in gone for n in cycle):
+            silent = gone - {notice.place.at for notice in cycle}
+            out += [
+                Notice(places[at], NO_NODE, None, source_us or None)
+                for at in sorted(silent)
+                if places[at].every_sample
+            ]
+    return out
 
 
 def whole(device: Device, notices: Iterable[Notice], now_us: int) -> Block:

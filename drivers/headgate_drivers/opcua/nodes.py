@@ -10,14 +10,6 @@ from headgate_drivers.opcua.client import NODES_AT_ONCE, ua
 from headgate_drivers.opcua.places import BrowsePath, NodeName, Where
 from headgate_drivers.opcua.session import Session
 
-#: BadNodeIdInvalid, BadNodeIdUnknown, BadAttributeIdInvalid, BadNoMatch, BadNotFound.
-_NODE_GONE = {0x8033, 0x8034, 0x8035, 0x806F, 0x803E}
-
-
-def is_gone(code: int) -> bool:
-    """Whether a status code says that there is no such node."""
-    return code >> 16 in _NODE_GONE
-
 
 def _node_id(session: Session, name: NodeName) -> Any:
     """The library's node id; None where the server does not have the namespace."""

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from headgate.sdk import Block, Device, ProtocolError
 from headgate_drivers.opcua.looks import Notice, whole
 from headgate_drivers.opcua.places import layout_of
+from headgate_drivers.opcua.status import NO_NODE
 
 #: Type id of the scalars a point can hold, and their `struct` letter.
 _SCALARS = {
@@ -29,7 +30,6 @@ _SCALARS = {
 }
 _STRING, _BYTES, _ARRAY = 12, 15, 0x80
 _VALUE, _STATUS = 0x01, 0x02
-_NO_NODE = 0x80340000
 
 
 def replayed(device: Device, frames: Iterable[tuple[bytes, bytes]]) -> Block:
@@ -38,7 +38,7 @@ def replayed(device: Device, frames: Iterable[tuple[bytes, bytes]]) -> Block:
     notices = []
     for place, point in zip(layout_of(device).places, device.points, strict=True):
         asked = str(point.source.get("path") or point.source.get("node"))
-        code, value = _NO_NODE, None
+        code, value = NO_NODE, None
         if asked in recorded:
             code, value = data_value(recorded[asked])
         notices.append(Notice(place, code, value, None))

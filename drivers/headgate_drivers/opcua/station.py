@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,8 @@ from headgate_drivers.opcua.subscription import Watched
 
 #: Devices without an interval are read whole this often.
 HEARTBEAT_US = 60_000_000
+#: A node that is gone is looked for after this long, then ever more seldom: it may never come.
+SEEK_S = 2.0
 
 Said = tuple[int, object, int | None]
 
@@ -44,8 +47,16 @@ class Station:
         self.before_us = self.memory.at_us
         self.root: Any = None
         self.nodes: list[Any] = [None] * len(layout.places)
-        #: Status code of watching each point; None: not watched.
+        #: Status code of watching each point, None: not watched; and the items that the server has.
         self.watched: list[int | None] = [None] * len(layout.places)
+        self.items: dict[int, int] = {}
+        #: Places of points whose node is not there, as far as was read or told.
+        self.gone: set[int] = set()
+        #: Points of which a look had news: the subscription must tell of them, too, or it is deaf.
+        self.awaited: set[int] = set()
+        #: When what is gone or deaf is looked for between two looks, and how long it then waits.
+        self.seek_due = math.inf
+        self.seek_s = SEEK_S
         if len(self.memory.last) != len(layout.places):
             self.memory.last = [None] * len(layout.places)
         self.last = self.memory.last
@@ -58,6 +69,23 @@ class Station:
         self.skewed = False
         #: Whether it told anything since it was last read whole.
         self.heard = False
+
+    @property
+    def wakes(self) -> float:
+        """When it wants something next."""
+        return min(self.due, self.seek_due)
+
+    def seek(self, now: float, patience_s: float) -> None:
+        """After a look, or a word that a node is gone: have it looked into before the next look."""
+        if self.awaited:
+            self.seek_due = min(self.seek_due, now + patience_s)
+        if self.gone:
+            self.seek_due = min(self.seek_due, now + self.seek_s)
+
+    def sought(self, now: float) -> None:
+        """It was looked into: what is still gone is looked for again, later each time."""
+        self.seek_s = min(self.seek_s * 2, self.interval_s) if self.gone else SEEK_S
+        self.seek_due = now + self.seek_s if self.gone else math.inf
 
     @property
     def interval_s(self) -> float:
@@ -73,13 +101,24 @@ class Station:
 
     def read(self, at: int, said: Said) -> bool:
         """Take note of what was read of point `at`; False when it was told already."""
+        before = self.last[at]
         fresh = self._news(at, said)
         if fresh:
             self._ahead[at] = said
+            if self.watched[at] == 0 and self._must_be_told(at, before, said):
+                self.awaited.add(at)
         return fresh
+
+    def _must_be_told(self, at: int, before: Said | None, said: Said) -> bool:
+        """Whether a subscription that hears tells of what was read, sooner or later."""
+        place = self.layout.places[at]
+        if before is None or place.every_sample:
+            return before is not None
+        return before[0] != said[0] or (place.deadband is None and before[1] != said[1])
 
     def told(self, at: int, said: Said) -> bool:
         """Take note of what the subscription told of point `at`; False when it was told already."""
+        self.awaited.discard(at)
         if said == self._ahead[at]:
             self._ahead[at], self.last[at] = None, said
             return False

@@ -16,6 +16,11 @@ from headgate.sdk import Quality, Status, status_word
 #: (info type DataValue, overflow; OPC 10000-4 table 174).
 _DATA_VALUE, _OVERFLOW = 0x0400, 0x0080
 
+#: Status code of a node or path that is not there: BadNodeIdUnknown.
+NO_NODE: Final = 0x80340000
+#: BadNodeIdInvalid, BadNodeIdUnknown, BadAttributeIdInvalid, BadNoMatch, BadNotFound.
+_NODE_GONE: Final = frozenset({0x8033, 0x8034, 0x8035, 0x806F, 0x803E})
+
 _REASONS: Final[Mapping[int, Status]] = {
     0x8005: Status.NO_ANSWER,  # BadCommunicationError
     0x8009: Status.MALFORMED,  # BadUnknownResponse
@@ -62,6 +67,11 @@ def judged(code: int) -> tuple[Quality, int]:
             return quality, 0
         reason = Status.DEVICE_FAULT if quality is Quality.BAD else Status.STALE
     return quality, status_word(reason, kind)
+
+
+def is_gone(code: int) -> bool:
+    """Whether a status code says that there is no such node."""
+    return code >> 16 in _NODE_GONE
 
 
 def overflowed(code: int) -> bool:

@@ -16,13 +16,13 @@ from headgate.sdk import Alarm, Block, Channel, ChannelError, Device, Gap, GapRe
 from headgate_drivers.opcua.access import read, server_time
 from headgate_drivers.opcua.clock import ServerClock
 from headgate_drivers.opcua.herald import Herald
-from headgate_drivers.opcua.looks import Moment, Notice, changes, whole
+from headgate_drivers.opcua.looks import Moment, Notice, changes, whole, with_the_gone
 from headgate_drivers.opcua.outage import Outage
 from headgate_drivers.opcua.remarks import Remarks
 from headgate_drivers.opcua.session import Session
 from headgate_drivers.opcua.settings import Settings
 from headgate_drivers.opcua.station import Remembered, Station
-from headgate_drivers.opcua.status import overflowed
+from headgate_drivers.opcua.status import is_gone, overflowed
 from headgate_drivers.opcua.subscription import Change, Published
 from headgate_drivers.opcua.trust import Trust
 from headgate_drivers.opcua.values import unix_us
@@ -92,8 +92,8 @@ class Feed:
             async for out in resumed:
                 yield out
         while True:
-            station = min(self._stations, key=lambda each: each.due)
-            published = await watching.next(station.due - now())
+            station = min(self._stations, key=lambda each: each.wakes)
+            published = await watching.next(station.wakes - now())
             if published is not None:
                 moment = self._moment(published)
                 for alarm in await self._herald.alarms(published):
@@ -111,7 +111,11 @@ class Feed:
                 if block is not None:
                     yield block
                 await watching.mend(station)
+                station.seek(now(), watching.patience_s)
                 await watching.again()
+            elif station.seek_due <= now():
+                await watching.seek(station)
+                station.sought(now())
             for out in self._compare_clocks():
                 yield out
 
@@ -147,6 +151,7 @@ class Feed:
     async def _look(self, station: Station) -> list[Notice]:
         """All points of a device as they are read now."""
         values = await read(self._session, station.nodes)
+        station.gone = {at for at, (code, _, _) in enumerate(values) if is_gone(code)}
         return [
             Notice(place, code, value, unix_us(source))
             for place, (code, value, source) in zip(station.layout.places, values, strict=True)
@@ -177,13 +182,16 @@ class Feed:
 
     def _told(self, told: Sequence[Change], moment: Moment) -> Iterator[Out]:
         """Blocks of what changed, each counted as told when it is taken."""
-        for station, notices in self._sorted(told).items():
+        for station, notices in self._sorted(told, moment).items():
             if any(overflowed(notice.code) for notice in notices):
                 lost = f"{self._settings.url}: the server's queue overflowed"
                 yield Gap(
                     station.device.number, GapReason.OVERRUN, moment.floor_us, moment.now_us,
                     None, None, text=lost,
                 )  # fmt: skip
+            notices = with_the_gone(notices, station.layout.places, station.gone)
+            if station.gone and station.seek_due > station.due:
+                station.seek(time.monotonic(), self._watching.patience_s)
             blocks, honest = changes(station.device, notices, moment)
             for block in blocks:
                 # They come in the order of source time: everything up to this one is told with it.
@@ -197,7 +205,7 @@ class Feed:
                 station.skewed = not honest
                 self._tell_sources()
 
-    def _sorted(self, told: Sequence[Change]) -> dict[Station, list[Notice]]:
+    def _sorted(self, told: Sequence[Change], moment: Moment) -> dict[Station, list[Notice]]:
         """Changes by device, without what a look has told already."""
         by_station: dict[Station, list[Notice]] = {}
         for change in told:
@@ -206,6 +214,9 @@ class Feed:
                 continue
             station, place = found
             notice = Notice(place, change.code, change.value, unix_us(change.source))
+            if notice.source_us is None and is_gone(change.code):
+                # Nobody but the server says it, so it is true when that says it: after the values before.
+                notice = notice._replace(source_us=moment.published_us)
             if station.told(place.at, (change.code, change.value, notice.source_us)):
                 by_station.setdefault(station, []).append(notice)
         return by_station

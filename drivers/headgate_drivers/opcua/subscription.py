@@ -85,9 +85,11 @@ async def subscribe(session: Session, on_published: OnPublished) -> tuple[int, f
     return made.SubscriptionId, made.RevisedPublishingInterval / 1000
 
 
-async def watch(session: Session, subscription: int, watched: Sequence[Watched]) -> list[int]:
-    """Watch nodes; the status code of each, 0 where it is watched."""
-    codes: list[int] = []
+async def watch(
+    session: Session, subscription: int, watched: Sequence[Watched]
+) -> list[tuple[int, int | None]]:
+    """Watch nodes; (status code, 0 where it is watched; id of the item) of each."""
+    told: list[tuple[int, int | None]] = []
     for at in range(0, len(watched), NODES_AT_ONCE):
         parameters = ua.CreateMonitoredItemsParameters()
         parameters.SubscriptionId = subscription
@@ -101,12 +103,24 @@ async def watch(session: Session, subscription: int, watched: Sequence[Watched])
             except ua.UaStatusCodeError as error:
                 if int(error.code) >> 16 not in _NO_ITEMS:
                     raise
-                codes += [int(error.code)] * len(parameters.ItemsToCreate)
+                told += [(int(error.code), None)] * len(parameters.ItemsToCreate)
                 continue
-        codes += [
-            0 if result.StatusCode.is_good() else result.StatusCode.value for result in results
+        told += [
+            (0, result.MonitoredItemId)
+            if result.StatusCode.is_good()
+            else (result.StatusCode.value, None)
+            for result in results
         ]
-    return codes
+    return told
+
+
+async def unwatch(session: Session, subscription: int, items: Sequence[int]) -> None:
+    """Give items back, where the server still has them."""
+    parameters = ua.DeleteMonitoredItemsParameters()
+    parameters.SubscriptionId = subscription
+    parameters.MonitoredItemIds = list(items)
+    with session.working():
+        await session.service.delete_monitored_items(parameters)
 
 
 def _item(session: Session, watched: Watched) -> Any:

@@ -11,18 +11,21 @@ from collections.abc import Sequence
 from typing import Any
 
 from headgate.sdk import Channel, ChannelClosed, ChannelTimeout
+from headgate_drivers.opcua.access import read
 from headgate_drivers.opcua.events import refresh, watch_events
-from headgate_drivers.opcua.nodes import is_gone, resolve
+from headgate_drivers.opcua.nodes import resolve
 from headgate_drivers.opcua.places import SERVER
 from headgate_drivers.opcua.remarks import Remarks
 from headgate_drivers.opcua.session import Session
 from headgate_drivers.opcua.settings import Settings
 from headgate_drivers.opcua.station import Station
+from headgate_drivers.opcua.status import is_gone
 from headgate_drivers.opcua.subscription import (
     NoSubscriptionsError,
     Published,
     Watched,
     subscribe,
+    unwatch,
     watch,
 )
 
@@ -55,6 +58,8 @@ class Watching:
         self._again = 0.0
         self._heard = time.monotonic()
         self._refreshes = True
+        #: By device: places of points whose node was not there when it was last looked for.
+        self._absent: dict[str, set[int]] = {}
         self.publishing_us = int(settings.publishing_s * 1e6)
         self._by_handle = {
             station.first_handle + place.at: (station, place)
@@ -63,6 +68,11 @@ class Watching:
         }
         #: Whose events come with a handle.
         self.listeners: dict[int, list[Station]] = {}
+
+    @property
+    def patience_s(self) -> float:
+        """A value that can be read is told within this time by a subscription that hears."""
+        return 2 * self.publishing_us / 1e6 + 2 * self._settings.sampling_s + 1.0
 
     @property
     def subscribed(self) -> bool:
@@ -142,7 +152,7 @@ class Watching:
             f"{station.device.id}.{place.name}"
             for station in self._stations
             for place, node in zip(station.layout.places, station.nodes, strict=True)
-            if node is None
+            if node is None or place.at in self._absent.get(station.device.id, ())
         ]
         if missing:
             more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
@@ -151,22 +161,36 @@ class Watching:
             self._remarks.over("HG-3344")
 
     async def mend(self, station: Station) -> None:
-        """After a look: find again what is gone, watch what has come."""
-        gone = []
-        for place, last in zip(station.layout.places, station.last, strict=True):
-            if last is not None and is_gone(last[0]):
-                station.watched[place.at] = None
-                gone.append(place.at)
-        if gone:
-            before = list(station.nodes)
+        """Find again what is gone, and watch what has come.
+
+        A point stays gone until its value is told: what is under way was said before it came back.
+        """
+        absent = set(station.gone)
+        for at in absent:
+            station.watched[at] = None
+        if absent:
             await self.find([station])
-            if before == station.nodes:
-                gone_now = [f"{station.device.id}.{station.layout.places[at].name}" for at in gone]
-                self._remarks.say("HG-3344", f"nodes not found: {', '.join(gone_now[:5])}")
-                return
+            there = [at for at in absent if station.nodes[at] is not None]
+            values = await read(self._session, [station.nodes[at] for at in there])
+            absent -= {
+                at for at, (code, _, _) in zip(there, values, strict=True) if not is_gone(code)
+            }
+        if absent != self._absent.get(station.device.id, set()):
+            self._absent[station.device.id] = absent
+            self._tell_missing()
         await self._watch(
-            [w for w in station.unwatched() if w.handle - station.first_handle not in gone]
+            [w for w in station.unwatched() if w.handle - station.first_handle not in absent]
         )
+
+    async def seek(self, station: Station) -> None:
+        """Between two looks: watch anew what is gone, and what the server has forgotten to tell of.
+
+        A node that was deleted and made again is another to many servers: what watched it is deaf.
+        """
+        deaf, station.awaited = station.awaited, set()
+        for at in deaf:
+            station.watched[at] = None
+        await self.mend(station)
 
     # ------------------------------------------------------------ the subscription
 
@@ -194,10 +218,18 @@ class Watching:
     async def _watch(self, watched: Sequence[Watched]) -> None:
         if self._subscription is None or not watched:
             return
-        codes = await watch(self._session, self._subscription, watched)
-        for each, said in zip(watched, codes, strict=True):
+        told = await watch(self._session, self._subscription, watched)
+        old = []
+        for each, (said, item) in zip(watched, told, strict=True):
             station, place = self._by_handle[each.handle]
             station.watched[place.at] = said
+            # Two items of one point would tell it twice, one a little later than the other.
+            if (before := station.items.pop(place.at, None)) is not None:
+                old.append(before)
+            if item is not None:
+                station.items[place.at] = item
+        if old:
+            await unwatch(self._session, self._subscription, old)
         refused = [
             f"{station.device.id}.{place.name} (0x{code:08X})"
             for station in self._stations

@@ -44,7 +44,8 @@ class PumpFault(Enum):
 
     SENSOR = "sensor-fault"  # the level has status BadSensorFailure
     TRIP = "pump-trip"  # pump 1 has tripped and cannot be started
-    NODE = "node-gone"  # the inflow's node is deleted
+    NODE = "node-gone"  # the inflow's node is deleted; who watches it is told so
+    NODE_SILENTLY = "node-gone-silently"  # and here nobody is told
     CLOCK = "clock-skew"  # the controller's clock is `value` seconds ahead of the server's
     SESSIONS = "session-limit"  # every new session is refused
     SUBSCRIPTIONS = "subscription-limit"  # every new subscription is refused
@@ -257,8 +258,11 @@ class PumpStationFarm:
             elif known is PumpFault.ACKNOWLEDGE and on:
                 for condition in station.conditions.values():
                     await condition.acknowledge()
-            elif known is PumpFault.NODE:
-                await (station.lose if on else station.regain)(self._server, _LOST_NODE)
+            elif known in (PumpFault.NODE, PumpFault.NODE_SILENTLY):
+                if on:
+                    await station.lose(self._server, _LOST_NODE, told=known is PumpFault.NODE)
+                else:
+                    await station.regain(self._server, _LOST_NODE)
 
     def _from_now(self, storm: Storm) -> Storm:
         starts_at = self.clock.world_time(self.started + storm.starts_at)
@@ -319,6 +323,9 @@ class PumpStationFarm:
             name = str(asked.NodeId.Identifier)
             if name.endswith(".Controller.Sample"):
                 self._told(name.partition(".")[0])
+        if self._server is not None and not self._subscribed():
+            for station in self.stations:
+                station.heard_by_reading()
 
     def _subscribed(self) -> bool:
         assert self._server is not None

@@ -59,6 +59,8 @@ class Station:
         self.skew_s = 0.0
         self._share = runoff_share
         self._nodes: dict[str, Any] = {}
+        #: Nodes that were made again and that nobody watches yet, and their points.
+        self._unheard: dict[str, str] = {}
         self._standard: dict[str, Any] = {}
         self.conditions: dict[str, Condition] = {}
 
@@ -147,29 +149,62 @@ class Station:
                     _at(vendor, f"40223.{name}.{word}"), _named(pumps, word), 0.0
                 )
 
-    async def lose(self, server: Server, path: str) -> None:
-        """A node of the vendor's tree is there no more, as after a download to the controller."""
-        node = self._nodes.pop(path)
-        # Who watches it hears no more of it. The library would tell them by a coroutine that it forgets
-        # to await, and mean the whole subscription.
+    async def lose(self, server: Server, path: str, *, told: bool) -> None:
+        """A node of the vendor's tree is there no more, as after a download to the controller.
+
+        `told`: who watches it hears that the node is not known, and nothing ever after; else nothing at all.
+        """
+        node = self._nodes.pop(path, None)
+        if node is None:
+            return
+        self._unheard.pop(path, None)
+        # The library would tell them by a coroutine that it forgets to await, and mean the whole
+        # subscription.
         space: Any = server.iserver.aspace
-        for handle in list(
-            space[node.nodeid].attributes[ua.AttributeIds.Value].datachange_callbacks
-        ):
+        callbacks = space[node.nodeid].attributes[ua.AttributeIds.Value].datachange_callbacks
+        now = datetime.now(UTC)
+        gone = ua.DataValue(None, ua.StatusCode(ua.StatusCodes.BadNodeIdUnknown), now, now)
+        for handle, callback in list(callbacks.items()):
+            if told:
+                await callback(handle, gone)
             space.delete_datachange_callback(handle)
         await server.delete_nodes([node])
 
     async def regain(self, server: Server, path: str) -> None:
-        """It is there again."""
+        """It is there again, and has no value until somebody watches it."""
+        if path in self._nodes:
+            return
         space = await server.get_namespace_index(VENDOR)
         folder, _, name = path.partition("/")
         parent = server.get_node(_at(space, f"{self.id}.{folder}"))
-        kind, _ = VARIABLES[path]
-        self._nodes[path] = await parent.add_variable(
+        kind, point = VARIABLES[path]
+        node = await parent.add_variable(
             _at(space, f"{self.id}.{folder}.{name}"),
             _named(space, name),
             ua.Variant({_BOOL: False, _UINT: 0}.get(kind, 0.0), kind),
         )
+        waiting = ua.StatusCode(ua.StatusCodes.BadWaitingForInitialData)
+        now = datetime.now(UTC)
+        await server.write_attribute_value(node.nodeid, ua.DataValue(None, waiting, now, now))
+        self._nodes[path] = node
+        self._unheard[path] = point
+
+    @property
+    def unheard(self) -> list[str]:
+        """Points whose node was made again and that nobody watches yet."""
+        return list(self._unheard.values())
+
+    def heard_by_reading(self) -> None:
+        """Who subscribes to nothing has read: what came back has values again."""
+        self._unheard.clear()
+
+    def _heard(self, server: Server) -> None:
+        """Nodes that came back are unheard until somebody watches them anew."""
+        space: Any = server.iserver.aspace
+        for path in list(self._unheard):
+            value = space[self._nodes[path].nodeid].attributes[ua.AttributeIds.Value]
+            if value.datachange_callbacks:
+                del self._unheard[path]
 
     # ------------------------------------------------------------ a cycle
 
@@ -182,12 +217,13 @@ class Station:
             now: wall clock, unix seconds.
             seconds: world seconds since the cycle before.
         """
+        self._heard(server)
         self.well.step(seconds, runoff_mm_h * self._share * 2)
         self.sample += 1
         values = self._values()
         at = datetime.fromtimestamp(now + self.skew_s, UTC)
         for path, (kind, point) in VARIABLES.items():
-            if path not in self._nodes:
+            if path not in self._nodes or path in self._unheard:
                 continue
             broken = self.sensor_broken and point in ("level", "high_level")
             code = ua.StatusCodes.BadSensorFailure if broken else ua.StatusCodes.Good
@@ -213,6 +249,7 @@ class Station:
             await self.conditions[name].see(stands)
         gone = {point for path, (_, point) in VARIABLES.items() if path not in self._nodes}
         gone |= {"level", "high_level"} if self.sensor_broken else set()
+        gone |= set(self._unheard.values())
         return {point: None if point in gone else float(said) for point, said in values.items()}
 
     def _values(self) -> dict[str, Any]:
