@@ -1,0 +1,183 @@
+"""One packet of HJ 212 (clauses 6.3.1 and 6.3.2): its fields, how it is read and written.
+
+## | length, four digits | data | check, four hex characters | CR LF
+
+QN=..;ST=..;CN=..;PW=..;MN=..;Flag=..;PNUM=..;PNO=..;CP=&&..&&
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from headgate_drivers.hj212 import data
+from headgate_drivers.hj212.crc import crc16
+from headgate_drivers.hj212.data import Record, moment
+
+#: What can be wrong. `truncated` is said only when the line ends.
+Code = Literal["bad_start", "bad_length", "bad_end", "bad_checksum", "bad_field", "truncated"]
+
+MARK, END = b"##", b"\r\n"
+#: Bytes before and behind the data segment.
+HEAD, TAIL = 6, 6
+#: The longest data segment (table 2), and what four digits can say.
+LONGEST_DATA, LONGEST_SAID = 1024, 9999
+
+_KNOWN = ("QN", "ST", "CN", "PW", "MN", "Flag", "PNUM", "PNO")
+_ID = re.compile(r"[0-9]{17}")
+
+
+class Flag(msgspec.Struct, frozen=True):
+    """The Flag field (table 3): the edition's number, whether packets are numbered, whether to answer."""
+
+    version: int
+    split: bool
+    answer: bool
+
+    @classmethod
+    def of(cls, number: int) -> Flag:
+        """Of 0 to 255."""
+        return cls(number >> 2, bool(number & 2), bool(number & 1))
+
+    @property
+    def number(self) -> int:
+        """As it is written."""
+        return self.version << 2 | self.split << 1 | self.answer
+
+
+class Packet(msgspec.Struct, frozen=True):
+    """One packet whose check is right.
+
+    Attributes:
+        qn: which request or upload this belongs to: a time to the millisecond; empty where the field is
+            missing, as in many packets of 2005.
+        flag: None where the field is missing: an old logger, which expects no answer.
+        pnum, pno: how many parts, and which one; 0 where it says none.
+        cp: what stands between the && of CP; `data.read` reads it.
+        other: fields that the standard does not have, in their order.
+    """
+
+    qn: str = ""
+    st: str = ""
+    cn: str = ""
+    pw: str = ""
+    mn: str = ""
+    flag: Flag | None = None
+    pnum: int = 0
+    pno: int = 0
+    cp: str = ""
+    other: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def asked_at(self) -> datetime | None:
+        """The time in `qn`, in the sender's own zone; None where it is no time."""
+        return moment(self.qn)
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """What CP says; most packets have one record."""
+        return data.read(self.cp)
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """Bytes that are no right packet.
+
+    Attributes:
+        consumed: how many bytes were taken off the stream for it.
+        packet: what could be read of it, where its check was right: with `bad_field`, and with
+            `bad_end`, where only CR LF is missing.
+    """
+
+    code: Code
+    consumed: int
+    detail: str = ""
+    packet: Packet | None = None
+
+
+def characters(raw: bytes) -> str:
+    """The text of a segment: UTF-8 as the standard says, else GB 18030 as many loggers do."""
+    for name in ("utf-8", "gb18030"):
+        try:
+            return raw.decode(name)
+        except UnicodeDecodeError:
+            continue
+    return raw.decode("utf-8", "replace")
+
+
+def read_segment(raw: bytes) -> tuple[Packet, tuple[str, ...]]:
+    """A data segment, and what in it was not right."""
+    text = characters(raw)
+    head, cp_there, cp = text.partition("CP=&&")
+    flaws: list[str] = []
+    if not cp_there:
+        flaws.append("no CP")
+    elif not cp.endswith("&&"):
+        flaws.append("CP has no end")
+    cp = cp.removesuffix("&&")
+    said: dict[str, str] = {}
+    other: list[tuple[str, str]] = []
+    for part in head.split(";"):
+        name, equals, value = part.partition("=")
+        if name in _KNOWN and name not in said:
+            said[name] = value
+        elif part:
+            other.append((name, value))
+            if not equals:
+                flaws.append(f"neither a field nor a value: {part[:20]}")
+    qn, cn, mn = said.get("QN", ""), said.get("CN", ""), said.get("MN", "")
+    if "QN" in said and (_ID.fullmatch(qn) is None or moment(qn) is None):
+        flaws.append(f"QN is no time: {qn[:20]}")
+    if len(cn) != 4 or not (cn.isascii() and cn.isdecimal()):
+        flaws.append(f"CN is no command: {cn[:20]}")
+    if not mn:
+        flaws.append("no MN")
+    number = _whole(said, "Flag", 255, flaws)
+    flag = None if number is None else Flag.of(number)
+    pnum, pno = _whole(said, "PNUM", 9999, flaws), _whole(said, "PNO", 9999, flaws)
+    if (pnum is None) != (pno is None) or (pnum and pno is not None and not 1 <= pno <= pnum):
+        flaws.append(f"part {pno} of {pnum}")
+    elif flag and flag.split and not pnum:
+        flaws.append("Flag says parts, and there is no PNUM")
+    packet = Packet(
+        qn=qn, st=said.get("ST", ""), cn=cn, pw=said.get("PW", ""), mn=mn, flag=flag,
+        pnum=pnum or 0, pno=pno or 0, cp=cp, other=tuple(other),
+    )  # fmt: skip
+    return packet, (*flaws, *data.flaws(packet.records))
+
+
+def _whole(said: dict[str, str], name: str, most: int, flaws: list[str]) -> int | None:
+    text = said.get(name)
+    if not text:
+        return None
+    if len(text) <= 4 and text.isascii() and text.isdecimal() and int(text) <= most:
+        return int(text)
+    flaws.append(f"{name} is no number up to {most}: {text[:20]}")
+    return None
+
+
+def segment(packet: Packet) -> bytes:
+    """The data segment of a packet, its fields in the order of the standard."""
+    fields = [("QN", packet.qn)] if packet.qn else []
+    fields += [("ST", packet.st), ("CN", packet.cn), ("PW", packet.pw), ("MN", packet.mn)]
+    if packet.flag is not None:
+        fields.append(("Flag", str(packet.flag.number)))
+    if packet.pnum:
+        fields += [("PNUM", str(packet.pnum)), ("PNO", str(packet.pno))]
+    fields += packet.other
+    head = ";".join(f"{name}={value}" for name, value in fields)
+    return f"{head};CP=&&{packet.cp}&&".encode()
+
+
+def encode(packet: Packet, most: int = LONGEST_DATA) -> bytes:
+    """A packet as it goes out.
+
+    Raises:
+        ValueError: its data segment is longer than `most`: `parts.split` cuts it.
+    """
+    raw = segment(packet)
+    if len(raw) > min(most, LONGEST_SAID):
+        raise ValueError(f"{len(raw)} bytes of data, {most} allowed")
+    return MARK + b"%04d" % len(raw) + raw + b"%04X" % crc16(raw) + END

@@ -1,0 +1,188 @@
+"""The tables of parameters (SL 651-2014 annexes D.1 and D.4): facts, in the standard's own names.
+
+Identifiers 01 to 0F are the basic configuration (functions 40, 41), 20 to A8 what the station runs
+with (42, 43). The same identifiers mean elements elsewhere: the function decides.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Known(NamedTuple):
+    """One parameter: digits N(D,d), or None where its data are bytes, and its name."""
+
+    digits: int | None
+    decimals: int
+    name: str
+
+
+#: Relayed addresses: all eight bits of the definition are the length (table D.1).
+WHOLE_LENGTH = 0x0E
+ADDRESS, PASSWORD, CLEAR_STORAGE, FACTORY_RESET = 0x02, 0x03, 0x97, 0x98
+
+BASIC: dict[int, Known] = {
+    0x01: Known(None, 0, "中心站地址"),
+    0x02: Known(None, 0, "遥测站地址"),
+    0x03: Known(None, 0, "密码"),
+    0x04: Known(None, 0, "中心站1主信道类型及地址"),
+    0x05: Known(None, 0, "中心站1备用信道类型及地址"),
+    0x06: Known(None, 0, "中心站2主信道类型及地址"),
+    0x07: Known(None, 0, "中心站2备用信道类型及地址"),
+    0x08: Known(None, 0, "中心站3主信道类型及地址"),
+    0x09: Known(None, 0, "中心站3备用信道类型及地址"),
+    0x0A: Known(None, 0, "中心站4主信道类型及地址"),
+    0x0B: Known(None, 0, "中心站4备用信道类型及地址"),
+    0x0C: Known(2, 0, "工作方式"),
+    0x0D: Known(None, 0, "遥测站采集要素设置"),
+    0x0E: Known(None, 0, "中继站(集合转发站)服务地址范围"),
+    0x0F: Known(None, 0, "遥测站通信设备识别号"),
+}
+
+RUNNING: dict[int, Known] = {
+    0x20: Known(2, 0, "定时报时间间隔"),
+    0x21: Known(2, 0, "加报时间间隔"),
+    0x22: Known(2, 0, "降水量日起始时间"),
+    0x23: Known(4, 0, "采样间隔"),
+    0x24: Known(2, 0, "水位数据存储间隔"),
+    0x25: Known(2, 1, "雨量计分辨力"),
+    0x26: Known(2, 1, "水位计分辨力"),
+    0x27: Known(2, 0, "雨量加报阈值"),
+    0x28: Known(7, 3, "水位基值1"),
+    0x29: Known(7, 3, "水位基值2"),
+    0x2A: Known(7, 3, "水位基值3"),
+    0x2B: Known(7, 3, "水位基值4"),
+    0x2C: Known(7, 3, "水位基值5"),
+    0x2D: Known(7, 3, "水位基值6"),
+    0x2E: Known(7, 3, "水位基值7"),
+    0x2F: Known(7, 3, "水位基值8"),
+    0x30: Known(5, 3, "水位修正基值1"),
+    0x31: Known(5, 3, "水位修正基值2"),
+    0x32: Known(5, 3, "水位修正基值3"),
+    0x33: Known(5, 3, "水位修正基值4"),
+    0x34: Known(5, 3, "水位修正基值5"),
+    0x35: Known(5, 3, "水位修正基值6"),
+    0x36: Known(5, 3, "水位修正基值7"),
+    0x37: Known(5, 3, "水位修正基值8"),
+    0x38: Known(4, 2, "加报水位1"),
+    0x39: Known(4, 2, "加报水位2"),
+    0x3A: Known(4, 2, "加报水位3"),
+    0x3B: Known(4, 2, "加报水位4"),
+    0x3C: Known(4, 2, "加报水位5"),
+    0x3D: Known(4, 2, "加报水位6"),
+    0x3E: Known(4, 2, "加报水位7"),
+    0x3F: Known(4, 2, "加报水位8"),
+    0x40: Known(3, 2, "加报水位以上加报阈值"),
+    0x41: Known(3, 2, "加报水位以下加报阈值"),
+    0x42: Known(6, 3, "流量加报阈值"),
+    0x43: Known(5, 3, "流速加报阈值"),
+    0x44: Known(3, 2, "闸位加报阈值"),
+    0x45: Known(6, 0, "功率加报阈值"),
+    0x46: Known(4, 0, "气压加报阈值"),
+    0x47: Known(4, 2, "风速加报阈值"),
+    0x48: Known(2, 1, "水温加报阈值"),
+    0x49: Known(4, 2, "取(排)水口1上限水位"),
+    0x4A: Known(4, 2, "取(排)水口1下限水位"),
+    0x4B: Known(4, 2, "取(排)水口2上限水位"),
+    0x4C: Known(4, 2, "取(排)水口2下限水位"),
+    0x4D: Known(4, 2, "取(排)水口3上限水位"),
+    0x4E: Known(4, 2, "取(排)水口3下限水位"),
+    0x4F: Known(4, 2, "取(排)水口4上限水位"),
+    0x50: Known(4, 2, "取(排)水口4下限水位"),
+    0x51: Known(4, 2, "取(排)水口5上限水位"),
+    0x52: Known(4, 2, "取(排)水口5下限水位"),
+    0x53: Known(4, 2, "取(排)水口6上限水位"),
+    0x54: Known(4, 2, "取(排)水口6下限水位"),
+    0x55: Known(4, 2, "取(排)水口7上限水位"),
+    0x56: Known(4, 2, "取(排)水口7下限水位"),
+    0x57: Known(4, 2, "取(排)水口8上限水位"),
+    0x58: Known(4, 2, "取(排)水口8下限水位"),
+    0x59: Known(8, 2, "取(排)水口1上限水压"),
+    0x5A: Known(8, 2, "取(排)水口1下限水压"),
+    0x5B: Known(8, 2, "取(排)水口2上限水压"),
+    0x5C: Known(8, 2, "取(排)水口2下限水压"),
+    0x5D: Known(8, 2, "取(排)水口3上限水压"),
+    0x5E: Known(8, 2, "取(排)水口3下限水压"),
+    0x5F: Known(8, 2, "取(排)水口4上限水压"),
+    0x60: Known(8, 2, "取(排)水口4下限水压"),
+    0x61: Known(8, 2, "取(排)水口5上限水压"),
+    0x62: Known(8, 2, "取(排)水口5下限水压"),
+    0x63: Known(8, 2, "取(排)水口6上限水压"),
+    0x64: Known(8, 2, "取(排)水口6下限水压"),
+    0x65: Known(8, 2, "取(排)水口7上限水压"),
+    0x66: Known(8, 2, "取(排)水口7下限水压"),
+    0x67: Known(8, 2, "取(排)水口8上限水压"),
+    0x68: Known(8, 2, "取(排)水口8下限水压"),
+    0x69: Known(3, 1, "水温上限"),
+    0x6A: Known(3, 1, "水温下限"),
+    0x6B: Known(2, 1, "pH值上限"),
+    0x6C: Known(2, 1, "pH值下限"),
+    0x6D: Known(4, 1, "溶解氧上限"),
+    0x6E: Known(4, 1, "溶解氧下限"),
+    0x6F: Known(4, 1, "高锰酸盐指数上限"),
+    0x70: Known(4, 1, "高锰酸盐指数下限"),
+    0x71: Known(5, 0, "电导率上限"),
+    0x72: Known(5, 0, "电导率下限"),
+    0x73: Known(5, 1, "氧化还原电位上限"),
+    0x74: Known(5, 1, "氧化还原电位下限"),
+    0x75: Known(3, 0, "浊度上限"),
+    0x76: Known(3, 0, "浊度下限"),
+    0x77: Known(6, 2, "氨氮上限"),
+    0x78: Known(6, 2, "氨氮下限"),
+    0x79: Known(5, 2, "总氮上限"),
+    0x7A: Known(5, 2, "总氮下限"),
+    0x7B: Known(7, 4, "铜上限"),
+    0x7C: Known(7, 4, "铜下限"),
+    0x7D: Known(6, 4, "锌上限"),
+    0x7E: Known(6, 4, "锌下限"),
+    0x7F: Known(5, 2, "氟化物上限"),
+    0x80: Known(5, 2, "氟化物下限"),
+    0x81: Known(7, 5, "硒上限"),
+    0x82: Known(7, 5, "硒下限"),
+    0x83: Known(7, 5, "砷上限"),
+    0x84: Known(7, 5, "砷下限"),
+    0x85: Known(7, 5, "汞上限"),
+    0x86: Known(7, 5, "汞下限"),
+    0x87: Known(7, 5, "镉上限"),
+    0x88: Known(7, 5, "镉下限"),
+    0x89: Known(4, 2, "总有机碳上限"),
+    0x8A: Known(4, 2, "总有机碳下限"),
+    0x8B: Known(4, 2, "叶绿素上限"),
+    0x8C: Known(4, 2, "叶绿素下限"),
+    0x8D: Known(11, 3, "流量上限"),
+    0x8E: Known(11, 3, "水表1充值水量"),
+    0x8F: Known(11, 3, "水表2充值水量"),
+    0x90: Known(11, 3, "水表3充值水量"),
+    0x91: Known(11, 3, "水表4充值水量"),
+    0x92: Known(11, 3, "水表5充值水量"),
+    0x93: Known(11, 3, "水表6充值水量"),
+    0x94: Known(11, 3, "水表7充值水量"),
+    0x95: Known(11, 3, "水表8充值水量"),
+    0x96: Known(11, 3, "水量定值量"),
+    0x97: Known(None, 0, "固态存储数据初始化"),
+    0x98: Known(None, 0, "遥测终端参数恢复出厂设置"),
+    0x99: Known(11, 3, "水表1水量表底(初始)值"),
+    0x9A: Known(11, 3, "水表2水量表底(初始)值"),
+    0x9B: Known(11, 3, "水表3水量表底(初始)值"),
+    0x9C: Known(11, 3, "水表4水量表底(初始)值"),
+    0x9D: Known(11, 3, "水表5水量表底(初始)值"),
+    0x9E: Known(11, 3, "水表6水量表底(初始)值"),
+    0x9F: Known(11, 3, "水表7水量表底(初始)值"),
+    0xA0: Known(11, 3, "水表8水量表底(初始)值"),
+    0xA1: Known(11, 3, "水表1剩余水量报警值"),
+    0xA2: Known(11, 3, "水表2剩余水量报警值"),
+    0xA3: Known(11, 3, "水表3剩余水量报警值"),
+    0xA4: Known(11, 3, "水表4剩余水量报警值"),
+    0xA5: Known(11, 3, "水表5剩余水量报警值"),
+    0xA6: Known(11, 3, "水表6剩余水量报警值"),
+    0xA7: Known(11, 3, "水表7剩余水量报警值"),
+    0xA8: Known(11, 3, "水表8剩余水量报警值"),
+}
+
+PARAMETERS: dict[int, Known] = {**BASIC, **RUNNING}
+
+
+def is_numeric(code: int) -> bool:
+    """Whether a parameter is a BCD number; one that is not known is bytes."""
+    known = PARAMETERS.get(code)
+    return known is not None and known.digits is not None

@@ -1,0 +1,233 @@
+"""HJ 212 packets out of a stream: every vector, however it is cut, whatever stands around it."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from headgate_drivers.hj212.codec import Codec
+from headgate_drivers.hj212.crc import crc16
+from headgate_drivers.hj212.frames import Fault, Flag, Packet, encode, segment
+
+VECTORS = json.loads(
+    (Path(__file__).parents[2] / "vectors" / "protocols" / "hj212.json").read_text()
+)["vectors"]
+VALID = [v for v in VECTORS if v["kind"] == "valid"]
+BROKEN = [v for v in VECTORS if v["kind"] == "broken"]
+ANNEX_A = next(v for v in VALID if v["source"] == ["HJ 212-2017 annex A example"])["text"].encode()
+NOISE = (b"", b"\r\n", b"#", b"AT+OK\r\n", b"\x00\xff#\xfe", b"###")
+
+
+def names(vectors: list[dict[str, Any]]) -> list[str]:
+    return [v["name"] for v in vectors]
+
+
+def all_of(data: bytes, size: int = 0) -> list[Packet | Fault]:
+    """What comes out of a stream that then ends; in pieces of `size` bytes."""
+    codec = Codec()
+    pieces = [data[at : at + size] for at in range(0, len(data), size)] if size else [data]
+    found = [event for piece in pieces for event in codec.feed(piece)]
+    last = codec.end()
+    return [*found, last] if last else found
+
+
+def packets_in(data: bytes, size: int = 0) -> list[Packet]:
+    return [event for event in all_of(data, size) if isinstance(event, Packet)]
+
+
+def fields(packet: Packet) -> dict[str, Any]:
+    """A packet in the words of the vectors."""
+    (record,) = packet.records
+    flag = packet.flag
+    return {
+        "QN": packet.qn,
+        "ST": packet.st,
+        "CN": packet.cn,
+        "PW": packet.pw,
+        "MN": packet.mn,
+        "PNUM": str(packet.pnum),
+        "PNO": str(packet.pno),
+        "Flag": flag and str(flag.number),
+        "Flag_bits": flag
+        and {"version": flag.version, "split": flag.split, "ack_required": flag.answer},
+        "CP.DataTime": record.time,
+        **{f"CP.{name}": text for name, text in record.items},
+        **{f"factor.{factor.code}": factor.values for factor in record.factors},
+    }
+
+
+@pytest.mark.parametrize("vector", VALID, ids=names(VALID))
+@pytest.mark.parametrize("size", [0, 1])
+def test_every_packet_says_what_it_says(vector: dict[str, Any], size: int) -> None:
+    raw = vector["text"].encode()
+    (packet,) = packets_in(raw, size)
+    found = fields(packet)
+    assert {f["field"]: f["value"] for f in vector["fields"]}.items() <= found.items()
+    # The check may be written in either case.
+    assert encode(packet).upper() == raw.upper()
+
+
+@pytest.mark.parametrize("vector", BROKEN, ids=names(BROKEN))
+@pytest.mark.parametrize("size", [0, 1, 7])
+def test_every_broken_packet_is_its_own_fault(vector: dict[str, Any], size: int) -> None:
+    event = all_of(vector["text"].encode(), size)[0]
+    assert isinstance(event, Fault)
+    assert event.code == vector["expected_error"]
+
+
+@pytest.mark.parametrize("vector", BROKEN, ids=names(BROKEN))
+def test_the_packet_behind_a_broken_one_is_found(vector: dict[str, Any]) -> None:
+    raw = vector["text"].encode()
+    for size in (0, 1, 11):
+        assert packets_in(raw + ANNEX_A + ANNEX_A, size)[-2:] == packets_in(ANNEX_A) * 2
+
+
+@pytest.mark.parametrize("cut", range(1, len(ANNEX_A), 9))
+def test_a_packet_cut_off_loses_at_most_its_follower(cut: int) -> None:
+    for size in (0, 1):
+        assert packets_in(ANNEX_A[:cut] + ANNEX_A * 2, size)[-1:] == packets_in(ANNEX_A)
+
+
+@pytest.mark.parametrize("before", NOISE)
+@pytest.mark.parametrize("behind", NOISE)
+def test_noise_around_packets_changes_nothing(before: bytes, behind: bytes) -> None:
+    raw = [v["text"].encode() for v in VALID[:4]]
+    wanted = [packet for each in raw for packet in packets_in(each)]
+    stream = before + raw[0] + raw[1] + behind + raw[2] + behind + raw[3]
+    assert packets_in(stream) == wanted
+    assert packets_in(stream, 1) == wanted
+
+
+@given(st.data())
+@settings(max_examples=40, deadline=None)
+def test_it_does_not_matter_how_a_stream_is_cut(data: st.DataObject) -> None:
+    chosen = data.draw(st.lists(st.sampled_from(VALID), min_size=1, max_size=4))
+    raw = b"".join(v["text"].encode() for v in chosen)
+    assert all_of(raw, data.draw(st.integers(1, 90))) == all_of(raw)
+
+
+@given(st.binary(max_size=300), st.integers(1, 50))
+@settings(max_examples=80, deadline=None)
+def test_hostile_bytes_are_bounded(noise: bytes, size: int) -> None:
+    codec = Codec()
+    raw = noise + ANNEX_A[:40] + noise + ANNEX_A
+    for at in range(0, len(raw), size):
+        codec.feed(raw[at : at + size])
+        assert codec.waiting <= codec.most
+
+
+def test_a_flood_is_not_kept() -> None:
+    rng = random.Random(212)
+    codec = Codec()
+    for begins in (b"##1024", b"##9999", b"##00000", b"##", b"####"):
+        codec.feed(begins + bytes(rng.choices(b"0123456789#&", k=100_000)))
+        assert codec.waiting <= codec.most
+
+
+def test_the_check_is_that_of_annex_a_with_its_zeros() -> None:
+    assert crc16(ANNEX_A[6:107]) == 0x1C80
+    zeros = next(n for n in range(9999) if crc16(segment(Packet(cn="2011", mn=str(n)))) < 0x100)
+    packet = Packet(cn="2011", mn=str(zeros))
+    assert encode(packet)[-6:-4] == b"00"
+    assert packets_in(encode(packet)) == [packet]
+
+
+def test_a_logger_may_be_allowed_longer_packets() -> None:
+    packet = Packet(cn="2011", mn="M", cp="i21001-Info=//" + "x" * 1500 + "//")
+    raw = encode(packet, 2000)
+    assert Codec(longest=2000).feed(raw) == [packet]
+    fault = Codec().feed(raw)[0]
+    assert isinstance(fault, Fault)
+    assert fault.code == "bad_length"
+    with pytest.raises(ValueError, match="1024 allowed"):
+        encode(packet)
+
+
+def test_a_packet_without_its_end_is_said_with_what_it_holds() -> None:
+    fault = all_of(ANNEX_A[:-2] + ANNEX_A)[0]
+    assert isinstance(fault, Fault)
+    assert (fault.code, fault.consumed) == ("bad_end", len(ANNEX_A) - 2)
+    assert [fault.packet] == packets_in(ANNEX_A)
+
+
+def said(text: str) -> Packet | Fault:
+    raw = text.encode()
+    (event,) = all_of(b"##%04d" % len(raw) + raw + b"%04X\r\n" % crc16(raw))
+    return event
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ST=22;CN=2011;PW=1;MN=M;Flag=4",
+        "ST=22;CN=2011;PW=1;MN=M;Flag=4;CP=&&DataTime=20260718143000",
+        "ST=22;CN=20;PW=1;MN=M;Flag=4;CP=&&&&",
+        "ST=22;CN=2011;PW=1;Flag=4;CP=&&&&",
+        "ST=22;CN=2011;PW=1;MN=M;Flag=256;CP=&&&&",
+        "ST=22;CN=2011;PW=1;MN=M;Flag=x;CP=&&&&",
+        "ST=22;CN=2011;PW=1;MN=M;Flag=7;CP=&&&&",
+        "ST=22;CN=2011;PW=1;MN=M;Flag=7;PNUM=2;PNO=3;CP=&&&&",
+        "ST=22;CN=2011;PW=1;MN=M;Flag=7;PNUM=2;CP=&&&&",
+        "QN=20261318143000000;ST=22;CN=2011;PW=1;MN=M;Flag=4;CP=&&&&",
+        "QN=2026;ST=22;CN=2011;PW=1;MN=M;Flag=4;CP=&&&&",
+        "ST=22;CN=2011;PW=1;MN=M;Flag=4;CP=&&DataTime=20260231000000;a-Rtd=1&&",
+        "ST=22;nonsense;CN=2011;PW=1;MN=M;CP=&&&&",
+    ],
+)
+def test_a_field_that_makes_no_sense_is_said_with_the_rest(text: str) -> None:
+    event = said(text)
+    assert isinstance(event, Fault)
+    assert event.code == "bad_field"
+    assert event.detail
+    assert event.packet is not None
+    assert event.packet.st == "22"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ST=32;CN=2011;PW=;MN=null;CP=&&DataTime=20160824003817;B01-Rtd=36.91&&",
+        "ST=null;CN=2011;MN=M;Flag=4;CP=&&&&",
+        "QN=20260718143000000;ST=22;CN=2011;PW=1;MN=M;Flag=4;Extra=1;CP=&&&&",
+    ],
+)
+def test_what_loggers_do_wrong_and_does_no_harm_is_taken(text: str) -> None:
+    assert isinstance(said(text), Packet)
+
+
+def test_text_of_an_old_logger_is_read() -> None:
+    raw = "ST=22;CN=3020;PW=1;MN=M;CP=&&i11001-Info=//清洗//&&".encode("gb18030")
+    (event,) = all_of(b"##%04d" % len(raw) + raw + b"%04X\r\n" % crc16(raw))
+    assert isinstance(event, Packet)
+    assert "清洗" in event.cp
+
+
+plain = st.text("abcdefghijklmnopqrstuvwxyzABC0123456789_.:", max_size=20)
+
+
+@given(
+    st.builds(
+        Packet,
+        qn=st.sampled_from(["", "20260718143000123"]),
+        st=plain,
+        cn=st.integers(0, 9999).map("{:04}".format),
+        pw=plain,
+        mn=plain.filter(bool),
+        flag=st.none() | st.builds(Flag, st.integers(0, 63), st.just(False), st.booleans()),
+        cp=st.lists(plain, max_size=20).map(";".join),
+    )
+)
+@settings(max_examples=60, deadline=None)
+def test_whatever_is_written_is_read(packet: Packet) -> None:
+    assert all_of(encode(packet), 5) == [packet]
+
+
+@pytest.mark.parametrize("number", range(256))
+def test_every_flag_comes_back(number: int) -> None:
+    assert Flag.of(number).number == number

@@ -1,0 +1,285 @@
+"""SL 651 frames out of a stream: every vector, however it is cut, whatever stands around it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from headgate_drivers.sl651.codec import Codec, compose
+from headgate_drivers.sl651.crc import crc16
+from headgate_drivers.sl651.elements import ELEMENTS
+from headgate_drivers.sl651.frames import LONGEST, Coding, Control, Direction, Fault, Frame, encode
+from headgate_drivers.sl651.items import (
+    Element,
+    Item,
+    Message,
+    Observed,
+    Picture,
+    Raw,
+    Slots,
+    Station,
+    Status,
+    Step,
+    Text,
+)  # fmt: skip
+from headgate_drivers.sl651.packets import Assembly
+
+VECTORS = json.loads(
+    (Path(__file__).parents[2] / "vectors" / "protocols" / "sl651.json").read_text()
+)["vectors"]
+VALID = [v for v in VECTORS if v["kind"] == "valid" and "hex" in v]
+BROKEN = [v for v in VECTORS if v["kind"] == "broken"]
+PICTURE = next(v for v in VECTORS if "packets" in v)
+GOOD = bytes.fromhex(VALID[1]["hex"])
+NOISE = (b"", b"\r\n", b"+IPD,60:", b"~", b"\x01", b"\xfe\xfe\x68\x7e\x00", b"\x7e\x7e\x7e", b"01A")
+
+
+def names(vectors: list[dict[str, Any]]) -> list[str]:
+    return [v["name"] for v in vectors]
+
+
+def all_of(data: bytes, size: int = 0) -> list[Frame | Fault]:
+    """What comes out of a stream that then ends; in pieces of `size` bytes."""
+    codec = Codec()
+    pieces = [data[at : at + size] for at in range(0, len(data), size)] if size else [data]
+    found = [event for piece in pieces for event in codec.feed(piece)]
+    last = codec.end()
+    return [*found, last] if last else found
+
+
+def frames_in(data: bytes, size: int = 0) -> list[Frame]:
+    return [event for event in all_of(data, size) if isinstance(event, Frame)]
+
+
+def said(item: Item) -> list[tuple[str, Any]]:
+    """An item in the words of the vectors."""
+    match item:
+        case Station():
+            kind = [] if item.kind is None else [("station_class", f"{item.kind:02X}")]
+            return [("station_address", item.address), *kind]
+        case Observed():
+            return [("observation_time", f"{item.at:%Y-%m-%dT%H:%M}" if item.at else None)]
+        case Element(parameter=True):
+            return [(f"param_{item.code:02X}", item.value)]
+        case Element():
+            return [(f"{item.code:02X}_{ELEMENTS[item.code].ascii}", item.value)]
+        case Raw(code=3):
+            return [("new_password", item.data.hex().upper()), ("param_03", _hex(item.data))]
+        case Raw():
+            return [(f"param_{item.code:02X}", _hex(item.data))]
+        case Slots(code=0xF4):
+            return [("F4_rain_5min_x12", list(item.values))]
+        case Slots():
+            return [(f"{item.code:02X}_relative_level_5min_x12", list(item.values))]
+        case Step():
+            step = {"day": item.days, "hour": item.hours, "minute": item.minutes}
+            return [("04_step_code", step)]
+        case Status():
+            return [("45_station_status", f"0x{item.word:08X}")]
+        case Text():
+            return [("F2_manual_text", item.text)]
+        case _:
+            return []
+
+
+def _hex(data: bytes) -> str:
+    return "hex:" + data.hex().upper()
+
+
+def fields(frame: Frame) -> list[tuple[str, Any]]:
+    message = frame.message
+    assert message is not None
+    assert message.sent_at is not None
+    return [
+        ("center", frame.centre),
+        ("address", frame.address),
+        (
+            "address_form",
+            "hydrological_station_code" if frame.hydrological else "admin_code+terminal",
+        ),
+        ("password", frame.password),
+        ("function", f"{frame.function:02X}"),
+        ("body_length", frame.body_length),
+        ("start_char", "SYN" if frame.total else "STX"),
+        ("end_char", frame.end.name),
+        ("serial", message.serial),
+        ("send_time", message.sent_at.isoformat()),
+        *(pair for item in message.items for pair in said(item)),
+        ("body_rest", frame.body[8:].hex().upper()),
+    ]
+
+
+@pytest.mark.parametrize("vector", VALID, ids=names(VALID))
+def test_every_frame_says_what_it_says(vector: dict[str, Any]) -> None:
+    raw = bytes.fromhex(vector["hex"])
+    (frame,) = frames_in(raw)
+    found = fields(frame)
+    at = 0
+    for field in vector["fields"]:
+        # In the order of the wire: an observation time holds for what follows it.
+        wanted = (field["field"], field["value"])
+        assert wanted in found[at:]
+        at = found.index(wanted, at)
+        if "bits_set" in field:
+            status = next(i for i in frame.message.items if isinstance(i, Status))  # type: ignore[union-attr]
+            assert list(status.bits) == field["bits_set"]
+    assert frame.direction is (Direction.UP if vector["direction"] == "up" else Direction.DOWN)
+    assert encode(frame) == raw
+    assert frame.message is not None
+    assert compose(frame.message, frame.coding) == frame.body
+
+
+@pytest.mark.parametrize("vector", BROKEN, ids=names(BROKEN))
+@pytest.mark.parametrize("size", [0, 1, 7])
+def test_every_broken_frame_is_its_own_fault(vector: dict[str, Any], size: int) -> None:
+    raw = bytes.fromhex(vector["hex"])
+    events = all_of(raw, size)
+    assert isinstance(events[0], Fault)
+    assert events[0].code == vector["expected_error"]
+    assert sum(event.consumed for event in events if isinstance(event, Fault)) == len(raw)
+    if vector["expected_error"] == "truncated":
+        codec = Codec()
+        assert codec.feed(raw) == []
+        assert codec.waiting == len(raw)
+
+
+@pytest.mark.parametrize("vector", BROKEN, ids=names(BROKEN))
+def test_the_frame_behind_a_broken_one_is_found(vector: dict[str, Any]) -> None:
+    raw = bytes.fromhex(vector["hex"])
+    for size in (0, 1, 11):
+        assert frames_in(raw + GOOD + GOOD, size) == frames_in(GOOD) * 2
+
+
+@pytest.mark.parametrize("before", NOISE)
+@pytest.mark.parametrize("behind", NOISE)
+def test_noise_around_frames_changes_nothing(before: bytes, behind: bytes) -> None:
+    raw = [bytes.fromhex(v["hex"]) for v in VALID[:4]]
+    wanted = [frame for each in raw for frame in frames_in(each)]
+    stream = before + raw[0] + raw[1] + behind + raw[2] + behind + raw[3]
+    assert frames_in(stream) == wanted
+    assert frames_in(stream, 1) == wanted
+
+
+@given(st.data())
+@settings(max_examples=40, deadline=None)
+def test_it_does_not_matter_how_a_stream_is_cut(data: st.DataObject) -> None:
+    chosen = data.draw(st.lists(st.sampled_from(VECTORS[:20]), min_size=1, max_size=4))
+    raw = b"".join(bytes.fromhex(v["hex"]) for v in chosen)
+    assert all_of(raw, data.draw(st.integers(1, 90))) == all_of(raw)
+
+
+@given(st.binary(max_size=300), st.integers(1, 50))
+@settings(max_examples=80, deadline=None)
+def test_hostile_bytes_are_counted_and_bounded(noise: bytes, size: int) -> None:
+    codec = Codec()
+    raw = noise + GOOD[:40] + noise + GOOD
+    taken = 0
+    for at in range(0, len(raw), size):
+        for event in codec.feed(raw[at : at + size]):
+            taken += event.consumed if isinstance(event, Fault) else len(encode(event))
+        assert codec.waiting <= LONGEST
+    assert taken + codec.waiting == len(raw)
+
+
+def test_a_length_that_swallows_its_follower_does_not_lose_it() -> None:
+    swallows = GOOD[:11] + b"\x0f\xff" + GOOD[13:]
+    events = all_of(swallows + GOOD)
+    assert isinstance(events[0], Fault)
+    assert (events[0].code, events[0].consumed) == ("truncated", len(GOOD))
+    assert events[1:] == all_of(GOOD)
+
+
+@pytest.mark.parametrize(
+    ("at", "byte", "code"),
+    [(11, 0x40, "bad_length"), (13, 0x04, "bad_start"), (55, 0x05, "bad_end")],
+)
+def test_each_part_of_a_frame_has_its_fault(at: int, byte: int, code: str) -> None:
+    at = at if at < 50 else len(GOOD) - 3
+    event = all_of(GOOD[:at] + bytes([byte]) + GOOD[at + 1 :])[0]
+    assert isinstance(event, Fault)
+    assert event.code == code
+
+
+def test_a_length_of_nothing_is_none() -> None:
+    head = GOOD[:11] + b"\x00\x00\x02\x03"
+    event = all_of(head + crc16(head).to_bytes(2, "big"))[0]
+    assert isinstance(event, Fault)
+    assert event.code == "bad_length"
+
+
+def test_a_flood_is_not_kept() -> None:
+    rng = random.Random(651)
+    codec = Codec()
+    for _ in range(20):
+        codec.feed(GOOD[:14] + rng.randbytes(4000))
+        assert codec.waiting <= LONGEST
+
+
+def test_what_is_good_in_a_bad_body_can_be_used() -> None:
+    body = bytes.fromhex("0001260718143005F1F1006151204548F0F026071814303923000A187038121236")
+    frame = Frame(Direction.UP, 1, "0061512045", "1234", 0x32, Control.ETX, body)
+    (event,) = all_of(encode(frame))
+    assert isinstance(event, Fault)
+    assert event.code == "bad_field"
+    assert event.frame is not None
+    assert event.frame.message is not None
+    values = [i.value for i in event.frame.message.items if isinstance(i, Element)]
+    assert values == [None, 12.36]
+
+
+def assembled(order: list[int]) -> tuple[Assembly, Frame | None]:
+    assembly, whole = Assembly(), None
+    for number in order:
+        (packet,) = frames_in(bytes.fromhex(PICTURE["packets"][number]))
+        whole = assembly.add(packet) or whole
+    return assembly, whole
+
+
+@pytest.mark.parametrize("order", [list(range(13)), list(range(12, -1, -1)), [0, 0, *range(13)]])
+def test_a_picture_is_whole_in_whatever_order_its_packets_come(order: list[int]) -> None:
+    _, whole = assembled(order)
+    assert whole is not None
+    assert whole.message is not None
+    wanted = {field["field"]: field["value"] for field in PICTURE["fields"]}
+    picture = next(item for item in whole.message.items if isinstance(item, Picture))
+    assert whole.total == wanted["packet_total"]
+    assert whole.message.serial == wanted["serial"]
+    assert len(picture.data) == wanted["picture_length"]
+    assert hashlib.sha256(picture.data).hexdigest() == wanted["picture_sha256"]
+    assert ("observation_time", wanted["observation_time"]) in fields(whole)
+
+
+def test_a_packet_that_is_missing_is_named() -> None:
+    assembly, whole = assembled([n for n in range(13) if n not in (3, 7)])
+    assert whole is None
+    assert assembly.missing() == (4, 8)
+
+
+def test_packets_of_too_much_are_dropped() -> None:
+    assembly = Assembly(most_bytes=300)
+    for text in PICTURE["packets"]:
+        assert assembly.add(frames_in(bytes.fromhex(text))[0]) is None
+        assert assembly.size <= 300
+
+
+def test_both_codings_share_a_line() -> None:
+    message = Message(7, "260718143005", (Station("0061512045", 0x48), Observed("2607181430")))
+    frames = [
+        Frame(
+            Direction.UP, 1, "0061512045", "1234", 0x32, Control.ETX,
+            compose(message, coding), coding=coding,
+        )
+        for coding in (Coding.ASCII, Coding.BCD, Coding.ASCII)
+    ]  # fmt: skip
+    raw = b"".join(encode(frame) for frame in frames)
+    for size in (0, 1, 13):
+        found = frames_in(b"\x01\x01noise" + raw, size)
+        assert [frame.coding for frame in found] == [frame.coding for frame in frames]
+        assert [frame.message for frame in found] == [message] * 3
