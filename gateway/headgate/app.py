@@ -144,7 +144,7 @@ class Gateway:
             self._home.leave()
             raise
         boot = env.clock.boot_id()
-        self._last_sign = last_sign(self._spool, self._state)
+        self._last_sign = last_sign(self._spool, self._state, boot)
         self._openings = Openings(self._state)
         self._trust = WallTrust(self._state)
         self._undated = undated_gap(self._last_sign, boot, self._trust)

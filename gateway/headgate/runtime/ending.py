@@ -24,28 +24,39 @@ class LastSign(msgspec.Struct, frozen=True):
     at_us: int
 
 
-def last_sign(spool: Spool, state: State) -> LastSign | None:
+def last_sign(spool: Spool, state: State, boot: bytes) -> LastSign | None:
     """The last sign of life before this start; None on a new box.
 
     The newest committed record tells it to the tick; where all were let go, the state does, to a second.
+    Where a damaged state was begun anew and nothing is stored, all that is known is that there was
+    something: since the box was switched on.
     """
-    boots = {known.epoch: known.boot for known in state.epochs()}
     epochs = state.epochs()
     noted = None
     if epochs and state.counter(_LAST_US):
         # A start that ended before it committed anything noted nothing either.
         committed = [known for known in epochs if known.last_n is not None]
         noted = LastSign((committed or epochs)[-1].boot, state.counter(_LAST_US))
-    stored = None
-    for rows in spool.segments():
-        for row in rows.alive():
-            boot = boots.get(rows.epoch(row))
-            if boot is None or (noted is not None and boot != noted.boot):
-                continue
-            if stored is None or rows.last_us[row] > stored.at_us:
-                stored = LastSign(boot, rows.last_us[row])
-    signs = [sign for sign in (noted, stored) if sign is not None]
+    signs = [sign for sign in (noted, _stored(spool, state, noted)) if sign is not None]
+    if not signs and state.rebuilt:
+        return LastSign(boot, 0)
     return max(signs, key=lambda sign: sign.at_us, default=None)
+
+
+def _stored(spool: Spool, state: State, noted: LastSign | None) -> LastSign | None:
+    """What the newest record of the boot that ran last tells."""
+    boots = {known.epoch: known.boot for known in state.epochs()}
+    segments = sorted((rows for rows in spool.segments() if len(rows)), key=lambda r: r.number)
+    found = None
+    for rows in reversed(segments):
+        boot = boots.get(rows.epoch(0), rows.boot)
+        wanted = noted.boot if noted is not None else found and found.boot
+        if boot is None or (wanted is not None and boot != wanted):
+            continue
+        newest_us = max((rows.last_us[row] for row in rows.alive()), default=-1)
+        if newest_us >= 0 and (found is None or newest_us > found.at_us):
+            found = LastSign(boot, newest_us)
+    return found
 
 
 def note_sign(state: State, at_us: int) -> None:

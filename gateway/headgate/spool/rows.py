@@ -30,6 +30,8 @@ class Rows:
         self.last_us = array("q")
         self.serials = array("Q")
         self.dead: set[int] = set()
+        #: Of all its records: a segment holds those of one start. None while no clear index could be read.
+        self.boot: bytes | None = None
         #: Bytes of the file, torn ends included.
         self.file_size = 0
 
@@ -39,6 +41,8 @@ class Rows:
     def add(self, entry: Entry) -> int:
         """Add one record; its row. `ns` grows last: a reader in another thread never sees half a row."""
         index = entry.index
+        if self.boot is None and index is not None:
+            self.boot = index.boot
         self.offsets.append(entry.offset)
         self.sizes.append(entry.size)
         self.heads.append(entry.sealed_offset - entry.offset)

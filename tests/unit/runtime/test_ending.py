@@ -10,6 +10,8 @@ from headgate.runtime.ending import IN_HAND_US, LastSign, last_sign, note_sign, 
 from headgate.runtime.walltrust import Trusted, WallTrust
 from headgate.spool import ClearIndex, SealedRecord, Spool, State
 
+NEXT = b"n" * 16
+
 
 def opened(folder: Path) -> tuple[Spool, State]:
     env = system_env()
@@ -26,7 +28,7 @@ def record(boot: bytes, at_us: int) -> SealedRecord:
 
 def test_a_new_box_was_never_off(tmp_path: Path) -> None:
     spool, state = opened(tmp_path)
-    assert last_sign(spool, state) is None
+    assert last_sign(spool, state, NEXT) is None
     assert off_gap(None, b"b" * 16, 5) is None
     spool.close()
     state.close()
@@ -37,10 +39,10 @@ def test_the_newest_of_what_was_noted_and_what_was_committed_counts(tmp_path: Pa
     spool, state = opened(tmp_path)
     state.begin_epoch(b"epoch..1", (None, None))
     note_sign(state, 5_000_000)
-    assert last_sign(spool, state) == LastSign(boot, 5_000_000)
+    assert last_sign(spool, state, NEXT) == LastSign(boot, 5_000_000)
     spool.commit([record(boot, 9_000_000)])
     state.committed(b"epoch..1", 0)
-    assert last_sign(spool, state) == LastSign(boot, 9_000_000)
+    assert last_sign(spool, state, NEXT) == LastSign(boot, 9_000_000)
     spool.close()
     state.close()
 
@@ -68,5 +70,41 @@ def test_of_a_boot_whose_clock_was_never_synced_the_wall_time_stays_unknown(tmp_
     assert undated_gap(LastSign(new, 9_000_000), new, trust) is None  # it may still be synced
     trust.keep(Trusted(old, 5, 6, 7))
     assert undated_gap(LastSign(old, 9_000_000), new, trust) is None
+    spool.close()
+    state.close()
+
+
+def test_what_is_stored_tells_it_where_the_state_was_lost(tmp_path: Path) -> None:
+    boot, older = b"b" * 16, b"o" * 16
+    spool, state = opened(tmp_path)
+    spool.commit([record(older, 90_000_000)])
+    spool.close()
+    spool = Spool(system_env(), tmp_path / "spool", ballast_bytes=0)
+    spool.open(())
+    spool.commit([record(boot, 9_000_000)])
+    spool.close()
+    state.close()
+    for name in tmp_path.glob("state.db*"):
+        name.unlink()
+    spool, state = opened(tmp_path)
+    assert last_sign(spool, state, NEXT) == LastSign(boot, 9_000_000)
+    spool.close()
+    state.close()
+
+
+def test_a_state_that_was_damaged_before_anything_was_stored_says_that_something_was(
+    tmp_path: Path,
+) -> None:
+    spool, state = opened(tmp_path)
+    state.begin_epoch(b"epoch..1", (None, None))
+    note_sign(state, 5_000_000)
+    state.close()
+    spool.close()
+    (tmp_path / "state.db").write_bytes(b"no database at all" * 300)
+    spool, state = opened(tmp_path)
+    sign = last_sign(spool, state, NEXT)
+    assert sign == LastSign(NEXT, 0)
+    gap = off_gap(sign, NEXT, 7_000_000)
+    assert gap is not None and (gap.first_us, gap.last_us) == (0, 7_000_000)
     spool.close()
     state.close()
