@@ -29,6 +29,9 @@ log = logging.getLogger(__name__)
 BUFFER_LIMIT = 64 * 1024
 #: Frames of a talking device kept for a slow reader; older ones are dropped and counted as stale.
 TALK_LIMIT = 1024
+#: What a device says before anybody reads a new connection is kept for the reader: so much of it, and not
+#: for long, because who reads it takes it for said just now.
+EARLY_LIMIT, EARLY_S = 4096, 2.0
 
 
 class TcpChannel(ManagedChannel):
@@ -59,6 +62,9 @@ class TcpChannel(ManagedChannel):
         self._timer_at = 0.0
         self._buffer = bytearray()
         self._framing: Framing | None = None
+        #: Bytes that came before anybody asked or read, and since when; None once somebody did.
+        self._early: bytearray | None = None
+        self._early_since = 0.0
         self._unanswered = 0
         self._quiet_at = 0.0  # not 0: in doubt, and quiet when the loop's clock is there
         self._doubt_until = 0.0
@@ -82,6 +88,8 @@ class TcpChannel(ManagedChannel):
         line = self._line
         if line is None:
             raise self._closed()
+        if self._early is not None:
+            self._drop_early()
         pending = self._pending
         if key in pending:
             raise ValueError(f"channel {self.id}: an answer with key {key!r} is awaited already")
@@ -128,6 +136,12 @@ class TcpChannel(ManagedChannel):
             raise ValueError(f"channel {self.id}: somebody reads its frames already")
         self._talk = talk = _Talk()
         self._framing = framing
+        line, early = self._line, self._early
+        if early and line.loop.time() - self._early_since <= EARLY_S:
+            self._early = None
+            self._take(line, framing, bytes(early))
+        else:
+            self._drop_early()
         try:
             while (frame := await talk.next()) is not None:
                 yield frame
@@ -212,6 +226,7 @@ class TcpChannel(ManagedChannel):
         _defend_against_half_open(line.transport, self._settings.unacknowledged_s)
         self._line = self._last = line
         self._buffer.clear()
+        self._early = bytearray()
         self._quiet_at = 0.0
         self._unanswered = 0
         self.counters.connects += 1
@@ -266,9 +281,17 @@ class TcpChannel(ManagedChannel):
             counters.dropped_bytes += len(data)
             self._quiet_at = line.loop.time() + self._settings.quiet_s
             return
+        if self._early is not None and self._talk is None:
+            self._keep_early(line, data)
+            return
         if framing is None or not (self._pending or self._talk or _unique(framing)):
             counters.dropped_bytes += len(data)
             return
+        self._take(line, framing, data)
+
+    def _take(self, line: _Line, framing: Framing, data: bytes) -> None:
+        """Frames of what came, each to who waits for it."""
+        counters = self.counters
         buffer = self._buffer
         buffer += data
         while (frame := framing.next(buffer)) is not None:
@@ -283,6 +306,25 @@ class TcpChannel(ManagedChannel):
         if len(buffer) > BUFFER_LIMIT:
             counters.dropped_bytes += len(buffer)
             buffer.clear()
+
+    def _keep_early(self, line: _Line, data: bytes) -> None:
+        """Nobody has asked or read since the line came up: a reader may be on its way."""
+        early, now = self._early, line.loop.time()
+        assert early is not None
+        if early and now - self._early_since > EARLY_S:
+            self.counters.dropped_bytes += len(early)
+            early.clear()
+        if not early:
+            self._early_since = now
+        early += data
+        if (over := len(early) - EARLY_LIMIT) > 0:
+            self.counters.dropped_bytes += over
+            del early[:over]
+
+    def _drop_early(self) -> None:
+        """What came before the first request answers nobody."""
+        early, self._early = self._early, None
+        self.counters.dropped_bytes += len(early or b"")
 
     def _show(self, direction: Direction, data: bytes) -> None:
         at_us = self._now_us()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from byteserver import Answer, ByteServer, Peer, byte_server
 
-from headgate.channels import ChannelSettings, ChannelState, ManagedChannel, open_channel
+from headgate.channels import ChannelSettings, ChannelState, ManagedChannel, open_channel, tcp
 from headgate.env import system_env
 from headgate.errors import ChannelClosed, ChannelTimeout, ConfigError
 from headgate.sdk import Frame
@@ -267,6 +267,68 @@ async def test_frames_of_a_talking_device_come_until_the_line_is_lost() -> None:
         await channel.send(b"\x00go!")
         got = [frame.key async for frame in channel.frames(TAGGED)]
     assert got == [0, 1, 2, 3, 4]
+
+
+@asynccontextmanager
+async def early(words: bytes) -> AsyncIterator[ManagedChannel]:
+    """A line on which a device spoke, and has been heard, before anybody reads."""
+    heard = asyncio.Event()
+
+    async def talk(request: bytes, peer: Peer) -> None:
+        peer.say(words)
+
+    async with line(talk) as (channel, _):
+        await channel.send(b"go!!")
+        channel.add_tap(lambda way, _data, _at: heard.set() if way == "received" else None)
+        while channel.counters.bytes_received < len(words):
+            heard.clear()
+            await heard.wait()
+        yield channel
+
+
+async def test_what_a_device_says_before_anybody_reads_a_new_line_is_read_first() -> None:
+    async with early(b"\x01say\x02sa") as channel:
+        frames = channel.frames(UNTAGGED)
+        assert (await anext(frames)).payload == b"\x01say"
+        await channel.send(b"more")
+        assert (await anext(frames)).payload == b"\x02sa\x01"
+        assert channel.counters.dropped_bytes == 0
+        await frames.aclose()  # type: ignore[attr-defined]
+
+
+async def test_of_what_came_early_the_newest_is_kept_and_the_rest_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tcp, "EARLY_LIMIT", 8)
+    async with early(b"\x01say\x02say\x03say") as channel:
+        frames = channel.frames(UNTAGGED)
+        assert [(await anext(frames)).payload[0] for _ in range(2)] == [2, 3]
+        assert channel.counters.dropped_bytes == 4
+        await frames.aclose()  # type: ignore[attr-defined]
+
+
+async def test_early_words_that_are_old_are_not_told_as_if_said_now(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tcp, "EARLY_S", -1.0)
+    async with early(b"\x01say") as channel:
+        frames = channel.frames(UNTAGGED)
+        reading = asyncio.ensure_future(anext(frames))  # type: ignore[arg-type]
+        await asyncio.sleep(0)
+        await channel.send(b"more")
+        await reading
+        assert channel.counters.dropped_bytes == 4
+        await frames.aclose()  # type: ignore[attr-defined]
+
+
+async def test_what_came_before_a_request_is_not_its_answer() -> None:
+    async with early(b"\x01old") as channel:
+        assert channel.counters.dropped_bytes == 0
+        assert (
+            await channel.exchange(b"ask!", UNTAGGED, key=1) == b"\x01old"
+        )  # said again, to this one
+        assert channel.counters.dropped_bytes == 4
+        assert channel.counters.answers == 1
 
 
 async def test_nobody_listens_and_the_reason_is_told() -> None:
