@@ -27,6 +27,11 @@ PACKAGED = "packaged data, reached through importlib.resources"
 ALLOWED: Sequence[tuple[str, tuple[str, ...], str]] = (
     ("messages/*", (".read_text", ".read_bytes", ".iterdir", ".is_file"), PACKAGED),
     ("runtime/discovery.py", (".read_text",), "package metadata, through importlib.metadata"),
+    (
+        "channels/serial.py",
+        ("os.path.realpath",),
+        "whether a port is a pseudo-terminal, by its path",
+    ),
 )
 
 CLOCK = "use env.clock"

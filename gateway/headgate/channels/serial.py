@@ -8,6 +8,7 @@ the kernel says EIO: the line is down, and the same path is tried until it is th
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import Any, cast
 
 import msgspec
@@ -32,6 +33,8 @@ class SerialChannel(BusChannel):
         )
         super().__init__(env, settings, path, 0, line)
         self._path = path
+        #: Whether it is a pseudo-terminal, behind which a program stands and no wire.
+        self._pseudo = False
         #: What the port itself is set to; None while nobody can say.
         self._set_to: LineSettings | None = None
 
@@ -39,13 +42,14 @@ class SerialChannel(BusChannel):
         import serialx  # costs 40 ms, which boxes without a serial port need not pay
 
         base = self._base
+        self._pseudo = _is_pseudo(self._path)
         try:
             _, protocol = await serialx.create_serial_connection(
                 asyncio.get_running_loop(),
                 lambda: _Line(self),
                 self._path,
                 exclusive=True,
-                **_words(base),
+                **self._words(base),
             )
         except serialx.SerialException as error:
             raise OSError(str(error)) from error
@@ -60,12 +64,12 @@ class SerialChannel(BusChannel):
 
         if self._line is None:
             raise self._closed()
-        if self._set_to is not None and _words(line) == _words(self._set_to):
+        if self._set_to is not None and self._words(line) == self._words(self._set_to):
             return
         self._set_to = None  # cancelled half-way, it could be either
         transport = cast(Any, self._line.transport)
         try:
-            await transport.reconfigure_port(**_words(line))
+            await transport.reconfigure_port(**self._words(line))
         except (OSError, ValueError, serialx.SerialException) as error:
             raise ChannelError(
                 f"channel {self.id}: the port cannot be set to {line}: {error}",
@@ -76,8 +80,19 @@ class SerialChannel(BusChannel):
             ) from error
         self._set_to = line
 
+    def _words(self, line: LineSettings) -> dict[str, Any]:
+        if self._pseudo:
+            # It has neither parity nor 7 bits. Asked for them it refuses, but only when nothing else
+            # changes with them: opened once it would be well, opened again it would not.
+            line = msgspec.structs.replace(line, parity="N", data_bits=8)
+        return _words(line)
+
     def _wire_s(self, size: int) -> float:
         return self._now.seconds(size)
+
+
+def _is_pseudo(path: str) -> bool:
+    return os.path.realpath(path).startswith("/dev/pts/")
 
 
 def _words(line: LineSettings) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from headgate.errors import Problem, ProfileError
 from headgate.profiles.cases import Case, read_case
 from headgate.profiles.decode import MAX_BYTES, PointKeys, decode
 from headgate.profiles.fields import nearest
-from headgate.profiles.schema import Profile
+from headgate.profiles.schema import Decoded, Profile
 
 #: Where a technician or a vendor drops a folder on a box.
 SYSTEM = Path("/etc/headgate/profiles")
@@ -78,7 +78,7 @@ def load(files: Files, folders: Sequence[Path], point_keys: PointKeys | None = N
                     Problem(str(path), "HG-8001", {"detail": error.strerror or str(error)})
                 )
                 continue
-            decoded = decode(data, str(path), point_keys)
+            decoded = _decoded(data, str(path), point_keys)
             problems.extend(decoded.problems)
             notices.extend(decoded.notices)
             profile = decoded.profile
@@ -96,6 +96,22 @@ def load(files: Files, folders: Sequence[Path], point_keys: PointKeys | None = N
                 notices.append(Problem(str(path), "HG-8050", fields))
             found[profile.id] = profile
     return Library(found, tuple(problems), tuple(notices))
+
+
+#: What was decoded last of each file: a reload, a check of a list and a discovery read the same ones.
+_LAST: dict[str, tuple[bytes, PointKeys | None, Decoded]] = {}
+_MOST_KEPT = 512
+
+
+def _decoded(data: bytes, file: str, point_keys: PointKeys | None) -> Decoded:
+    """As `decode`, which is pure: the same bytes under the same name are decoded once."""
+    last = _LAST.get(file)
+    if last is not None and last[0] == data and last[1] == point_keys:
+        return last[2]
+    decoded = decode(data, file, point_keys)
+    if len(_LAST) < _MOST_KEPT or last is not None:
+        _LAST[file] = data, point_keys, decoded
+    return decoded
 
 
 def load_cases(files: Files, profile: Profile) -> list[Case]:

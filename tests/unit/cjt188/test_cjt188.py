@@ -138,6 +138,26 @@ async def test_another_meter_s_answer_is_not_taken() -> None:
         await look(frame(VALID[2]))
 
 
+async def test_several_meters_on_one_pair_are_each_read_as_themselves() -> None:
+    # Every meter hears every request; each answers its own address, one of them late.
+    water = [fields(v) | {"said": frame(v)} for v in VALID]
+    water = [v for v in water if (v["type"], v["control"]) == ("10", "81")]
+    told = {str(v["address"]): v["said"] for v in water}
+    assert len(told) > 5
+    driver = Cjt188Driver()
+    plans = {address: driver.plan(meter(address)) for address in told}
+    assert len({plan.request for plan in plans.values()}) == len(told)
+    late = b""
+    for address, plan in plans.items():
+        # What the one before said once more stands before the answer that was asked for.
+        line = FakeChannel([(plan.request, late + b"\xfe\xfe" + told[address])])
+        device = meter(address)
+        block = await driver.read(line, device, plan)
+        alone = await look(told[address], device)
+        assert {r.point: r.value for r in readings(block, device.table)} == alone
+        late = told[address]
+
+
 async def test_silence_damage_and_refusal_are_three_things() -> None:
     with pytest.raises(ChannelTimeout):
         await look(None)
