@@ -57,6 +57,8 @@ const [name, password] = (user || "").split(":");
     browseName: "SumpLevel", conditionName: "SumpLevel", conditionSource: sump, inputNode: sump, organizedBy: station,
     highHighLimit: 8, highLimit: 5, lowLimit: -1, lowLowLimit: -2,
   });
+  const flow = pumps.addAnalogDataItem({ componentOf: station, browseName: "Flow", dataType: "Double",
+    engineeringUnitsRange: { low: 0, high: 100 } });
   const setpoint = pumps.addVariable({ componentOf: station, browseName: "Setpoint", dataType: "Float",
     accessLevel: "CurrentRead | CurrentWrite", userAccessLevel: "CurrentRead | CurrentWrite" });
   setpoint.setValueFromSource({ dataType: DataType.Float, value: 2.5 });
@@ -72,6 +74,7 @@ const [name, password] = (user || "").split(":");
   setInterval(() => {
     level += 0.01; count += 1; bad = count % 40 >= 30;
     counter.setValueFromSource({ dataType: DataType.UInt32, value: count });
+    flow.setValueFromSource({ dataType: DataType.Double, value: count % 100 });
   }, 50);
   await server.start();
   console.log(port);

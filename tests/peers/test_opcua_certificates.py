@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from kit.certificates import DAY, Authority
-from kit.opcua import line, listening, refused, stations
+from kit.opcua import line, listening, refused, station, stations
 
-from headgate_drivers.opcua import OpcUaDriver
+from headgate_drivers.opcua import OpcUaDriver, stream, trust
 from headgate_drivers.opcua.settings import settings_of
 from headgate_drivers.opcua.trust import Trust
 
@@ -121,3 +121,54 @@ async def test_our_own_certificate_may_come_from_the_citys_ca(folder: Path, ca: 
         listening(secure(farm, folder, **own)) as ear,
     ):
         await ear.next()
+
+
+async def test_our_certificate_is_renewed_while_a_session_runs_and_that_is_said(
+    folder: Path, ca: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ca.issue(folder / "server", SERVER)
+    certificate, key = folder / "opcua/own/certificate.der", folder / "opcua/own/key.pem"
+    before, same = certificate.read_bytes(), key.read_bytes()
+    monkeypatch.setattr(stream, "RENEW_S", 0.0)
+    async with stations(folder=folder / "server") as farm:
+        channel = secure(farm, folder)
+        reports = said_of(channel)
+        async with listening(channel, station(interval_s=0.2)) as ear:
+            await ear.next()
+            assert certificate.read_bytes() == before and "HG-3354" not in " ".join(reports)
+            # From now on it is taken for one that is about to expire.
+            monkeypatch.setattr(trust, "RENEW_DAYS", trust.LIFETIME_DAYS + 1)
+            while not any("HG-3354: our certificate was made anew" in said for said in reports):
+                await ear.next()
+            monkeypatch.undo()
+            assert certificate.read_bytes() != before and key.read_bytes() == same
+            # The session goes on with the old one; the server's keeper has to accept the new one.
+            await ear.until(lambda told: "sample" in told)
+        await refused(secure(farm, folder), "HG-3311")
+        (folder / "server/trusted/renewed.der").write_bytes(certificate.read_bytes())
+        async with listening(secure(farm, folder)) as ear:
+            await ear.next()
+
+
+@pytest.mark.parametrize("end", [timedelta(days=10), timedelta(days=-1)])
+async def test_a_servers_certificate_that_ages_is_told_and_stops_nobody(
+    folder: Path, ca: Authority, end: timedelta
+) -> None:
+    ca.issue(folder / "server", SERVER, begin=-2 * DAY, end=end)
+    async with stations(folder=folder / "server") as farm:
+        met = await OpcUaDriver().meet(secure(farm, folder))
+        assert met is not None
+        met.trust.accept(met.server)
+        channel = secure(farm, folder)
+        reports = said_of(channel)
+        async with listening(channel) as ear:
+            await ear.next()
+        until = f"{met.server.not_after:%Y-%m-%d}"
+        assert f"HG-3355: the server's certificate is good until {until}" in reports[-1]
+
+
+def said_of(channel: Any) -> list[str]:
+    """What `headgate status` shows of a line, as it comes."""
+    said: list[str] = []
+    channel.on_report = lambda _state, reason: said.append(reason)
+    return said

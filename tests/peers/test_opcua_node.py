@@ -7,6 +7,7 @@ import shutil
 import socket
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +146,34 @@ async def test_every_policy_with_user_and_password_once_each_trusts_the_other(
         await _carries_values(line(url, tmp_path, **login))
 
 
-async def test_it_writes_and_calls(tmp_path: Path) -> None:
+def quiet_station() -> Device:
+    """Two points that rise by one, twenty times a second; the server is to be silent about most of it."""
+    points = (
+        DevicePoint(Point("count", "f64"), {"path": "Count", "server_deadband": 4.5}),
+        DevicePoint(Point("flow", "f64"), {"path": "Flow", "server_deadband_percent": 7.5}),
+    )
+    return msgspec.structs.replace(
+        station(), points=points, table=PointTable(1, "station", tuple(p.point for p in points))
+    )
+
+
+async def _is_silent_within_a_deadband(channel: OwnLine) -> None:
+    device = quiet_station()
+    told: dict[str, list[float]] = {"count": [], "flow": []}
+    async with aclosing(OpcUaDriver().listen(channel, [device])) as blocks, asyncio.timeout(40):
+        async for block in blocks:
+            assert isinstance(block, Block)
+            for reading in readings(block, device.table):
+                told[reading.point].append(float(reading.value))
+            if all(len(values) > 8 for values in told.values()):
+                break
+    # The first two of each are the look with which a session begins and the first of the subscription.
+    for name, band in (("count", 4.5), ("flow", 7.5)):
+        steps = [b - a for a, b in pairwise(told[name][2:])]
+        assert all(abs(step) > band for step in steps), (name, told[name])
+
+
+async def test_it_writes_and_calls_and_is_silent_within_a_deadband(tmp_path: Path) -> None:
     async with server(tmp_path) as url:
         driver, device = OpcUaDriver(), station()
         channel = line(url, tmp_path, security="None")
@@ -155,6 +183,7 @@ async def test_it_writes_and_calls(tmp_path: Path) -> None:
         identity = await driver.identify(channel, device)
         assert identity is not None
         assert (identity.model, identity.firmware) == ("Pump controller", "7.1")
+        await _is_silent_within_a_deadband(channel)
 
 
 async def _next_alarm(told: Any, code: str) -> Alarm:
