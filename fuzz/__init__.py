@@ -2,6 +2,7 @@
 
 target      what a target is, and what is asked of every decoder of a stream
 lines       frames of serial lines and of Modbus
+stations    frames of stations that dial in
 adverts     Bluetooth advertisements
 sealed      records, grants, receipts, payloads
 stored      segments of the spool

@@ -82,8 +82,9 @@ class Codec:
         if len(buffer) < HEAD:
             return None
         digits = bytes(buffer[2:HEAD])
-        if buffer.startswith(b"###"):
-            return self._fault("bad_start", 1)
+        marks = len(buffer) - len(buffer.lstrip(b"#"))
+        if marks > len(MARK):
+            return self._fault("bad_start", marks - len(MARK))
         if not digits.isdigit():
             return self._lost("bad_length", HEAD, f"the length is no number: {digits!r}")
         length = int(digits)

@@ -1,6 +1,7 @@
 """What the editions have in common, and what is not known of the newest.
 
-HJ/T 212-2005 and HJ 212-2017 are read and written whole. HJ 212-2025 is in force since 2026-01-01 and
+HJ 212-2017 is read and written whole, HJ/T 212-2005 as far as it is the same, and as its loggers in the
+field do it (its text was not at hand either). HJ 212-2025 is in force since 2026-01-01 and
 replaces them; its text was not at hand. What is known of it is the number of its Flag and the names of
 its new commands. **Not known**, and so not claimed: how keys are agreed (1014) and whether and how CP is
 encrypted; what stands in CP of each new command; its longest packet; new factors, marks and return codes;
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from headgate_drivers.hj212.commands import COMMANDS
 from headgate_drivers.hj212.frames import Packet
 
 
@@ -37,6 +39,22 @@ NEW_IN_2025: dict[str, str] = {
 }
 HEARTBEAT = "9015"
 
+#: Commands of 2005 that 2017 dropped, or gave another meaning, as several public implementations have
+#: them. The answers of 2005 say in CP what they answer, not in front: `replies`.
+ONLY_IN_2005: dict[str, str] = {
+    "1001": "设置超限报警时间",
+    "1021": "提取/上传污染物报警门限值",
+    "1022": "设置污染物报警门限值",
+    "1031": "提取/上传上位机地址",
+    "1032": "设置上位机地址",
+    "1041": "提取/上传数据上报时间",
+    "1042": "设置数据上报时间",
+    "2071": "取/上传污染物报警记录",
+    "2072": "上传报警事件",
+    "3013": "设备操作",
+    "3014": "设置设备采样时间周期",
+}
+
 
 def edition(packet: Packet) -> Edition | None:
     """Which edition a packet says it is of; 2005 where it has no Flag, None for a number of no edition."""
@@ -49,4 +67,16 @@ def understood(packet: Packet) -> bool:
 
     Data of 2025 in the form of 2017 are; a command that is new in 2025 is only recognised.
     """
-    return edition(packet) is not None and packet.cn not in NEW_IN_2025
+    said = edition(packet)
+    if said is Edition.OF_2005 and packet.cn in ONLY_IN_2005:
+        return True
+    return said is not None and packet.cn in COMMANDS
+
+
+def name(packet: Packet) -> str:
+    """What the packet's own edition calls its command; empty where that is not known."""
+    if edition(packet) is Edition.OF_2025 and packet.cn in NEW_IN_2025:
+        return NEW_IN_2025[packet.cn]
+    if edition(packet) is Edition.OF_2005 and packet.cn in ONLY_IN_2005:
+        return ONLY_IN_2005[packet.cn]
+    return COMMANDS[packet.cn].name if packet.cn in COMMANDS else ""

@@ -1,7 +1,7 @@
 """Factors with their units (HJ 212-2017 annex B.1 to B.3, after HJ 524, HJ 525 and GB 3096): facts.
 
 Units are UCUM, and what the standard proposes: nothing in a packet says them, and loggers in the field
-send other ones under the same code (particulates in ng, ug and mg). A site says its own.
+send other ones under the same code (particulates in ng and in ug). A site says its own.
 """
 
 from __future__ import annotations

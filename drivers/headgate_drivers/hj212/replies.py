@@ -4,7 +4,8 @@
     upload    logger -> CN      platform -> 9014, where Flag asks for it
     notice    either -> CN      the other -> 9013
 
-An answer has the QN of what it answers, ST 91, and no wish for an answer itself. Pure: when to answer
+An answer has the QN of what it answers, ST 91, and no wish for an answer itself; to a packet of 2005 the
+QN stands in CP, as that edition has it. Pure: when to answer
 is not said here. A reading must be durable first.
 """
 
@@ -14,7 +15,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from headgate_drivers.hj212.commands import BETWEEN, COMMANDS, Accepted, Done, Kind
-from headgate_drivers.hj212.editions import HEARTBEAT
+from headgate_drivers.hj212.editions import HEARTBEAT, Edition, edition
 from headgate_drivers.hj212.frames import Flag, Packet
 
 
@@ -68,8 +69,12 @@ def noticed(notice: Packet) -> Packet:
 
 def _back(packet: Packet, cn: str, cp: str) -> Packet:
     flag = packet.flag and Flag(packet.flag.version, split=packet.flag.split, answer=False)
+    old = edition(packet) is Edition.OF_2005
+    asked = id_of(packet)
+    if old and asked:
+        cp = f"QN={asked};{cp}" if cp else f"QN={asked}"
     return Packet(
-        qn=packet.qn,
+        qn="" if old else asked,
         st=BETWEEN,
         cn=cn,
         pw=packet.pw,
@@ -79,6 +84,11 @@ def _back(packet: Packet, cn: str, cp: str) -> Packet:
         pno=packet.pno,
         cp=cp,
     )
+
+
+def id_of(packet: Packet) -> str:
+    """Which request or upload a packet belongs to: QN in front, or in CP as in 2005."""
+    return packet.qn or packet.records[0].item("QN") or ""
 
 
 def result_of(packet: Packet) -> Accepted | Done | None:
@@ -95,7 +105,8 @@ def result_of(packet: Packet) -> Accepted | Done | None:
 
 def answers(reply: Packet, request: Packet) -> bool:
     """Whether a packet is an answer to that request: the same QN of the same device."""
-    return bool(reply.qn) and (reply.qn, reply.mn) == (request.qn, request.mn)
+    asked = id_of(reply)
+    return bool(asked) and (asked, reply.mn) == (id_of(request), request.mn)
 
 
 class Platform:

@@ -116,8 +116,9 @@ def _judge(item: Item, flaws: list[str]) -> None:
 
 def _station(data: _Bytes, *, classed: bool) -> Station:
     address = data.take(7)[2:].hex().upper()
-    # Some stations leave their class out: the observation time then follows at once.
-    if classed and data.left and data.ahead(2) != b"\xf0\xf0":
+    # Some stations leave their class out, or say it where it has no place: the time tells.
+    ahead = data.ahead(3)
+    if ahead[1:] == b"\xf0\xf0" or (classed and ahead and ahead[:2] != b"\xf0\xf0"):
         return Station(address, data.take(1)[0])
     return Station(address)
 

@@ -104,7 +104,10 @@ class Codec:
             return None
         head = head_of(bytes(buffer[: HEAD[coding]]), coding)
         if not isinstance(head, Head):
-            return self._fault(head, _beginning(buffer, 1))
+            later = _PLAUSIBLE.search(buffer, 1)
+            # Whose head is all there is plausible or none: only the last bytes may still become one.
+            begins = _beginning(buffer, max(1, len(buffer) - HEAD[Coding.ASCII] + 1))
+            return self._fault(head, later.start() if later else begins)
         if len(buffer) < head.size:
             ahead = self._whole_frame_in(len(buffer))
             return None if ahead is None else self._fault("truncated", ahead)

@@ -172,6 +172,23 @@ def test_who_asks_for_no_answer_gets_none(flag: Flag | None) -> None:
     assert replies.answer(msgspec.structs.replace(UPLOAD, flag=flag)) is None
 
 
+def test_a_logger_of_2005_is_answered_as_that_edition_has_it() -> None:
+    upload = msgspec.structs.replace(UPLOAD, flag=Flag(0, split=False, answer=True))
+    answer = replies.answer(upload)
+    assert answer is not None
+    assert segment(answer) == (
+        b"ST=91;CN=9014;PW=123456;MN=42010026AQ000001;Flag=0;CP=&&QN=20260718143000123&&"
+    )
+    assert replies.answers(answer, upload)
+    ready = replies.accepted(upload)
+    assert ready.cp == "QN=20260718143000123;QnRtn=1"
+    assert replies.result_of(ready) is Accepted.READY
+    alarm = Packet(cn="2072", mn="M")
+    assert editions.understood(alarm)
+    assert editions.name(alarm) == "上传报警事件"
+    assert editions.name(UPLOAD) == "取/上传污染物分钟数据"
+
+
 def test_parts_are_answered_one_by_one() -> None:
     for part in split(UPLOAD):
         answer = replies.answer(part)
@@ -215,6 +232,7 @@ def test_the_newest_edition_is_recognised_and_not_claimed() -> None:
     assert replies.answer(heartbeat) is None
     assert editions.understood(UPLOAD)
     assert editions.edition(Packet(cn="2011", mn="M")) is editions.Edition.OF_2005
+    assert editions.name(heartbeat) == "心跳包"
     odd = msgspec.structs.replace(UPLOAD, flag=Flag(9, split=False, answer=True))
     assert editions.edition(odd) is None
 

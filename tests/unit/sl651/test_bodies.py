@@ -135,6 +135,11 @@ def test_hours_of_slots_are_one() -> None:
     assert slots.values == (0.5,) * 12 + (None,) * 12
 
 
+def test_a_class_that_is_missing_or_has_no_place_is_understood() -> None:
+    assert items(0x32, ME + WHEN + "38121236")[0] == Station("0061512045")
+    assert items(0x35, ME + "48" + WHEN + "F2F241")[0] == Station("0061512045", 0x48)
+
+
 def test_users_own_identifiers_have_one_byte_more() -> None:
     assert items(0x32, ME + "48" + WHEN + "FF01110123")[-1] == Element(0xFF01, "0123", 1)
 

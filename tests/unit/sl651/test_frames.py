@@ -222,6 +222,12 @@ def test_a_flood_is_not_kept() -> None:
         assert codec.waiting <= LONGEST
 
 
+def test_a_run_of_start_characters_is_one_fault_and_hides_nothing() -> None:
+    events = all_of(b"\x7e" * 3000 + GOOD)
+    assert len(events) <= 3
+    assert events[-1:] == all_of(GOOD)
+
+
 def test_what_is_good_in_a_bad_body_can_be_used() -> None:
     body = bytes.fromhex("0001260718143005F1F1006151204548F0F026071814303923000A187038121236")
     frame = Frame(Direction.UP, 1, "0061512045", "1234", 0x32, Control.ETX, body)

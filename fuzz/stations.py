@@ -1,0 +1,160 @@
+"""Frames of stations that dial in: hydrology (SL 651) and environment (HJ 212)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from fuzz.lines import vectors
+from fuzz.target import Target, pieces, whole
+from headgate_drivers.hj212 import codec as hj212
+from headgate_drivers.hj212 import data as cp
+from headgate_drivers.hj212 import replies as hj212_replies
+from headgate_drivers.hj212.frames import Packet
+from headgate_drivers.hj212.frames import encode as encode_packet
+from headgate_drivers.hj212.parts import Assembly as Parts
+from headgate_drivers.hj212.parts import split
+from headgate_drivers.sl651 import codec as sl651
+from headgate_drivers.sl651.frames import ENDS, LONGEST, Coding, Control, Direction, Frame, encode
+from headgate_drivers.sl651.items import Element, Message, Observed, Series, Slots, Status, rows
+from headgate_drivers.sl651.packets import Assembly
+
+HEAD = {Coding.BCD: bytes.fromhex("0001260718143005"), Coding.ASCII: b"0001260718143005"}
+#: What an assembly may keep while it is fuzzed.
+KEEPS = 65_536
+
+# ---------------------------------------------------------------- SL 651
+
+
+def _sl651_said(message: Message) -> None:
+    for row in rows(message):
+        match row.item:
+            case Element():
+                assert isinstance(row.item.value, int | float | None)
+            case Series() | Slots():
+                assert isinstance(row.item.values, tuple)
+            case Status():
+                assert len(row.item.bits) <= 32
+            case Observed():
+                raise AssertionError("a time holds for rows, it is none")
+    assert message.flaws or message.sent_at is not None
+
+
+def _sl651(data: bytes) -> None:
+    codec, assembly, fed, taken = sl651.Codec(), Assembly(KEEPS), 0, 0
+    for piece in pieces(data):
+        fed += len(piece)
+        for event in codec.feed(piece):
+            if isinstance(event, Frame):
+                taken += len(encode(event))
+                whole_body = assembly.add(event) or event
+                assert assembly.size <= KEEPS
+                if whole_body.message is not None:
+                    _sl651_said(whole_body.message)
+            else:
+                assert event.consumed > 0, "a fault takes bytes with it"
+                taken += event.consumed
+        assert codec.waiting <= LONGEST
+        assert taken + codec.waiting == fed, "every byte is accounted for"
+    codec.end()
+    assert codec.waiting == 0
+
+
+def _sl651_body(data: bytes) -> None:
+    """Past the checksum: the first byte is the function, the second direction and coding."""
+    if len(data) < 3:
+        return
+    coding = Coding.ASCII if data[1] & 1 else Coding.BCD
+    direction = Direction.DOWN if data[1] & 2 else Direction.UP
+    body = (b"" if data[1] & 4 else HEAD[coding]) + data[2:]
+    frame = Frame(
+        direction, 1, "0061512045", "1234", data[0], ENDS[direction][0], body, coding=coding
+    )
+    _sl651_said(sl651.understand(frame))
+    raw = encode(frame)
+    (event,) = sl651.Codec().feed(raw)
+    found = event if isinstance(event, Frame) else event.frame
+    assert found is not None
+    assert encode(found) == raw
+
+
+def _sl651_seeds() -> Iterable[bytes]:
+    for vector in vectors("sl651"):
+        for text in vector.get("packets", [vector.get("hex")]):
+            yield whole(bytes.fromhex(text))
+    ascii_frame = Frame(
+        Direction.UP, 1, "0061512045", "1234", 0x32, Control.ETX,
+        HEAD[Coding.ASCII] + b"ST 0061512045 H TT 2607181430 Z -1.250 ", coding=Coding.ASCII,
+    )  # fmt: skip
+    yield whole(encode(ascii_frame))
+
+
+def _sl651_bodies() -> Iterable[bytes]:
+    for vector in vectors("sl651"):
+        if "hex" in vector and vector["kind"] == "valid":
+            raw = bytes.fromhex(vector["hex"])
+            yield bytes([raw[10], 4 | (vector["direction"] == "down") << 1]) + raw[14:-3]
+    yield b"\x31\x01ST 0061512045 H TT 2607181430 DRN05 PN05 Z 0.5 10.1 M 10.2 "
+    yield b"\x42\x0328 -1.250 20 1 "
+
+
+# ---------------------------------------------------------------- HJ 212
+
+
+def _hj212_said(packet: Packet) -> None:
+    for record in packet.records:
+        assert record.at is None or record.time
+        for factor in record.factors:
+            assert factor.values is not None
+            assert factor.quality in ("good", "uncertain", "bad")
+    hj212_replies.result_of(packet)
+    answer = hj212_replies.answer(packet)
+    assert answer is None or hj212_replies.answer(answer) is None
+
+
+def _hj212(data: bytes) -> None:
+    codec, parts = hj212.Codec(), Parts(KEEPS)
+    for piece in pieces(data):
+        for event in codec.feed(piece):
+            packet = event if isinstance(event, Packet) else event.packet
+            if not isinstance(event, Packet):
+                assert event.consumed > 0, "a fault takes bytes with it"
+            if packet is not None:
+                _hj212_said(packet)
+                if (joined := parts.add(packet)) is not None:
+                    _hj212_said(joined)
+                assert parts.size <= KEEPS
+        assert codec.waiting <= codec.most
+    codec.end()
+    assert codec.waiting == 0
+
+
+def _hj212_cp(data: bytes) -> None:
+    """Past the checksum: what is read of CP can be written and cut, and stays what it is."""
+    text = data.decode("utf-8", "replace")
+    records = cp.read(text)
+    cp.flaws(records)
+    packet = Packet(qn="20260718143000123", cn="2011", mn="M", cp=text)
+    _hj212_said(packet)
+    try:
+        cut = split(packet)
+    except ValueError:
+        return
+    assert all(len(encode_packet(part)) <= 1024 + 12 for part in cut)
+
+
+def _hj212_seeds() -> Iterable[bytes]:
+    return (whole(vector["text"].encode()) for vector in vectors("hj212"))
+
+
+def _hj212_cps() -> Iterable[bytes]:
+    for vector in vectors("hj212"):
+        yield vector["text"].encode().partition(b"CP=&&")[2].rpartition(b"&&")[0] or b"QnRtn=1"
+    yield "DataTime=20260718143000;i11001-Info=//a=1;b-c=2,清洗//".encode()
+
+
+STATIONS: dict[str, Target] = {
+    "sl651": Target(_sl651, _sl651_seeds),
+    "sl651-body": Target(_sl651_body, _sl651_bodies),
+    "hj212": Target(_hj212, _hj212_seeds),
+    "hj212-cp": Target(_hj212_cp, _hj212_cps),
+}
