@@ -28,6 +28,8 @@ LONGEST_DATA, LONGEST_SAID = 1024, 9999
 
 _KNOWN = ("QN", "ST", "CN", "PW", "MN", "Flag", "PNUM", "PNO")
 _ID = re.compile(r"[0-9]{17}")
+#: The standard's own examples C.18 and C.48 have a comma behind QN, and loggers copy them.
+_COMMA = re.compile(r"^(QN=[0-9]{17}),")
 
 
 class Flag(msgspec.Struct, frozen=True):
@@ -119,7 +121,7 @@ def read_segment(raw: bytes) -> tuple[Packet, tuple[str, ...]]:
     cp = cp.removesuffix("&&")
     said: dict[str, str] = {}
     other: list[tuple[str, str]] = []
-    for part in head.split(";"):
+    for part in _COMMA.sub(r"\1;", head).split(";"):
         name, equals, value = part.partition("=")
         if name in _KNOWN and name not in said:
             said[name] = value

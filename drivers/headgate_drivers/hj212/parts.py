@@ -1,10 +1,12 @@
-"""Packets that are parts of one (clause 6.3.2, annex C.46 to C.50): PNUM says how many, PNO which.
+"""Packets that are parts of one (clause 6.3.2, annex C.49 and C.50): PNUM says how many, PNO which.
 
-Each part has its own QN-wide acknowledgement and repeats DataTime; a part is cut between items, so it
-can be read by itself too.
+Each part has a QN of its own and is answered by itself. A part is cut between items and repeats DataTime,
+so it can be read by itself too.
 """
 
 from __future__ import annotations
+
+from datetime import timedelta
 
 import msgspec
 
@@ -39,7 +41,7 @@ class Assembly:
         """
         if part.pnum <= 1:
             return part
-        # Some loggers give each part a QN of its own: command, device and time are the key then.
+        # Each part has its own QN: device, command and time are what they share.
         key = (part.mn, part.st, part.cn, str(part.pnum), _time(part))
         if key != self._key:
             self.forget()
@@ -87,6 +89,8 @@ def _joined(parts: list[Packet]) -> str:
 def split(packet: Packet, most: int = LONGEST_DATA) -> list[Packet]:
     """A packet as parts of at most `most` bytes of data; itself where it has room.
 
+    The first keeps the QN, each later one has the next millisecond.
+
     Raises:
         ValueError: one item alone has no room.
     """
@@ -112,7 +116,20 @@ def split(packet: Packet, most: int = LONGEST_DATA) -> list[Packet]:
             raise ValueError(f"one item alone is longer than {room} bytes")
     return [
         msgspec.structs.replace(
-            packet, flag=flag, pnum=len(found), pno=number, cp=data.write([each])
+            packet,
+            qn=_later(packet, number - 1),
+            flag=flag,
+            pnum=len(found),
+            pno=number,
+            cp=data.write([each]),
         )
         for number, each in enumerate(found, 1)
     ]
+
+
+def _later(packet: Packet, milliseconds: int) -> str:
+    at = packet.asked_at
+    if at is None:
+        return packet.qn
+    at += timedelta(milliseconds=milliseconds)
+    return f"{at:%Y%m%d%H%M%S}{at.microsecond // 1000:03}"

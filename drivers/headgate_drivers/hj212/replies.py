@@ -43,7 +43,7 @@ def answer(packet: Packet) -> Packet | None:
     """What a platform answers to a packet from below: 9014 to data, 9013 to a notice.
 
     None where nothing is answered: no wish for one, or a command of 2025 whose answer is not known here.
-    Parts are answered one by one, and the answer repeats which one.
+    Parts are answered one by one: each has its own QN (annex C.50).
     """
     if not wants_answer(packet) or packet.cn in _UNKNOWN:
         return None
@@ -68,7 +68,7 @@ def noticed(notice: Packet) -> Packet:
 
 
 def _back(packet: Packet, cn: str, cp: str) -> Packet:
-    flag = packet.flag and Flag(packet.flag.version, split=packet.flag.split, answer=False)
+    flag = packet.flag and Flag(packet.flag.version, split=False, answer=False)
     old = edition(packet) is Edition.OF_2005
     asked = id_of(packet)
     if old and asked:
@@ -80,8 +80,6 @@ def _back(packet: Packet, cn: str, cp: str) -> Packet:
         pw=packet.pw,
         mn=packet.mn,
         flag=flag,
-        pnum=packet.pnum,
-        pno=packet.pno,
         cp=cp,
     )
 

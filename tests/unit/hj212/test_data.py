@@ -190,12 +190,15 @@ def test_a_logger_of_2005_is_answered_as_that_edition_has_it() -> None:
 
 
 def test_parts_are_answered_one_by_one() -> None:
-    for part in split(UPLOAD):
+    parts = split(UPLOAD)
+    assert [part.qn for part in parts[:2]] == ["20260718143000123", "20260718143000124"]
+    for part in parts:
         answer = replies.answer(part)
         assert answer is not None
-        assert (answer.pnum, answer.pno) == (part.pnum, part.pno)
+        # As annex C.50 has it: the part's own QN, no part numbers, Flag 4.
+        assert (answer.qn, answer.pnum, answer.pno) == (part.qn, 0, 0)
         assert answer.flag is not None
-        assert answer.flag.number == 6
+        assert answer.flag.number == 4
 
 
 def test_a_request_goes_down_and_its_results_come_up() -> None:

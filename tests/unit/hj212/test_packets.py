@@ -194,6 +194,7 @@ def test_a_field_that_makes_no_sense_is_said_with_the_rest(text: str) -> None:
     [
         "ST=32;CN=2011;PW=;MN=null;CP=&&DataTime=20160824003817;B01-Rtd=36.91&&",
         "ST=null;CN=2011;MN=M;Flag=4;CP=&&&&",
+        "QN=20160801085857534,ST=32;CN=2061;PW=1;MN=M;Flag=5;CP=&&DataTime=20160801080000&&",
         "QN=20260718143000000;ST=22;CN=2011;PW=1;MN=M;Flag=4;Extra=1;CP=&&&&",
     ],
 )
