@@ -17,7 +17,7 @@ class PumpRoad(Road):
     """The road with pump stations where the gauges were."""
 
     def __init__(self, folder: Path) -> None:
-        command = ["pump-station", "--count", "2", "--bind", "127.0.0.1:0", "--cycle", "0.2"]
+        command = ["pump-station", "--count", "2", "--bind", "127.0.0.1:0", "--cycle", "0.1"]
         command += ["--speed", "60", "--storm", "80:1200@1"]
         super().__init__(folder, field=[Simulator("pumps", command, folder)])
 

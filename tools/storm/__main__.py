@@ -20,7 +20,9 @@ def main() -> int:
     options.add_argument("--minutes", type=float, default=10.0, help="real minutes (10)")
     options.add_argument("--seed", type=int, default=1)
     options.add_argument("--share", type=float, default=1.0, help="1 is a hundred devices")
-    options.add_argument("--kill", action="store_true", help="kill the gateway once, too")
+    options.add_argument(
+        "--kill", action=argparse.BooleanOptionalAction, default=True, help="kill the gateway once"
+    )
     options.add_argument("--keep", type=Path, help="keep everything in this new folder")
     options.add_argument("--quiet", action="store_true", help="the figures alone")
     asked = options.parse_args()
