@@ -94,6 +94,15 @@ def test_a_packet_cut_off_loses_at_most_its_follower(cut: int) -> None:
         assert packets_in(ANNEX_A[:cut] + ANNEX_A * 2, size)[-1:] == packets_in(ANNEX_A)
 
 
+def test_a_packet_is_found_inside_of_one_whose_length_ends_with_it() -> None:
+    cut = ANNEX_A[6:60]
+    swallows = b"##%04d" % (len(cut) + len(ANNEX_A) - 6) + cut
+    events = all_of(swallows + ANNEX_A)
+    assert isinstance(events[0], Fault)
+    assert (events[0].code, events[0].consumed) == ("bad_checksum", len(swallows))
+    assert events[1:] == all_of(ANNEX_A)
+
+
 @pytest.mark.parametrize("before", NOISE)
 @pytest.mark.parametrize("behind", NOISE)
 def test_noise_around_packets_changes_nothing(before: bytes, behind: bytes) -> None:

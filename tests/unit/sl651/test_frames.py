@@ -196,6 +196,15 @@ def test_a_length_that_swallows_its_follower_does_not_lose_it() -> None:
     assert events[1:] == all_of(GOOD)
 
 
+def test_a_frame_is_found_inside_of_one_whose_length_ends_with_it() -> None:
+    length = 2 * len(GOOD) - 14 - 3
+    swallows = GOOD[:11] + length.to_bytes(2, "big") + GOOD[13:]
+    events = all_of(swallows + GOOD)
+    assert isinstance(events[0], Fault)
+    assert (events[0].code, events[0].consumed) == ("bad_checksum", len(GOOD))
+    assert events[1:] == all_of(GOOD)
+
+
 @pytest.mark.parametrize(
     ("at", "byte", "code"),
     [(11, 0x40, "bad_length"), (13, 0x04, "bad_start"), (55, 0x05, "bad_end")],
