@@ -9,6 +9,7 @@ a voice among theirs.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -212,12 +213,14 @@ class SensorSearch:
                 known = self._device(address)
                 if known and profile.id != self._served.get(known) and not self._asked_for:
                     continue  # a live device is not shaken for nothing
-                try:
-                    candidate = await tried(
-                        self._field, driver, profile, self._bare(address, settings)
-                    )
-                except ChannelTimeout:
-                    continue
+                # What other sensors were asked before stands in the ear of this kind: its first
+                # question may be lost with it, and is asked twice.
+                bare = self._bare(address, settings)
+                candidate = None
+                for _ in range(2 if unit == self._units[0] else 1):
+                    with contextlib.suppress(ChannelTimeout):
+                        candidate = await tried(self._field, driver, profile, bare)
+                        break
                 if candidate is not None:
                     key = address if _addressed(profile) else ""
                     fits.setdefault(key, []).append(candidate)

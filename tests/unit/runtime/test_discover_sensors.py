@@ -194,6 +194,26 @@ async def test_a_probe_that_wants_its_own_request_is_found_by_its_profile(tmp_pa
         assert profiles(found[0]) == ["generic/level-probe-text"]
 
 
+async def test_a_probe_that_lost_its_first_question_behind_another_s_is_found(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path) as (_, port):
+        heard_before: list[bytes] = []
+
+        def heard(data: bytes) -> None:
+            # What a meter was asked has no carriage return: the probe takes it for the begin of its own.
+            if data == b"#07R\r" and heard_before:
+                port.say(PROBE + f"*{crc_modbus(PROBE):04X}\r\n".encode())
+            if data == b"#07R\r":
+                heard_before.append(data)
+
+        port.heard = heard
+        found = await findings(
+            tmp_path, listen_s=0, units="7-8", profiles=["generic/level-probe-text"]
+        )
+        assert [one["unit"] for one in found] == ["7"]
+
+
 async def test_a_search_that_is_left_puts_the_line_back(tmp_path: Path) -> None:
     async with running(tmp_path) as (_, port):
 
