@@ -356,19 +356,20 @@ class Judge:
         truth = self.truth
         said: Counter[tuple[str, int, int]] = Counter()
         size: dict[tuple[str, int, int], tuple[int, int | None]] = {}
+        # That a platform had heard it is known to a box that can read what it noted, and to no other.
+        forgot = truth.unreadable or truth.rebuilt or box.state.rebuilt
+        sure = found.keys() | (set() if forgot else truth.settled)
         for name, losses in truth.riders.items():
             # What told of a loss and went unheard itself has told nobody.
             if name in found or name in truth.acked:
                 for log, first, end, records, count in losses:
-                    said[log, first, end] += 1
+                    said[log, first, end] += name in sure
                     size[log, first, end] = (records, count)
         for loss in box.spool.losses():
             key = (loss.account.log, loss.account.first, loss.account.end)
             said[key] += 1
             size[key] = (loss.records, loss.readings)
         twice = [key for key, times in said.items() if times > 1 and key[1] < key[2]]
-        if truth.unreadable:
-            twice = []  # what carried it may be what rotted: then it is said again, as it must be
         self.check(not twice, "a loss said twice", twice)
         told = sum(records for records, _ in size.values())
         missing = truth.kept.keys() - found.keys()
@@ -514,7 +515,10 @@ class Story:
     def _rot(self, folder: Path) -> None:
         """A bit of the record that came last, so that the end of its log is in doubt."""
         segments = sorted(folder.rglob("*/[0-9]*.seg"), key=lambda path: path.name)
-        segments = [path for path in segments if path.parent.name != "quarantine"]
+        # An empty one is what a start that the disk refused has left: nothing in it can rot.
+        segments = [
+            path for path in segments if path.parent.name != "quarantine" and path.stat().st_size
+        ]
         if not segments:
             return
         data = bytearray(segments[-1].read_bytes())

@@ -56,6 +56,8 @@ class Earlier:
         self._found: list[Stretch] = []
         self._unreadable: list[Entry] = []
         self._spent: set[int] = set()
+        # What each record that is here tells of, by serial; None where its clear index is damaged.
+        self._tellers: dict[int, Sequence[Account] | None] = {}
         #: Losses that a lost record had told of.
         self.unsaid: list[Account] = []
 
@@ -171,8 +173,11 @@ class Earlier:
                     e for e in self._disk.one(number, entry.offset) if e.serial == entry.serial
                 ]
                 continue
-            if entry.index is not None:
+            if entry.index is None:
+                self._tellers[entry.serial] = None
+            elif entry.index.accounts:
                 accounts += entry.index.accounts
+                self._tellers[entry.serial] = entry.index.accounts
             rows.add(entry)
             found.add(entry)
         self.segments[number] = rows
@@ -196,6 +201,7 @@ class Earlier:
             if entry.index is not None and not self.ledger.covers(entry.serial):
                 self.ledger.lose(*of_record(self._name, entry, entry.index))
                 self.unsaid += entry.index.accounts
+        self._find_carriers()
         if self.ledger.end()[0] > self.serial:
             # A loss at the very end keeps its serial: the next record must not be taken for it.
             self.serial, self.totals = self.ledger.end()
@@ -216,6 +222,15 @@ class Earlier:
             loss = unread(self._name, self.serial)
             if loss not in self.ledger.pending:
                 self.ledger.add(loss)
+
+    def _find_carriers(self) -> None:
+        """What told of a loss and is not here any more, or cannot be read, has told nobody for sure."""
+        dead = {rows.serials[row] for rows in self.segments.values() for row in rows.dead}
+        here = {serial: told for serial, told in self._tellers.items() if serial not in dead}
+        self.unsaid += self.ledger.carriers_found(
+            [(serial, account) for serial, told in here.items() for account in told or ()],
+            {serial for serial, told in here.items() if told is None},
+        )
 
     def _lose_between(self, gone: Gone, earlier: Stretch, later: Stretch) -> None:
         self.ledger.lose(between(self._name, gone, earlier, later), gone)

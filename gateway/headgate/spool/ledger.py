@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zlib
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -26,12 +26,20 @@ class Gone(msgspec.Struct, frozen=True, array_like=True, order=True):
     after: tuple[int, ...]
 
 
+class Carrier(msgspec.Struct, frozen=True, array_like=True):
+    """The record that tells of a loss, by its serial in this log. Its clear index has the devices."""
+
+    serial: int
+    account: Account
+
+
 class _Saved(msgspec.Struct, frozen=True, array_like=True):
     log_id: bytes
     serial: int
     totals: tuple[int, ...]
     gone: tuple[Gone, ...]
     pending: tuple[Loss, ...]
+    carriers: tuple[Carrier, ...] = ()
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -39,7 +47,7 @@ _decode = msgspec.msgpack.Decoder(_Saved).decode
 
 
 class Ledger:
-    """The serials that are gone, and the losses that no durable gap names yet.
+    """The serials that are gone, the losses that no durable gap names yet, and which records name the others.
 
     `serial` and `totals` are a floor for what the log has committed: known when the ledger was written.
     """
@@ -50,12 +58,16 @@ class Ledger:
         self.totals: tuple[int, ...] = ZERO
         self._gone: list[Gone] = []
         self._pending: list[Loss] = []
+        self._carriers: list[Carrier] = []
+        # Lost themselves; on record until what they had told is pending again, maybe in the other log.
+        self._lost_carriers: list[Carrier] = []
 
     def copy(self) -> Ledger:
         """The same again, to go back to."""
         ledger = Ledger(self.log_id)
         ledger.serial, ledger.totals = self.serial, self.totals
         ledger._gone, ledger._pending = list(self._gone), list(self._pending)
+        ledger._carriers = list(self._carriers)
         return ledger
 
     @property
@@ -92,8 +104,47 @@ class Ledger:
 
     def unsay(self, loss: Loss) -> None:
         """The record that told of this loss is lost itself: it is to be said again."""
-        if all(each.account != loss.account for each in self._pending):
+        if not any(_includes(each, loss.account) for each in self._pending):
             self.add(loss)
+
+    # ------------------------------------------------------------ who tells of what
+
+    def tell(self, serial: int, account: Account) -> None:
+        """A record of this log, of any log's loss, tells of it: should nobody be able to read it one day."""
+        carrier = _carrier(serial, account)
+        if carrier is not None and carrier not in self._carriers:
+            self._carriers.append(carrier)
+
+    def tells(self, account: Account) -> bool:
+        """Whether a record of this log that is here tells of it."""
+        return any(each.account == account for each in self._carriers)
+
+    def untell(self, serials: Container[int]) -> Sequence[Carrier]:
+        """These records go; what they told of."""
+        going = [each for each in self._carriers if each.serial in serials]
+        if going:
+            self._carriers = [each for each in self._carriers if each.serial not in serials]
+        return going
+
+    def carriers_found(
+        self, found: Iterable[tuple[int, Account]], unknown: Container[int]
+    ) -> Sequence[Account]:
+        """Of these records a start knows what they tell; what those told of that it did not find.
+
+        Args:
+            unknown: serials of records that are here, and whose clear index is not.
+        """
+        here = [each for pair in found if (each := _carrier(*pair)) is not None]
+        names = {(each.serial, each.account) for each in here}
+        others = [each for each in self._carriers if (each.serial, each.account) not in names]
+        self._carriers = here + [each for each in others if each.serial in unknown]
+        self._lost_carriers = [each for each in others if each.serial not in unknown]
+        return [each.account for each in self._lost_carriers]
+
+    def forget_lost_carriers(self) -> bool:
+        """What they told of is pending again, on record; whether there were any."""
+        lost, self._lost_carriers = self._lost_carriers, []
+        return bool(lost)
 
     def accounted(self, account: Account) -> None:
         """A durable record holds the gap of this loss."""
@@ -131,8 +182,9 @@ class Ledger:
     def encode(self) -> bytes:
         """The ledger as bytes, with a checksum."""
         saved = _Saved(
-            self.log_id, self.serial, self.totals, tuple(self._gone), tuple(self._pending)
-        )
+            self.log_id, self.serial, self.totals, tuple(self._gone), tuple(self._pending),
+            (*self._carriers, *self._lost_carriers),
+        )  # fmt: skip
         body = _encode(saved)
         return zlib.crc32(body).to_bytes(4, "big") + body
 
@@ -149,4 +201,22 @@ class Ledger:
         ledger.serial, ledger.totals = saved.serial, saved.totals
         ledger._gone = list(saved.gone)
         ledger._pending = list(saved.pending)
+        ledger._carriers = list(saved.carriers)
         return ledger
+
+
+def _carrier(serial: int, account: Account) -> Carrier | None:
+    told = account.told
+    if told is None:
+        return None
+    brief = msgspec.structs.replace(told, devices=())
+    return Carrier(serial, Account(account.log, account.first, account.end, told=brief))
+
+
+def _includes(loss: Loss, account: Account) -> bool:
+    """Whether saying the one says the other: the same, or all that lay in a wider stretch."""
+    mine = loss.account
+    if mine == account:
+        return True
+    whole = loss.records == mine.end - mine.first
+    return whole and mine.first <= account.first < account.end <= mine.end

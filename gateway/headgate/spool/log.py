@@ -65,12 +65,12 @@ class Log:
         self.numbers: Iterator[int] = count(1)
         self.highest = 0
         self._suspects: deque[Position] = deque()
-        #: What becomes of losses that a lost record had told of; set by the spool, for both its logs.
-        self.unsaid: Callable[[Sequence[Account]], None] = lambda accounts: None
-        self.said: Callable[[Sequence[Account]], None] = lambda accounts: None
         self._clock = env.clock
         # Records that the disk did not give: since when, and how often.
         self._refused: dict[Position, tuple[int, int]] = {}
+        #: What becomes of losses that a lost record had told of; set by the spool, for both its logs.
+        self.unsaid: Callable[[Sequence[Account]], None] = lambda accounts: None
+        self.said: Callable[[Sequence[Account]], None] = lambda accounts: None
 
     # ------------------------------------------------------------ start
 
@@ -267,11 +267,15 @@ class Log:
                 continue
             rows.dead.add(position.row)
             found = self._look(rows, position.row)
+            carried = [each.account for each in self.ledger.untell({rows.serials[position.row]})]
             if found is not None and found.index is not None:
                 self.ledger.lose(*of_record(self.name, found, found.index))
-                self.unsaid(found.index.accounts)
+                carried = [*found.index.accounts, *carried]
             elif not self.ledger.covers(rows.serials[position.row]):
                 self.ledger.lose(*of_row(rows, position.row))
+            if carried:
+                self.unsaid(carried)
+                self.save_ledger()
         return self.ledger.pending
 
     def clear_index(self, position: Position) -> ClearIndex | None:
@@ -321,6 +325,8 @@ class Log:
         found = self._carried(self._disk.scan(number, 0), lost, carried)
         gone, loss = of_segment(rows, found, lost, reason)
         before = self.ledger.copy()
+        going = self.ledger.untell(set(rows.serials))
+        carried += [each.account for each in going if each.serial in lost]
         self.unsaid(carried)
         for serials in gone:
             self.ledger.let_go(serials)

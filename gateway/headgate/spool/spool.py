@@ -153,13 +153,17 @@ class Spool:
         for one in logs:
             one.unsaid, one.said = self._unsaid, self._said
             self._unsaid(one.unsaid_before)
+        for one in logs:
+            if one.ledger.forget_lost_carriers():
+                one.save_ledger()
         self._sync_names()
 
     def _unsaid(self, accounts: Sequence[Account]) -> None:
         """A record is lost that had told of these losses: they are to be said again."""
         for account in accounts:
             loss = account.loss
-            if loss is not None and account.log in self._logs:
+            told = any(one.ledger.tells(account) for one in self._logs.values())
+            if loss is not None and account.log in self._logs and not told:
                 self._logs[account.log].ledger.unsay(loss)
         for name in {account.log for account in accounts} & self._logs.keys():
             self._logs[name].save_ledger()
@@ -259,24 +263,30 @@ class Spool:
         for record, position in zip(records, positions, strict=True):
             self._payload += len(record.data)
             self._room.unsettle(position.log, position.segment)
-            for account in record.index.accounts:
-                if account.log in self._logs:
+            rows = self.rows(position.log, position.segment)
+            # Of a commit tried again what was durable first may be given up already: it told nobody.
+            for account in record.index.accounts if rows is not None else ():
+                if rows is not None and account.log in self._logs:
+                    self._logs[position.log].ledger.tell(rows.serials[position.row], account)
                     self._logs[account.log].account(account)
         return positions
 
     def _note_said(self, records: Sequence[SealedRecord], positions: Sequence[Position]) -> None:
         """Write down that a loss is said where a record of the other log says it.
 
-        That record may be delivered and let go long before this log writes its ledger by itself.
+        That record may be delivered and let go long before this log writes its ledger by itself. First who
+        says it, then that it is said: nobody may forget a loss while it is unknown who remembers it.
         """
         said = {
-            account.log
+            (position.log, account.log)
             for record, position in zip(records, positions, strict=True)
             for account in record.index.accounts
             if account.log != position.log
         }
-        for name in said & self._logs.keys():
-            self._logs[name].save_ledger()
+        for pair in said:
+            for name in pair:
+                if name in self._logs:
+                    self._logs[name].save_ledger()
 
     def _commit(self, one: Log, records: Sequence[SealedRecord]) -> list[Position]:
         wanted = sum(len(record.data) for record in records) + _MARGIN

@@ -63,3 +63,46 @@ def test_in_an_outage_longer_than_the_quota_every_reading_is_here_or_told(
     assert len(here) < 30
     assert readings == 2 * (70 - len(here))
     assert sum(count for loss in told if loss for _, count in loss.devices) == readings
+
+
+@pytest.mark.parametrize("again", ["next start", "start after that"])
+@pytest.mark.parametrize("hurt", ["gone", "zeros"])
+def test_a_segment_nobody_can_read_says_again_what_its_records_had_told(
+    make: Make, tmp_path: Path, hurt: str, again: str
+) -> None:
+    spool = make()
+    spool.open()
+    for n in range(6):
+        commit(spool, n)
+    spool.close()
+    first, *_ = sorted((tmp_path / "data").glob("*.seg"))
+    first.unlink()  # and its loss is told by the first record of the next start
+    spool = make()
+    spool.open()
+    (lost,) = spool.losses()
+    for n in range(6, 12):
+        commit(spool, n)
+    carrier = next(
+        tmp_path / "data" / f"{rows.number:012}.seg" for rows in spool.segments() if 6 in rows.ns
+    )
+    if again == "start after that":
+        spool = make()
+        spool.open()
+        assert not spool.losses()
+    spool.close()
+    if hurt == "gone":
+        carrier.unlink()
+    else:
+        carrier.write_bytes(bytes(carrier.stat().st_size))
+    spool = make()
+    spool.open()
+    losses = {loss.account: loss for loss in spool.losses()}
+    assert len(losses) == 2
+    assert (losses[lost.account].records, losses[lost.account].readings) == (
+        lost.records, lost.readings,
+    )  # fmt: skip
+    commit(spool, 12)
+    assert not spool.losses()
+    spool = make()
+    spool.open()
+    assert not spool.losses()
