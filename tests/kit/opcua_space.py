@@ -11,6 +11,7 @@ import copy
 from collections.abc import Iterator, MutableMapping
 from typing import Any
 
+from asyncua.server.address_space import AttributeValue, NodeData
 from asyncua.server.internal_server import InternalServer
 
 _made: dict[Any, Any] = {}
@@ -30,7 +31,7 @@ class CopiedNodes(MutableMapping[Any, Any]):
         if name not in self._left:
             raise KeyError(name)
         self._left.discard(name)
-        self._own[name] = node = copy.deepcopy(self._made[name])
+        self._own[name] = node = _copy(self._made[name])
         return node
 
     def __setitem__(self, name: Any, node: Any) -> None:
@@ -52,6 +53,17 @@ class CopiedNodes(MutableMapping[Any, Any]):
 
     def __len__(self) -> int:
         return len(self._own) + len(self._left)
+
+
+def _copy(made: NodeData) -> NodeData:
+    """A node of one's own; what stands inside of its values and references is replaced, never changed."""
+    node = NodeData(made.nodeid)
+    node.references = list(made.references)
+    for name, attribute in made.attributes.items():
+        assert attribute.value is not None and not attribute.datachange_callbacks
+        node.attributes[name] = AttributeValue(copy.copy(attribute.value))
+    node.call = made.call
+    return node
 
 
 async def _load(server: InternalServer, shelf_file: object = None) -> None:
