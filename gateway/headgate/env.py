@@ -301,8 +301,14 @@ class SystemFiles:
         with open(path, "rb", buffering=0, opener=_open_at_once) as file:
             if offset:
                 file.seek(offset)
-            data = file.read(-1 if size is None else size)
-            return data or b""
+            if size is None:
+                return file.readall() or b""
+            # A read may give less than there is: what is missing then would pass for damage.
+            parts: list[bytes] = []
+            while size > 0 and (part := file.read(size)):
+                parts.append(part)
+                size -= len(part)
+            return b"".join(parts)
 
     def replace(self, path: Path, data: bytes, mode: int = 0o644) -> None:
         new = path.with_name(f".{path.name}.new")

@@ -169,9 +169,9 @@ class Earlier:
                 self._spent.add(number)
                 continue
             if verify and not self._disk.sealed_intact(number, entry):
-                self._unreadable += [
-                    e for e in self._disk.one(number, entry.offset) if e.serial == entry.serial
-                ]
+                # Once more for its devices; a disk that gives it no more has given the rest already.
+                again = self._disk.one(number, entry.offset)
+                self._unreadable += [e for e in again if e.serial == entry.serial] or [entry]
                 continue
             if entry.index is None:
                 self._tellers[entry.serial] = None

@@ -33,7 +33,7 @@ class KeptFile:
         """
         for path in (self._path, self._before):
             try:
-                data = self._files.read(path)
+                data = self._read(path)
             except FileNotFoundError:
                 continue
             except OSError as error:
@@ -44,6 +44,15 @@ class KeptFile:
             except ValueError as error:
                 self._set_aside(path, error)
         return None
+
+    def _read(self, path: Path) -> bytes:
+        try:
+            return self._files.read(path)
+        except FileNotFoundError:
+            raise
+        except OSError:
+            # A first read error of a worn card is often the last, and the version before is older.
+            return self._files.read(path)
 
     def _set_aside(self, path: Path, error: ValueError) -> None:
         self.damaged = True

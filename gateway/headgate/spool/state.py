@@ -72,6 +72,7 @@ class State:
         self._database = Database(env.files, path, _SCHEMA, VERSION)
         self._dirty: dict[tuple[object, ...], Change] = {}
         self._epochs: dict[bytes, Epoch] = {}
+        self._current = b""  # the epoch of this start
         self._settled: dict[str, dict[bytes, RangeSet]] = {}
         self._devices = DeviceNumbers(env.files, path.with_name("devices"), self._note_device)
         self._tables: dict[bytes, bytes] = {}  # digest -> epoch that announced it last
@@ -302,6 +303,7 @@ class State:
         started = max((known.started for known in self._epochs.values()), default=0) + 1
         boot = self._env.clock.boot_id()
         known = self._epochs[epoch] = Epoch(epoch, boot, previous[0], None, started)
+        self._current = epoch
         self._note_epoch(known)
         self._forget_old_epochs()
         return previous
@@ -317,9 +319,11 @@ class State:
             self._note(("epoch", epoch), "DELETE FROM epochs WHERE epoch = ?", epoch)
 
     def _note_epoch(self, known: Epoch) -> None:
+        # A start that could not read the database does not know how many there were: this one is the last.
         self._note(
-            ("epoch", known.epoch), "INSERT OR REPLACE INTO epochs VALUES (?, ?, ?, ?, ?)",
-            known.epoch, known.boot, known.previous, known.last_n, known.started,
+            ("epoch", known.epoch), "INSERT OR REPLACE INTO epochs VALUES (?1, ?2, ?3, ?4, max(?5, "
+            "(SELECT ifnull(max(started), 0) + 1 FROM epochs WHERE epoch != ?1 AND ?1 = ?6)))",
+            known.epoch, known.boot, known.previous, known.last_n, known.started, self._current,
         )  # fmt: skip
 
     def _before(self, found: tuple[bytes | None, int | None]) -> tuple[bytes | None, int | None]:

@@ -196,3 +196,19 @@ def test_what_may_wait_is_written_seldom_and_what_may_not_at_once(tmp_path: Path
         assert state.flush_in_time(120_000_000)
     assert len(flushed) == 3
     state.close()
+
+
+def test_a_read_error_that_passes_does_not_bring_back_the_version_before(tmp_path: Path) -> None:
+    class Once(SystemFiles):
+        hurt = True
+
+        def read(self, path: Path, offset: int = 0, size: int | None = None) -> bytes:
+            hurt, self.hurt = self.hurt, False
+            if hurt:
+                raise OSError(errno.EIO, "Input/output error")
+            return super().read(path, offset, size)
+
+    file = KeptFile(SystemFiles(), tmp_path / "file")
+    file.write(b"sound 1")
+    file.write(b"sound 2")
+    assert KeptFile(Once(), tmp_path / "file").read(parse) == b"sound 2"

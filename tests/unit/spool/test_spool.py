@@ -150,6 +150,38 @@ def test_a_read_error_that_passes_costs_nothing(make: Make, tmp_path: Path) -> N
     assert (found.records, found.losses) == (2, ())
 
 
+def test_a_rotten_end_is_told_exactly_also_where_it_cannot_be_read_twice(
+    make: Make, tmp_path: Path
+) -> None:
+    spool = make()
+    spool.open()
+    spool.commit([record(0), record(1)])
+    spool.close()
+    for path in (tmp_path / "data" / "ledger", *sorted((tmp_path / "data").glob("*.seg"))[-1:]):
+        data = bytearray(path.read_bytes())
+        data[-1] ^= 1  # of the ledger, so that nobody has noted it; of the last record
+        path.write_bytes(data)
+    times = []
+
+    class Fading(SystemFiles):
+        def read(self, path: Path, offset: int = 0, size: int | None = None) -> bytes:
+            if path.suffix == ".seg":
+                times.append(offset)
+                if (
+                    len(times) > 4
+                ):  # its head, all records, the sealed bytes of each: then never again
+                    raise OSError(errno.EIO, "Input/output error", str(path))
+            return super().read(path, offset, size)
+
+    whole = system_env()
+    env = Env(whole.clock, whole.random, Fading(), whole.net, whole.single)
+    again = Spool(env, tmp_path, segment_bytes=4096, quota_bytes=1 << 20, ballast_bytes=8192)
+    (loss,) = again.open().losses
+    again.close()
+    assert len(times) > 4
+    assert (loss.records, loss.readings) == (1, 2)
+
+
 def test_a_newest_segment_that_cannot_be_read_is_told_also_where_nobody_can_count(
     make: Make, tmp_path: Path
 ) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from headgate.env import system_env
+from headgate.env import Env, SystemFiles, system_env
 from headgate.envelope.ranges import RangeSet
 from headgate.errors import SpoolLocked
 from headgate.spool import State, Totals
@@ -187,3 +187,39 @@ def test_settled_ranges_that_rotted_settle_nothing(
     state = open_state()
     assert not state.settled("city")
     assert not state.settled("other")
+
+
+def test_a_start_that_could_not_read_the_database_is_still_the_latest(
+    open_state: Open, tmp_path: Path
+) -> None:
+    for epoch in (b"e1", b"e2"):
+        state = open_state()
+        state.begin_epoch(epoch, (None, None))
+        state.committed(epoch, 5)
+    state.close()
+
+    class Unreadable(SystemFiles):
+        hurt = True
+
+        def database(self, path: Path) -> sqlite3.Connection:
+            if self.hurt:
+                error = sqlite3.OperationalError("disk I/O error")
+                error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+                raise error
+            return super().database(path)
+
+    whole, files = system_env(), Unreadable()
+    env = Env(whole.clock, whole.random, files, whole.net, whole.single)
+    blind = State(env, tmp_path / "state.db")
+    blind.open()
+    blind.begin_epoch(b"e3", (b"e2", 5))
+    blind.committed(b"e3", 7)
+    files.hurt = False
+    assert blind.flush()
+    blind.committed(b"e3", 9)
+    blind.close()
+    state = open_state()
+    assert [(known.epoch, known.last_n) for known in state.epochs()] == [
+        (b"e1", 5), (b"e2", 5), (b"e3", 9),
+    ]  # fmt: skip
+    assert state.begin_epoch(b"e4", (b"e3", 9)) == (b"e3", 9)
