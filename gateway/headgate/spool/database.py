@@ -22,6 +22,7 @@ _REFUSALS: Final = frozenset({3, 5, 6, 7, 8, 10, 13, 14})
 #: IOERR_READ, IOERR_SHORT_READ, IOERR_DATA, IOERR_CORRUPTFS: a sector that rots is the file's fault.
 _ROTTEN: Final = frozenset({266, 522, 8202, 8458})
 _FULL: Final = 13
+_READ_ONLY: Final = 8
 #: ERROR (no such table), CORRUPT, NOTADB.
 _DAMAGE: Final = frozenset({1, 11, 26})
 _FRAME_HEADER: Final = 24
@@ -85,7 +86,8 @@ class Database:
                 schema = f"BEGIN IMMEDIATE; {self._schema} PRAGMA user_version = {self._version}; COMMIT;"
                 db.executescript(schema)
             self._page_size = int(db.execute("PRAGMA page_size").fetchone()[0])
-            self.reader = self._files.database(self._path)
+            if self.reader is None:
+                self.reader = self._files.database(self._path)
         except BaseException:
             db.close()
             raise
@@ -159,14 +161,23 @@ class Database:
             for sql, values in changes:
                 db.execute(sql, values)
             db.execute("COMMIT")
-        except sqlite3.Error:
+        except sqlite3.Error as error:
             try:
                 if db.in_transaction:
                     db.execute("ROLLBACK")
             except sqlite3.Error:
                 self.close()
+            if _code(error) & 0xFF == _READ_ONLY:
+                # A file opened while the disk was read-only stays so: sqlite.org/c3ref/open.html.
+                self._reopen_to_write()
             raise
         self._count()
+
+    def _reopen_to_write(self) -> None:
+        """The next write opens the file again; what is read meanwhile is read from where it was."""
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
 
     def _count(self) -> None:
         # The log's own count of its frames: sqlite.org/walformat.html, 2.1, mxFrame in the host's order.

@@ -223,3 +223,35 @@ def test_a_start_that_could_not_read_the_database_is_still_the_latest(
         (b"e1", 5), (b"e2", 5), (b"e3", 9),
     ]  # fmt: skip
     assert state.begin_epoch(b"e4", (b"e3", 9)) == (b"e3", 9)
+
+
+def test_a_database_opened_on_a_read_only_disk_is_written_once_the_disk_takes_it(
+    open_state: Open, tmp_path: Path
+) -> None:
+    state = open_state()
+    state.count("starts", 1)
+    state.close()
+
+    class ReadOnly(SystemFiles):
+        hurt = True
+
+        def database(self, path: Path) -> sqlite3.Connection:
+            if not self.hurt:
+                return super().database(path)
+            # What SQLite falls back to by itself where the disk says EROFS.
+            return sqlite3.connect(
+                f"file:{path}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
+            )
+
+    whole, files = system_env(), ReadOnly()
+    env = Env(whole.clock, whole.random, files, whole.net, whole.single)
+    state = State(env, tmp_path / "state.db")
+    state.open()
+    assert state.counter("starts") == 1
+    state.count("starts", 2)
+    assert not state.flush()
+    assert not state.flush()
+    files.hurt = False
+    assert state.flush()
+    state.close()
+    assert open_state().counter("starts") == 2
