@@ -139,8 +139,6 @@ BUGS = (
     bug("what an unreadable record had told is not told again", "syscalls", SPOOL + "earlier.py",
         "        self.unsaid += self.ledger.carriers_found(\n",
         "        self.ledger.carriers_found(\n"),
-    bug("who told of a loss is not on record", "syscalls", SPOOL + "ledger.py",
-        "            (*self._carriers, *self._lost_carriers),\n", ""),
     bug("a lost tail is not missed", "rot", SPOOL + "earlier.py",
         "            if far.spool == self.ledger.log_id and far.serial > self.serial:\n",
         "            if False and far.spool == self.ledger.log_id:\n"),
