@@ -227,9 +227,6 @@ class Story:
 
 def case(name: str) -> Counts:
     """One road, from its name."""
-    import logging
-
-    logging.disable(logging.CRITICAL)
     return asyncio.run(Story(name).run())
 
 

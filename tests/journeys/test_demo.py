@@ -168,10 +168,11 @@ async def _judged(place: Path, broker: str, *, bare: bool) -> None:
     assert ("manhole-cover-ble" in stored_of) is not without_tags
 
 
-async def test_a_demo_that_is_interrupted_or_killed_takes_its_parts_with_it(
+async def test_a_demo_that_ends_takes_its_parts_with_it(
     tmp_path: Path,
 ) -> None:
-    temporary, kept = tmp_path / "temporary", tmp_path / "kept"
+    # Short names: the sockets of a demo lie below them, and a path of a socket has 107 bytes.
+    temporary, kept = tmp_path / "t", tmp_path / "k"
     temporary.mkdir()
     async with (
         demo("--plain", temporary=temporary) as interrupted,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import tempfile
 from itertools import count
 from pathlib import Path
@@ -22,7 +21,6 @@ def run(seed: int, deadline: float, report: Report) -> None:
 def replay(case: str) -> Counts:
     """One afternoon, the same again."""
     seed, minutes = case.split(":")
-    logging.disable(logging.CRITICAL)
     with tempfile.TemporaryDirectory() as folder:
         outcome = simulate(int(seed), float(minutes), Path(folder))
     counts = Counts()

@@ -58,7 +58,8 @@ async def test_a_box_starts_on_a_read_only_disk_and_loses_nothing_when_it_return
     looks = [i for i in items if isinstance(i, Block) and i.columns is not None]
     assert len(looks) == looks_answered(farm)
     assert alarms(items) == [("disk-read-only", True), ("disk-read-only", False)]
-    assert gaps(items) == []
+    # A slot that waits when the gateway stops is told as such; nothing was lost to the disk.
+    assert set(gaps(items)) <= {GapReason.GATEWAY_OFF}
 
 
 async def test_a_start_on_a_read_only_disk_knows_what_earlier_ones_left(

@@ -42,6 +42,8 @@ class Learnings:
         self._file = KeptFile(files, path)
         self._known: dict[str, Learned] = {}
         self._forgot = False
+        #: Something was learned that only memory knows.
+        self.unsaved = False
 
     def load(self) -> None:
         """Read what an earlier run learned; a missing file is an empty one, a broken one the one before."""
@@ -50,6 +52,7 @@ class Learnings:
     def learn(self, device: str, learned: Learned) -> None:
         """Remember, until `save` only here."""
         self._known[device] = learned
+        self.unsaved = True
 
     def forget(self, device: str) -> None:
         """Another unit stands in its place."""
@@ -64,7 +67,7 @@ class Learnings:
                 # Twice: the version before must not bring back what was forgotten.
                 self._file.write(data)
             self._file.write(data)
-            self._forgot = False
+            self._forgot = self.unsaved = False
         except OSError as error:
             log.warning("identities not kept", extra={"reason": str(error)})
 
