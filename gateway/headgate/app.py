@@ -270,8 +270,7 @@ class Gateway:
             await self._api.close()
             await self._metrics.close()
             await self._identification.stop()
-            if self._learnings.unsaved:  # stopped between learning and writing
-                await self._writer.aside(self._learnings.save)
+            await self._writer.aside(self._learnings.save)  # a stop may come before it is written
             await self._field.stop()
             self._writer.put_item(Event("stopping", self._env.clock.boottime_us()))
             await self._timekeeper.stop()

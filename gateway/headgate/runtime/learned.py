@@ -59,7 +59,9 @@ class Learnings:
         self._forgot = self._known.pop(device, None) is not None or self._forgot
 
     def save(self) -> None:
-        """Write all of it. Blocks; a disk that refuses costs one question per device after a restart."""
+        """Write all of it, if there is news. Blocks; what a disk refuses is asked of the devices again."""
+        if not (self.unsaved or self._forgot):
+            return
         devices = msgspec.json.encode(self._known)
         data = msgspec.json.encode(_File(zlib.crc32(devices), msgspec.Raw(devices)))
         try:
