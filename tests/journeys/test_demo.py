@@ -169,10 +169,11 @@ async def _judged(place: Path, broker: str, *, bare: bool) -> None:
 
 
 async def test_a_demo_that_ends_takes_its_parts_with_it(
-    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    # Short names: the sockets of a demo lie below them, and a path of a socket has 107 bytes.
-    temporary, kept = tmp_path / "t", tmp_path / "k"
+    # The sockets of a demo lie below these, and the path of a socket has 107 bytes.
+    below = tmp_path_factory.mktemp("d")
+    temporary, kept = below / "t", below / "k"
     temporary.mkdir()
     async with (
         demo("--plain", temporary=temporary) as interrupted,

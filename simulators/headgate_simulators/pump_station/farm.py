@@ -293,6 +293,9 @@ class PumpStationFarm:
         at = self.clock.world_time(now)
         runoff, water_c = self.world.runoff_mm_h(at), self.world.water_temperature_c(at)
         for station in self.stations:
+            if self._subscribed():
+                # Who subscribed since the cycle before was told that one: its items begin with it.
+                self._told(station.id)
             values = await station.cycle(self._server, now, seconds, runoff, round(water_c, 2))
             self._untold[station.id] = {
                 "t": now, "device": station.id, "sample": station.sample, "values": values
