@@ -33,3 +33,11 @@ def test_the_same_seed_gives_the_same_afternoon(tmp_path: Path) -> None:
     first, second = (simulate(4, 3, tmp_path / name) for name in ("a", "b"))
     assert first.events == second.events
     assert first.trace == second.trace
+
+
+def test_a_gateway_killed_while_its_clock_is_a_day_off_leaves_no_slot_unaccounted(
+    tmp_path: Path,
+) -> None:
+    """An afternoon that `make crash` found: the kill was looked for by wall clocks that were wrong."""
+    outcome = simulate(813536269000018, 10, tmp_path)
+    assert outcome.good, outcome.words

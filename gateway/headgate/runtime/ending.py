@@ -6,11 +6,14 @@ will ever know when exactly it measured what it did.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from headgate.model import Gap, GapReason
 from headgate.runtime.walltrust import WallTrust
 from headgate.spool import Spool, State
+from headgate.spool.remembered import Epoch
 
 _LAST_US = "last-sign-us"
 #: A look may be under way for this long: asked or answered before the last commit, and not in it.
@@ -32,31 +35,41 @@ def last_sign(spool: Spool, state: State, boot: bytes) -> LastSign | None:
     something: since the box was switched on.
     """
     epochs = state.epochs()
-    noted = None
+    noted, rank = None, -1
     if epochs and state.counter(_LAST_US):
         # A start that ended before it committed anything noted nothing either.
-        committed = [known for known in epochs if known.last_n is not None]
-        noted = LastSign((committed or epochs)[-1].boot, state.counter(_LAST_US))
-    signs = [sign for sign in (noted, _stored(spool, state, noted)) if sign is not None]
-    if not signs and state.rebuilt:
-        return LastSign(boot, 0)
-    return max(signs, key=lambda sign: sign.at_us, default=None)
+        committed = [at for at, known in enumerate(epochs) if known.last_n is not None]
+        rank = committed[-1] if committed else len(epochs) - 1
+        noted = LastSign(epochs[rank].boot, state.counter(_LAST_US))
+    stored = _stored(spool, epochs, rank)
+    if noted is None and stored is None:
+        return LastSign(boot, 0) if state.rebuilt else None
+    if noted is None or stored is None:
+        return noted or stored
+    if stored.boot != noted.boot:
+        return stored  # of a later start, killed before it noted anything
+    return max(noted, stored, key=lambda sign: sign.at_us)
 
 
-def _stored(spool: Spool, state: State, noted: LastSign | None) -> LastSign | None:
-    """What the newest record of the boot that ran last tells."""
-    boots = {known.epoch: known.boot for known in state.epochs()}
-    segments = sorted((rows for rows in spool.segments() if len(rows)), key=lambda r: r.number)
-    found = None
-    for rows in reversed(segments):
-        boot = boots.get(rows.epoch(0), rows.boot)
-        wanted = noted.boot if noted is not None else found and found.boot
-        if boot is None or (wanted is not None and boot != wanted):
+def _stored(spool: Spool, epochs: Sequence[Epoch], rank: int) -> LastSign | None:
+    """The newest record of the boot that ran last: that of start number `rank`, or of a later one."""
+    ranks = {known.epoch: at for at, known in enumerate(epochs)}
+    newest = rank, -1
+    boot = epochs[rank].boot if rank >= 0 else None
+    signs = []
+    for rows in spool.segments():
+        alive = [rows.last_us[row] for row in rows.alive()]
+        if not alive or max(alive) < 0:
             continue
-        newest_us = max((rows.last_us[row] for row in rows.alive()), default=-1)
-        if newest_us >= 0 and (found is None or newest_us > found.at_us):
-            found = LastSign(boot, newest_us)
-    return found
+        # Where the memory was lost, the clear index of a segment knows its boot.
+        at = ranks.get(rows.epoch(0), len(epochs))
+        of = epochs[at].boot if at < len(epochs) else rows.boot
+        if of is None:
+            continue
+        signs.append(LastSign(of, max(alive)))
+        if at > rank and (at, rows.number) > newest:
+            newest, boot = (at, rows.number), of
+    return max((s for s in signs if s.boot == boot), key=lambda sign: sign.at_us, default=None)
 
 
 def note_sign(state: State, at_us: int) -> None:

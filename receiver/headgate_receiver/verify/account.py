@@ -254,28 +254,38 @@ class Account:
     def _off_after(
         self, run: Run, series: Series, offs: Sequence[StoredGap]
     ) -> tuple[int, int] | None:
-        """First and last instant, in this run's boottime, at which the gateway was off after it."""
+        """First and last instant, in this run's boottime, at which the gateway was off after it.
+
+        A gap that begins in this boot says so by a clock that nobody sets; wall clocks, which may be
+        wrong, are asked only where there is none.
+        """
+        others = [gap for gap in offs if gap.run.gateway == run.gateway and gap.run != run]
+        own = [gap for gap in others if gap.first_boot == series.boot]
         found = None
-        start_s = self._clocks.wall_s(series.boot, series.start_us)
-        for gap in offs:
-            if gap.run.gateway != run.gateway or gap.run == run:
+        for gap in own:
+            off = gap.first_us, gap.first_us + self._length_us(gap)
+            if off[1] > series.start_us and (found is None or off < found):
+                found = off
+        offset_us = self._clocks.offset_us(series.boot, series.start_us)
+        if found is not None or offset_us is None:
+            return found
+        for gap in others:
+            first_s = self._clocks.wall_s(gap.first_boot, gap.first_us)
+            if first_s is None:
                 continue
-            if gap.first_boot == series.boot == gap.last_boot:
-                off = gap.first_us, gap.last_us
-            else:
-                offset_us = self._clocks.offset_us(series.boot, series.start_us)
-                first_s = self._clocks.wall_s(gap.first_boot, gap.first_us)
-                last_s = self._clocks.wall_s(gap.last_boot, gap.last_us)
-                if offset_us is None or first_s is None or last_s is None or start_s is None:
-                    continue
-                first_us = round(first_s * 1e6) - offset_us
-                if gap.first_boot == series.boot:
-                    first_us = gap.first_us  # its own clock, which nobody set
-                # Clocks that were wrong may say that it ended before it began.
-                off = first_us, first_us + max(0, round((last_s - first_s) * 1e6))
+            first_us = round(first_s * 1e6) - offset_us
+            off = first_us, first_us + self._length_us(gap)
             if off[1] > series.start_us and (found is None or off[1] < found[1]):
                 found = off
         return found
+
+    def _length_us(self, gap: StoredGap) -> int:
+        """How long a gap was; 0 where clocks that were wrong say that it ended before it began."""
+        if gap.first_boot == gap.last_boot:
+            return gap.last_us - gap.first_us
+        first_s = self._clocks.wall_s(gap.first_boot, gap.first_us)
+        last_s = self._clocks.wall_s(gap.last_boot, gap.last_us)
+        return 0 if first_s is None or last_s is None else max(0, round((last_s - first_s) * 1e6))
 
     def _close_running(self, run: Run, series: Series) -> None:
         """Due until its newest word; what is missing at the very end may be under way."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
+
 from headgate.env import system_env
 from headgate.model import GapReason, Lane
 from headgate.runtime.ending import IN_HAND_US, LastSign, last_sign, note_sign, off_gap, undated_gap
@@ -106,5 +108,26 @@ def test_a_state_that_was_damaged_before_anything_was_stored_says_that_something
     assert sign == LastSign(NEXT, 0)
     gap = off_gap(sign, NEXT, 7_000_000)
     assert gap is not None and (gap.first_us, gap.last_us) == (0, 7_000_000)
+    spool.close()
+    state.close()
+
+
+def test_a_start_that_was_killed_before_it_noted_anything_is_known_by_its_records(
+    tmp_path: Path,
+) -> None:
+    spool, state = opened(tmp_path)
+    before = system_env().clock.boot_id()
+    state.begin_epoch(b"epoch..1", (None, None))
+    spool.commit([record(before, 90_000_000)])
+    state.committed(b"epoch..1", 0)
+    note_sign(state, 90_000_000)
+    spool.close()
+    spool = Spool(system_env(), tmp_path / "spool", ballast_bytes=0)
+    spool.open(())
+    state.begin_epoch(b"epoch..2", (b"epoch..1", 0))
+    index = ClearIndex(readings=1, first_us=3_000_000, last_us=3_000_000, boot=NEXT)
+    state._epochs[b"epoch..2"] = msgspec.structs.replace(state._epochs[b"epoch..2"], boot=NEXT)
+    spool.commit([SealedRecord(b"epoch..2", 0, b"key....1", Lane.LIVE, b"sealed", index)])
+    assert last_sign(spool, state, NEXT) == LastSign(NEXT, 3_000_000)
     spool.close()
     state.close()
