@@ -7,26 +7,17 @@
 Files are the only truth of what should be; nothing here writes.
 """
 
+from headgate.config.box import Api, Gateway, Log, Metrics, Plugins
 from headgate.config.changes import Changes, Difference, config_hash, diff
 from headgate.config.check import Known
+from headgate.config.field import Channel, Device, Stage
+from headgate.config.identity import Identity
 from headgate.config.load import Loaded, examine, load
 from headgate.config.schema import schema
 from headgate.config.secrets import resolve_options, resolve_secret
-from headgate.config.site import (
-    SCHEMA,
-    Api,
-    Channel,
-    Device,
-    Gateway,
-    Identity,
-    Log,
-    Metrics,
-    Plugins,
-    Site,
-    Stage,
-    State,
-    Uplink,
-)
+from headgate.config.site import SCHEMA, Site
+from headgate.config.state import State
+from headgate.config.uplink import Uplink
 from headgate.config.values import Duration, HostPort, SecretRef, Size, Url
 
 __all__ = [

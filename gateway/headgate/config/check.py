@@ -9,9 +9,11 @@ from zoneinfo import ZoneInfo, available_timezones
 import msgspec
 
 from headgate.config.decode import fields_of, nearest
+from headgate.config.field import Channel, Device, Stage
 from headgate.config.files import Document
 from headgate.config.lines import Key
-from headgate.config.site import Channel, Device, Site, Stage, Uplink
+from headgate.config.site import Site
+from headgate.config.uplink import Uplink
 from headgate.config.values import Duration
 from headgate.errors import Problem
 

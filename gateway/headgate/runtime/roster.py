@@ -13,9 +13,9 @@ from typing import Any
 import msgspec
 
 from headgate.channels import SCHEMES, ChannelSettings, TlsFiles, check_url
+from headgate.config import Channel as ChannelEntry
+from headgate.config import Device as DeviceEntry
 from headgate.config import Site
-from headgate.config.site import Channel as ChannelEntry
-from headgate.config.site import Device as DeviceEntry
 from headgate.errors import ConfigError, HeadgateError, Problem
 from headgate.profiles import Alike, Library, resolve
 from headgate.runtime.plugins import Registry

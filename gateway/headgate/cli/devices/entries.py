@@ -11,7 +11,7 @@ import msgspec
 from headgate.cli.devices.owned import Entry
 from headgate.cli.devices.table import Cell, Row, Table
 from headgate.config.decode import fields_of
-from headgate.config.site import Device
+from headgate.config.field import Device
 from headgate.errors import Problem
 from headgate.profiles import Library
 

@@ -8,7 +8,7 @@ from headgate.cli.devices.entries import text_of
 from headgate.cli.devices.headings import NAMES
 from headgate.config import Site
 from headgate.config.decode import fields_of
-from headgate.config.site import Device
+from headgate.config.field import Device
 from headgate.messages import Language
 
 _ALWAYS = ("id", "name", "channel", "channel_url", "address", "profile", "firmware", "interval")

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from headgate.cli.devices.table import Table
 from headgate.config.decode import fields_of, nearest
-from headgate.config.site import Device
+from headgate.config.field import Device
 from headgate.errors import Problem
 
 #: Columns by key of the site file, the Chinese heading that `export` writes first.

@@ -12,8 +12,8 @@ from headgate.cli.devices.entries import ordered
 from headgate.cli.devices.importing import site_of
 from headgate.cli.devices.owned import entries_of, is_owned, page
 from headgate.config import Site
+from headgate.config.field import Device
 from headgate.config.files import Document, read_documents
-from headgate.config.site import Device
 from headgate.env import Env
 from headgate.errors import ConfigError, HeadgateError
 from headgate.runtime.roster import nearest

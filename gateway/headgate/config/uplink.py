@@ -1,0 +1,123 @@
+"""`[[uplink]]`: a platform that readings go to."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from headgate.config.values import Duration, SecretRef, Size, Url
+from headgate.config.words import FilePath, Id, Name, Text, doc, span
+
+
+class Uplink(msgspec.Struct, frozen=True, kw_only=True):
+    """One platform that readings go to. All other keys are the uplink's own options."""
+
+    id: Annotated[
+        Id,
+        doc(
+            "Name of this uplink. Its place in the spool hangs on it.",
+            "上行编号；其发送进度与此编号绑定。",
+        ),
+    ]
+    type: Annotated[
+        Name,
+        doc(
+            "Which kind: mqtt, mqtt-json or a plugin's.", "类型：mqtt、mqtt-json 或插件提供的类型。"
+        ),
+    ]
+    url: Annotated[Url, doc("Where: mqtts://host:8883.", "地址：mqtts://主机:8883。")]
+    enabled: Annotated[
+        bool,
+        doc(
+            "Whether it is used. When off, nothing is kept for it.",
+            "是否启用；停用时不为其保留数据。",
+        ),
+    ] = True
+    ack: Annotated[
+        Literal["platform", "broker"],
+        doc(
+            "Whose word frees a reading: the platform's receipt or the broker's.",
+            "以谁的确认为准释放数据：平台回执或 broker。",
+        ),
+    ] = "platform"
+    protocol: Annotated[Literal["5", "3.1.1"], doc("MQTT version.", "MQTT 版本。")] = "5"
+    client_id: Annotated[
+        Name | None,
+        doc("MQTT client id; the gateway's id when absent.", "MQTT 客户端标识；不写则用网关 id。"),
+    ] = None
+    username: Annotated[Name | None, doc("User name.", "用户名。")] = None
+    password: Annotated[SecretRef | None, doc("Its password, by reference.", "密码（引用）。")] = (
+        None
+    )
+    ca: Annotated[
+        FilePath | None,
+        doc(
+            "TLS: root that the platform is checked against; the system's when absent.",
+            "TLS：验证平台的根证书；不写则用系统的。",
+        ),
+    ] = None
+    client_certificate: Annotated[
+        FilePath | None, doc("TLS: our certificate.", "TLS：本端证书。")
+    ] = None
+    client_key: Annotated[SecretRef | None, doc("TLS: its private key.", "TLS：对应私钥。")] = None
+    server_name: Annotated[
+        Name | None,
+        doc("TLS: name that the platform's certificate must bear.", "TLS：平台证书应含的名称。"),
+    ] = None
+    keepalive: Annotated[
+        Duration,
+        span("5s", "1h"),
+        doc("How often an idle connection is checked.", "空闲连接的检查周期。"),
+    ] = Duration.parse("30s")
+    timeout: Annotated[
+        Duration,
+        span("1s", "10min"),
+        doc("Longest wait for an acknowledgement.", "等待确认的最长时间。"),
+    ] = Duration.parse("30s")
+    in_flight: Annotated[
+        int, Meta(ge=1, le=1000), doc("Messages under way at once.", "同时在途的消息数。")
+    ] = 16
+    history_share: Annotated[
+        float | None,
+        Meta(ge=0.0, le=1.0),
+        doc("As in [state], for this uplink.", "同 [state]，仅对此上行生效。"),
+    ] = None
+    history_rate: Annotated[
+        Size | None,
+        span("64B", "1GiB"),
+        doc("As in [state], for this uplink.", "同 [state]，仅对此上行生效。"),
+    ] = None
+    reconnect_min: Annotated[
+        Duration,
+        span("100ms", "1h"),
+        doc(
+            "Shortest pause after a lost link.",
+            "断链后重连等待的下限。",
+        ),
+    ] = Duration.parse("1s")
+    reconnect_max: Annotated[
+        Duration,
+        span("100ms", "1d"),
+        doc(
+            "The first try after a loss falls anywhere within this; pauses grow to five times that.",
+            "断链后首次重连在此时间内随机分布；之后的等待逐次增至五倍。",
+        ),
+    ] = Duration.parse("90s")
+    topic: Annotated[
+        Text | None,
+        doc("Topic, or its beginning, where the type has one.", "主题或主题前缀（视类型而定）。"),
+    ] = None
+    unsynced: Annotated[
+        Literal["hold", "mark"],
+        doc(
+            "Readings without a trusted time: hold them back, or send them marked.",
+            "时间不可信的数据：暂缓发送，或带标记发送。",
+        ),
+    ] = "mark"
+    options: Annotated[
+        dict[str, Any],
+        Meta(extra={"rest": True}),
+        doc("The type's own options.", "该类型自己的选项。"),
+    ] = {}
