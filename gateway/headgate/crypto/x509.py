@@ -43,8 +43,21 @@ class Role(Enum):
 
     CA = "headgate-ca"
     GATEWAY = "headgate-gateway"
+    """Signs grants, results and the heads of the audit log."""
+    GATEWAY_ENCRYPTION = "headgate-gateway-encryption"
+    """The second of the pair (GB/T 20518): made by the CA's key centre, for what is sealed to a gateway."""
+    GATEWAY_LINK = "headgate-gateway-link"
+    """Shows itself in TLS handshakes, and nowhere else."""
     PLATFORM_ENCRYPTION = "headgate-platform-encryption"
     PLATFORM_RECEIPT = "headgate-platform-receipt"
+    PLATFORM_LINK = "headgate-platform-link"
+    """The platform's end of a TLS link; its names stand in subjectAltName."""
+    OPERATOR = "headgate-operator"
+    """A person who selects, approves and operates; CN is the person's name in the audit log."""
+    TECHNICIAN = "headgate-technician"
+    """A person who may change what a box allows."""
+    PUBLISHER = "headgate-publisher"
+    """Signs plugins and profiles."""
 
 
 class KeyUsage(Enum):
