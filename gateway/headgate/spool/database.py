@@ -11,6 +11,7 @@ from typing import Final
 
 from headgate.env import Files
 from headgate.errors import SpoolLocked
+from headgate.spool.wal import folded
 
 log = logging.getLogger(__name__)
 
@@ -128,14 +129,14 @@ class Database:
     def frozen(self) -> sqlite3.Connection | None:
         """What lies in the file of a disk that cannot be written, as a copy in memory; None without one.
 
-        What SQLite had not folded into the file yet is not in it: memory is then a little older.
+        What SQLite had not folded into the file yet is folded in here.
 
         Raises:
             SpoolLocked, sqlite3.Error, OSError: as `open`.
         """
         if not self._files.size(self._path):
             return None
-        data = bytearray(self._files.read(self._path))
+        data = bytearray(folded(self._files.read(self._path), self._log_beside()))
         # A copy cannot have a log beside it: read and write version 1, sqlite.org/fileformat2.html, 1.3.2.
         data[18:20] = b"\x01\x01"
         db = self._files.database(Path(":memory:"))
@@ -149,6 +150,12 @@ class Database:
             db.close()
             return None
         return db
+
+    def _log_beside(self) -> bytes:
+        try:
+            return self._files.read(self._path.with_name(f"{self._path.name}-wal"))
+        except FileNotFoundError:
+            return b""
 
     def write(self, changes: Iterable[Change]) -> None:
         """Make changes durable, all or none. Raises sqlite3.Error, OSError."""

@@ -255,3 +255,44 @@ def test_a_database_opened_on_a_read_only_disk_is_written_once_the_disk_takes_it
     assert state.flush()
     state.close()
     assert open_state().counter("starts") == 2
+
+
+def test_a_start_on_a_disk_that_turned_read_only_knows_what_was_flushed_last(
+    open_state: Open, tmp_path: Path
+) -> None:
+    state = open_state()
+    state.settle("city", b"e1", RangeSet([(0, 9)]))
+    assert state.device_number("gauge") == 1
+    assert state.flush()
+    state.settle("city", b"e1", RangeSet([(0, 99)]))
+    assert state.flush()
+    # Killed here: what was flushed lies in SQLite's log, and the database itself is behind.
+    for name in ("state.db", "state.db-wal", "devices"):
+        (tmp_path / "killed").mkdir(exist_ok=True)
+        (tmp_path / "killed" / name).write_bytes((tmp_path / name).read_bytes())
+
+    class Refusing(SystemFiles):
+        hurt = True
+
+        def database(self, path: Path) -> sqlite3.Connection:
+            if self.hurt and path.name == "state.db":
+                error = sqlite3.OperationalError("attempt to write a readonly database")
+                error.sqlite_errorcode = sqlite3.SQLITE_READONLY_CANTINIT
+                raise error
+            return super().database(path)
+
+    whole, files = system_env(), Refusing()
+    env = Env(whole.clock, whole.random, files, whole.net, whole.single)
+    frozen = State(env, tmp_path / "killed" / "state.db")
+    frozen.open()
+    assert frozen.settled("city") == {b"e1": RangeSet([(0, 99)])}
+    assert frozen.device_number("gauge") == 1
+    ranges = frozen.settled("city")[b"e1"]
+    ranges.add(200, 201)
+    frozen.settle("city", b"e1", ranges)
+    files.hurt = False  # the disk takes writes again: nothing that was settled is forgotten
+    frozen.close()
+    again = State(env, tmp_path / "killed" / "state.db")
+    again.open()
+    assert again.settled("city") == {b"e1": RangeSet([(0, 99), (200, 201)])}
+    again.close()
