@@ -294,12 +294,24 @@ class EpochLink(msgspec.Struct, frozen=True, array_like=True, tag=8):
 
 
 class CommandResult(msgspec.Struct, frozen=True, array_like=True, tag=9):
-    """What became of a command: reserved in the wire form."""
+    """What became of a command, state by state. `docs/reference/commands.md`, section 6, has the states.
+
+    `device` is 0 where there is none of that name. `value` is what was read back, in the point's unit.
+    `code` names the sentence of the catalogue that `text` says in English; both are empty when all is
+    well. `who` is "operator:NAME", "local:NAME" or "gateway". `lease_us` is what is left of the lease.
+    """
 
     command: bytes
     state: str
     at_us: int
     text: str = ""
+    device: int = 0
+    point: str = ""
+    value: bool | int | float | str | None = None
+    code: str = ""
+    who: str = ""
+    step: str = ""
+    lease_us: int | None = None
 
 
 Item = Block | PointTable | Gap | ClockFix | Alarm | Event | Plan | EpochLink | CommandResult

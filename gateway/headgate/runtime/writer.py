@@ -16,7 +16,7 @@ import msgspec
 
 from headgate.env import Env
 from headgate.errors import SpoolError
-from headgate.model import Alarm, Block, ClockFix, Item, Lane, Plan
+from headgate.model import Alarm, Block, ClockFix, CommandResult, Item, Lane, Plan
 from headgate.runtime.batch import Batch, Committed, Queue
 from headgate.sdk import Device
 
@@ -112,11 +112,13 @@ class Writer:
         """Take anything else. Never refused: gaps and plans are how a loss is said.
 
         Plans and clock fixes go with the alarms, in whose room nothing makes way for readings: without
-        them nobody knows what was due, and when. They are few, and hurry nobody.
+        them nobody knows what was due, and when. They are few, and hurry nobody. What became of a
+        command is as urgent as an alarm: somebody waits for it.
         """
         kind = type(item)
-        lane = Lane.ALARM if kind is Alarm or kind is Plan or kind is ClockFix else Lane.LIVE
-        self._add(item, lane, urgent=kind is Alarm)
+        urgent = kind is Alarm or kind is CommandResult
+        lane = Lane.ALARM if urgent or kind is Plan or kind is ClockFix else Lane.LIVE
+        self._add(item, lane, urgent=urgent)
 
     def _add(self, item: Item, lane: Lane, *, urgent: bool = False) -> Batch:
         batch = self._queue.put(item, lane, urgent=urgent)
