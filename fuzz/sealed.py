@@ -16,11 +16,10 @@ from fuzz.target import Target
 from headgate.columns import readings
 from headgate.crypto.provider import CryptoProvider, Sm2PublicKey, default_provider
 from headgate.crypto.x509 import Certificate, load_certificates
-from headgate.envelope import record as envelope_record
 from headgate.envelope.grant import check_grant, parse_core
 from headgate.envelope.payload import decode_payload, decode_table
 from headgate.envelope.receipt import join_receipt, verify_receipt
-from headgate.envelope.record import RecordKey, open_record, parse_header
+from headgate.envelope.record import RecordKey, open_proven, open_record, parse_header
 from headgate.envelope.wire import MAX_PAYLOAD
 from headgate.errors import SecurityError
 from headgate.model import Block, PointTable
@@ -84,10 +83,26 @@ def _record(data: bytes) -> None:
     open_record(provider(), key, data)
 
 
+def _sealed(data: bytes, key: RecordKey, kind: int) -> None:
+    header = b"HG" + bytes((kind, 1, 1, 0, 0, 0)) + key.key_id + bytes(16)
+    sealed = provider().sm4_gcm_seal(key.key, key.salt + bytes(8), data, header)
+    opened = open_proven(provider(), key, header + sealed, cast(Sm2PublicKey, _Anybody()))
+    assert len(opened.payload) <= MAX_PAYLOAD
+
+
 def _packed(data: bytes) -> None:
     """Past the seal: lengths, padding and the compressed frame are a stolen key's to choose."""
-    out = envelope_record._unpack(data)
-    assert len(out) <= MAX_PAYLOAD
+    _sealed(data, RecordKey(bytes(8), bytes(4), bytes(16)), 1)
+
+
+def _signed(data: bytes) -> None:
+    """Past seal and signature of a record that is signed."""
+    _sealed(data, RecordKey(bytes(8), bytes(4), bytes(16), bytes(32)), 8)
+
+
+def _signed_seeds() -> Iterable[bytes]:
+    for packed in _packed_seeds():
+        yield packed[:8] + bytes((71,)) + bytes(32) + bytes(71) + packed[8:]
 
 
 def _payload(data: bytes) -> None:
@@ -134,6 +149,7 @@ def _receipt_bodies() -> Iterable[bytes]:
 SEALED: dict[str, Target] = {
     "record": Target(_refused(_record), _seeds("record", bad="bad_records")),
     "record-packed": Target(_refused(_packed), _packed_seeds),
+    "record-signed": Target(_refused(_signed), _signed_seeds),
     "payload": Target(_refused(_payload), _seeds("payload"), 16384),
     "point-table": Target(_refused(_table), _seeds("table")),
     "grant": Target(_refused(_grant), _seeds("grant", bad="bad_grants")),

@@ -56,13 +56,17 @@ class Pki:
             provider=self.provider,
         )
 
-    def core(self, gateway: str = "gauge-house-7") -> GrantCore:
+    def core(self, gateway: str = "gauge-house-7", *, signed: bool = False) -> GrantCore:
         spki = self.gateway.certificate.spki
-        return make_core(self.provider, gateway, spki, EPOCH, KEY_ID, SALT)
+        return make_core(self.provider, gateway, spki, EPOCH, KEY_ID, SALT, signed=signed)
 
     def grant(
-        self, *recipients: Party, secret: bytes = SECRET, signer: Party | None = None
+        self,
+        *recipients: Party,
+        secret: bytes = SECRET,
+        signer: Party | None = None,
+        core: GrantCore | None = None,
     ) -> bytes:
-        signer = signer or self.gateway
+        signer, core = signer or self.gateway, core or self.core()
         to = [each.certificate for each in recipients or (self.platform,)]
-        return sign_grant(self.provider, self.core(), to, secret, signer.key, [signer.certificate])
+        return sign_grant(self.provider, core, to, secret, signer.key, [signer.certificate])

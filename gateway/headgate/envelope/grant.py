@@ -36,10 +36,15 @@ LOCAL_WRAP_LABEL: Final = b"headgate-local-wrap-v1"
 SECRET_SIZE: Final = 32
 MAX_RECIPIENTS: Final = 8
 MAX_CERTIFICATES: Final = 4
+#: The policy of a core whose records are all signed.
+SIGNED: Final = 1
 
 
 class GrantCore(msgspec.Struct, frozen=True):
-    """What a grant says of its key, whoever receives it. `raw` are its exact bytes."""
+    """What a grant says of its key, whoever receives it. `raw` are its exact bytes.
+
+    `signed`: every record of this key is signed, because several platforms have it or evidence is wanted.
+    """
 
     gateway: str
     signer: bytes
@@ -47,6 +52,7 @@ class GrantCore(msgspec.Struct, frozen=True):
     key_id: bytes
     salt: bytes
     raw: bytes
+    signed: bool = False
 
 
 class Grant(msgspec.Struct, frozen=True):
@@ -58,6 +64,10 @@ class Grant(msgspec.Struct, frozen=True):
     core: bytes
     certificate: bytes
     """SM3 of the gateway's certificate."""
+    signer: bytes = b""
+    """Its key (SubjectPublicKeyInfo), which signs records where `key.core` is not None."""
+    der: bytes = b""
+    """The certificate itself: whoever is to be shown a signed record will ask for it."""
 
 
 class _Core(msgspec.Struct, array_like=True):
@@ -68,6 +78,7 @@ class _Core(msgspec.Struct, array_like=True):
     epoch: Bytes8
     key_id: Bytes8
     salt: Bytes4
+    policy: int = 0
 
 
 class _Recipient(msgspec.Struct, array_like=True):
@@ -97,15 +108,18 @@ def make_core(
     epoch: bytes,
     key_id: bytes,
     salt: bytes,
+    *,
+    signed: bool = False,
 ) -> GrantCore:
-    """The core of a new key.
+    """The core of a new key; `signed` when each record of it will be.
 
     `key_id` (8 bytes) and `salt` (4 bytes, the head of every nonce) are random; `gateway` is the
     common name of the gateway's certificate, `signer_spki` the key in it, `epoch` the 8 bytes drawn
     at process start.
     """
     signer = provider.sm3(signer_spki)
-    raw = _encoder.encode((GRANT_LABEL, SUITE_SM, gateway, signer, epoch, key_id, salt))
+    policy = (SIGNED,) if signed else ()
+    raw = _encoder.encode((GRANT_LABEL, SUITE_SM, gateway, signer, epoch, key_id, salt, *policy))
     return parse_core(raw)
 
 
@@ -120,13 +134,18 @@ def parse_core(raw: bytes) -> GrantCore:
         raise EnvelopeError(f"labelled {core.label[:40]!r}, not {GRANT_LABEL!r}")
     if core.suite != SUITE_SM:
         raise EnvelopeError(f"suite {core.suite}, we speak {SUITE_SM}")
-    return GrantCore(core.gateway, core.signer, core.epoch, core.key_id, core.salt, raw)
+    if core.policy not in (0, SIGNED):
+        # What a gateway demands of its records must not be passed over in silence.
+        raise EnvelopeError(f"policy {core.policy} of records that we do not know")
+    signed = core.policy == SIGNED
+    return GrantCore(core.gateway, core.signer, core.epoch, core.key_id, core.salt, raw, signed)
 
 
 def derive(provider: CryptoProvider, secret: bytes, core: GrantCore) -> RecordKey:
     """The record key that a secret and its core stand for."""
-    key = provider.hkdf_sm3(secret, RECORD_KEY_LABEL + provider.sm3(core.raw), 16)
-    return RecordKey(core.key_id, core.salt, key)
+    digest = provider.sm3(core.raw)
+    key = provider.hkdf_sm3(secret, RECORD_KEY_LABEL + digest, 16)
+    return RecordKey(core.key_id, core.salt, key, digest if core.signed else None)
 
 
 # ---------------------------------------------------------------- the gateway's side
@@ -142,9 +161,12 @@ def sign_grant(
 ) -> bytes:
     """A grant message. The same core and secret may be granted again to other recipients.
 
-    `recipients` are 1 to 8 encryption certificates that the caller has verified; `secret` is 32
-    random bytes, fresh for each core; `certificates` is the gateway's own, then its intermediates.
+    `recipients` are 1 to 8 encryption certificates that the caller has verified, more than one only where
+    the core says `signed`; `secret` is 32 random bytes, fresh for each core; `certificates` is the
+    gateway's own, then its intermediates.
     """
+    if len(recipients) > 1 and not core.signed:
+        raise ValueError("several recipients of a key whose records are not signed")
     if not 1 <= len(recipients) <= MAX_RECIPIENTS or len(secret) != SECRET_SIZE:
         raise ValueError(f"{len(recipients)} recipients and {len(secret)} bytes of secret")
     wrapped = (provider.sm2_load_public(each.spki).encrypt(secret) for each in recipients)
@@ -191,6 +213,10 @@ class CheckedGrant(msgspec.Struct, frozen=True):
     recipients: dict[bytes, bytes]
     """SM3 of an encryption certificate to the secret wrapped for it."""
     certificate: bytes
+    signer: bytes
+    """The gateway's public key (SubjectPublicKeyInfo)."""
+    der: bytes
+    """The gateway's certificate."""
 
 
 def check_grant(
@@ -211,6 +237,8 @@ def check_grant(
     sent = decode(_message, unframe(GRANT, message, MAX_GRANT), "grant")
     core = parse_core(sent.core)
     recipients = decode(_recipients, sent.recipients, "recipients of the grant")
+    if len(recipients) > 1 and not core.signed:
+        raise EnvelopeError("several platforms share a key whose records are not signed")
     leaf, *intermediates = (_certificate(der) for der in sent.certificates)
     verify_chain(
         leaf, intermediates, anchors, usage=Usage.SIGN, at=at, provider=provider, role=Role.GATEWAY
@@ -227,7 +255,8 @@ def check_grant(
     key = provider.sm2_load_public(leaf.spki)
     if not key.verify(sent.signature, _signed(sent.core, sent.recipients)):
         raise SignatureInvalid(f"the grant's signature is not {core.gateway!r}'s")
-    return CheckedGrant(core, {each.certificate: each.wrapped for each in recipients}, fingerprint)
+    to = {each.certificate: each.wrapped for each in recipients}
+    return CheckedGrant(core, to, fingerprint, leaf.spki, leaf.der)
 
 
 async def verify_grant(
@@ -252,15 +281,38 @@ async def verify_grant(
         SealBroken: our wrapped secret does not open.
     """
     checked = check_grant(provider, message, anchors, at, revoked)
+    own = addressed(checked, recipients)
+    return open_grant(provider, checked, await unwrap(own, checked.recipients[own]))
+
+
+def addressed(checked: CheckedGrant, recipients: Sequence[bytes]) -> bytes:
+    """The first of these certificates (SM3) that a grant is for.
+
+    Raises:
+        EnvelopeError: none; it names those that the grant is for.
+    """
     own = next((each for each in recipients if each in checked.recipients), None)
     if own is None:
-        raise EnvelopeError("the grant is for other recipients")
-    secret = await unwrap(own, checked.recipients[own])
+        to = ", ".join(each.hex() for each in checked.recipients)
+        raise EnvelopeError(
+            f"the grant is for other recipients: certificates {to}", code="HG-7024", certificates=to
+        )
+    return own
+
+
+def open_grant(provider: CryptoProvider, checked: CheckedGrant, secret: bytes) -> Grant:
+    """A checked grant with its secret, from wherever the platform's key lies (step 6).
+
+    Raises:
+        SealBroken: no such secret.
+    """
     if len(secret) != SECRET_SIZE:
         raise SealBroken(f"a secret of {len(secret)} bytes, not {SECRET_SIZE}")
     core = checked.core
     key = derive(provider, secret, core)
-    return Grant(core.gateway, core.epoch, key, core.raw, checked.certificate)
+    return Grant(
+        core.gateway, core.epoch, key, core.raw, checked.certificate, checked.signer, checked.der
+    )
 
 
 def _certificate(der: bytes) -> Certificate:

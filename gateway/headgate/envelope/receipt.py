@@ -5,6 +5,7 @@ Source: docs/reference/uplink.md, section 9.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Annotated, Any, Final
 
@@ -28,6 +29,8 @@ RECEIPT_LABEL: Final = "headgate-receipt-v1"
 MAX_RANGES: Final = 512
 MAX_VERDICTS: Final = 512
 MAX_DETAIL: Final = 120
+MAX_RETIRED: Final = 64
+MAX_SIGNATURES: Final = 4
 
 Range = tuple[Counter, Counter]
 
@@ -61,7 +64,11 @@ class _Verdict(msgspec.Struct, array_like=True):
 
 
 class Receipt(msgspec.Struct, frozen=True):
-    """What the platform has of one epoch: every n below `floor`, and the ranges `stored`."""
+    """What the platform has of one epoch: every n below `floor`, and the ranges `stored`.
+
+    `retire` names record keys under which nothing more is to be sealed. A key that was retired never
+    comes back, so an ask that is repeated on the way does nothing.
+    """
 
     gateway: str
     epoch: bytes
@@ -70,6 +77,7 @@ class Receipt(msgspec.Struct, frozen=True):
     stored: tuple[tuple[int, int], ...] = ()
     verdicts: tuple[Verdict, ...] = ()
     resend: tuple[tuple[int, int], ...] = ()
+    retire: tuple[bytes, ...] = ()
 
 
 class _Body(msgspec.Struct, array_like=True):
@@ -81,11 +89,16 @@ class _Body(msgspec.Struct, array_like=True):
     stored: Annotated[tuple[Range, ...], Meta(max_length=MAX_RANGES)]
     verdicts: Annotated[tuple[_Verdict, ...], Meta(max_length=MAX_VERDICTS)]
     resend: Annotated[tuple[Range, ...], Meta(max_length=MAX_RANGES)]
+    retire: Annotated[tuple[Bytes8, ...], Meta(max_length=MAX_RETIRED)] = ()
+
+
+_Signature = Annotated[bytes, Meta(max_length=80)]
 
 
 class _Message(msgspec.Struct, array_like=True):
     body: bytes
-    signature: Annotated[bytes, Meta(max_length=80)]
+    signature: _Signature
+    others: Annotated[tuple[_Signature, ...], Meta(max_length=MAX_SIGNATURES - 1)] = ()
 
 
 _body = msgspec.msgpack.Decoder(_Body)
@@ -102,15 +115,23 @@ def encode_body(receipt: Receipt) -> bytes:
     ranges = max(len(receipt.stored), len(receipt.resend))
     if ranges > MAX_RANGES or len(receipt.verdicts) > MAX_VERDICTS:
         raise ValueError("too many ranges or verdicts for one receipt")
+    if len(receipt.retire) > MAX_RETIRED:
+        raise ValueError("too many keys to retire for one receipt")
+    retire = (receipt.retire,) if receipt.retire else ()
     return _encoder.encode((
         RECEIPT_LABEL, receipt.gateway, receipt.epoch, receipt.serial, receipt.floor,
-        receipt.stored, receipt.verdicts, receipt.resend,
+        receipt.stored, receipt.verdicts, receipt.resend, *retire,
     ))  # fmt: skip
 
 
-def join_receipt(body: bytes, signature: bytes) -> bytes:
-    """A receipt message of a body and its signature, wherever that was made (an HSM, say)."""
-    return frame(RECEIPT, _encoder.encode((body, signature)))
+def join_receipt(body: bytes, signature: bytes, *others: bytes) -> bytes:
+    """A receipt message of a body and its signature, wherever that was made (an HSM, say).
+
+    `others` are signatures by further receipt keys: while a platform changes from one to the next, a
+    gateway may have pinned either.
+    """
+    more = (others,) if others else ()
+    return frame(RECEIPT, _encoder.encode((body, signature, *more)))
 
 
 def make_receipt(receipt: Receipt, key: Sm2PrivateKey) -> bytes:
@@ -119,8 +140,10 @@ def make_receipt(receipt: Receipt, key: Sm2PrivateKey) -> bytes:
     return join_receipt(body, key.sign(body))
 
 
-def verify_receipt(message: bytes, key: Sm2PublicKey, gateway: str) -> Receipt:
-    """A receipt for this gateway, signed by the pinned receipt key.
+def verify_receipt(
+    message: bytes, key: Sm2PublicKey | Sequence[Sm2PublicKey], gateway: str
+) -> Receipt:
+    """A receipt for this gateway, signed by the pinned receipt key, or by one of them.
 
     Raises:
         EnvelopeError: not a receipt of a form and size we accept.
@@ -128,7 +151,9 @@ def verify_receipt(message: bytes, key: Sm2PublicKey, gateway: str) -> Receipt:
     """
     sent = decode(_message, unframe(RECEIPT, message, MAX_RECEIPT), "receipt")
     # Nothing in a body is looked at before its signature holds.
-    if not key.verify(sent.signature, sent.body):
+    pinned = key if isinstance(key, Sequence) else (key,)
+    signatures = (sent.signature, *sent.others)
+    if not any(one.verify(signature, sent.body) for one in pinned for signature in signatures):
         raise SignatureInvalid("the receipt's signature is not the pinned receipt key's")
     body = decode(_body, sent.body, "body of the receipt")
     if body.label != RECEIPT_LABEL:
@@ -139,8 +164,9 @@ def verify_receipt(message: bytes, key: Sm2PublicKey, gateway: str) -> Receipt:
         raise EnvelopeError("a range that ends before it starts")
     verdicts = tuple(map(_verdict, body.verdicts))
     return Receipt(
-        body.gateway, body.epoch, body.serial, body.floor, body.stored, verdicts, body.resend
-    )
+        body.gateway, body.epoch, body.serial, body.floor, body.stored, verdicts, body.resend,
+        body.retire,
+    )  # fmt: skip
 
 
 def _verdict(sent: _Verdict) -> Verdict:

@@ -16,6 +16,7 @@ VERSION: Final = 1
 RECORD: Final = 1
 GRANT: Final = 2
 RECEIPT: Final = 3
+SIGNED_RECORD: Final = 8
 SUITE_SM: Final = 1
 
 MAX_RECORD: Final = 2 * 1024 * 1024

@@ -17,6 +17,7 @@ from headgate.crypto.provider import CryptoProvider, Sm2PrivateKey, Sm2PublicKey
 from headgate.crypto.verify import Usage, verify_chain
 from headgate.crypto.x509 import Certificate, Role, load_certificates
 from headgate.env import Env
+from headgate.envelope.grant import MAX_RECIPIENTS
 from headgate.errors import CertificateRefused, SecurityError
 from headgate.runtime.twins import Look, read_twins, write_twins
 from headgate.spool.refusal import may_pass
@@ -38,18 +39,21 @@ class Made(msgspec.Struct, frozen=True):
 class Identity(msgspec.Struct, frozen=True):
     """Keys and certificates, loaded and checked.
 
-    `recipients` is empty before enrolment. `kek` is None when this box keeps no local wrap: only then
-    does a stolen box yield nothing, and only the platform can open what it has stored.
+    `recipients` is empty before enrolment; then it is one encryption certificate a platform. `receipt_keys`
+    are pinned, several while the platform changes from one to the next. `kek` is None when this box keeps
+    no local wrap: only then does a stolen box yield nothing, and only the platform can open what it has
+    stored. `signs_records`: whether each record is signed (envelope/chain.py).
     """
 
     gateway: str
     signing_key: Sm2PrivateKey
     chain: tuple[Certificate, ...]
     recipients: tuple[Certificate, ...]
-    receipt_key: Sm2PublicKey | None
+    receipt_keys: tuple[Sm2PublicKey, ...]
     kek: bytes | None
     #: What was made and could not be written yet, because the disk refuses: see `save_made`.
     unsaved: tuple[Made, ...] = ()
+    signs_records: bool = False
 
     @property
     def enrolled(self) -> bool:
@@ -77,9 +81,10 @@ def load_identity(env: Env, site: Site, provider: CryptoProvider) -> Identity:
         signing_key=signing_key,
         chain=chain,
         recipients=recipients,
-        receipt_key=provider.sm2_load_public(receipt[0].spki) if receipt else None,
+        receipt_keys=tuple(provider.sm2_load_public(each.spki) for each in receipt),
         kek=kek,
         unsaved=tuple(unsaved),
+        signs_records=bool(site.identity.sign_records) or len(recipients) > 1,
     )
 
 
@@ -134,8 +139,8 @@ def _papers(
     spec = site.identity
     chain = _certificates(env, site, spec.certificate)
     anchors = _certificates(env, site, spec.ca)
-    recipients = _certificates(env, site, spec.platform_encryption)[:1]
-    receipt = _certificates(env, site, spec.platform_receipt)[:1]
+    encryption = _certificates(env, site, spec.platform_encryption)
+    receipt = _certificates(env, site, spec.platform_receipt)
     if chain:
         if signing_key is not None and chain[0].spki != signing_key.public.spki:
             raise SecurityError(
@@ -149,13 +154,36 @@ def _papers(
                 file=str(spec.certificate), named=str(chain[0].subject_cn), gateway=site.gateway.id,
             )  # fmt: skip
     for certificate, usage, role in (
-        *((c, Usage.ENCRYPT, Role.PLATFORM_ENCRYPTION) for c in recipients),
+        *((c, Usage.ENCRYPT, Role.PLATFORM_ENCRYPTION) for c in encryption),
         *((c, Usage.SIGN, Role.PLATFORM_RECEIPT) for c in receipt),
     ):
         _check(certificate, anchors, usage, role, provider)
-    if recipients and receipt and recipients[0].spki == receipt[0].spki:
+    if {each.spki for each in encryption} & {each.spki for each in receipt}:
         raise SecurityError("one key for two purposes", code="HG-6102")
+    recipients = newest_of_each(encryption)
+    if len(recipients) > MAX_RECIPIENTS:
+        raise SecurityError(
+            "too many platforms", code="HG-6113", count=len(recipients), most=MAX_RECIPIENTS
+        )
+    if len(recipients) > 1 and spec.sign_records is False:
+        # Each of them has the record key then, and could seal records that pass for ours.
+        names = ", ".join(str(each.subject_cn) for each in recipients)
+        raise SecurityError("several platforms and no signatures", code="HG-6112", platforms=names)
     return chain, recipients, receipt
+
+
+def newest_of_each(certificates: Sequence[Certificate]) -> tuple[Certificate, ...]:
+    """One encryption certificate a platform: of those with one common name, the one issued last.
+
+    In the order in which the platforms are first named. What an older certificate of a platform opens is
+    the platform's affair; nothing new is sealed for it.
+    """
+    found: dict[str | None, Certificate] = {}
+    for each in certificates:
+        known = found.get(each.subject_cn)
+        if known is None or each.not_before > known.not_before:
+            found[each.subject_cn] = each
+    return tuple(found.values())
 
 
 def _check(

@@ -78,10 +78,10 @@ class Outlets:
         self._outboxes.remove(uplink)
 
     def _receipt(self, message: bytes) -> Receipt:
-        key = self._identity.receipt_key
-        if key is None:
+        keys = self._identity.receipt_keys
+        if not keys:
             raise SecurityError("a receipt, and no receipt key is pinned", code="HG-6109")
-        return verify_receipt(message, key, self._identity.gateway)
+        return verify_receipt(message, keys, self._identity.gateway)
 
     def on_commit(self, committed: Committed) -> None:
         """Tell every outbox what has become durable."""
@@ -138,6 +138,11 @@ def context_of(env: Env, site: Site, entry: Uplink, epoch: bytes) -> UplinkConte
         "client_certificate": _file(site, entry.client_certificate),
         "client_key": _key_file(site, entry.client_key),
         "server_name": entry.server_name,
+        "link": entry.link,
+        "trust": entry.trust,
+        "tls_minimum": entry.tls_minimum,
+        "crl": _file(site, entry.crl),
+        "sidecar_user": entry.sidecar_user,
         "keepalive_s": entry.keepalive.s,
         "timeout_s": entry.timeout.s,
         "in_flight": entry.in_flight,

@@ -42,7 +42,9 @@ def status_of(
         "identity": {
             "enrolled": identity.enrolled,
             "local_wrap": identity.kek is not None,
-            "receipts": identity.receipt_key is not None,
+            "receipts": bool(identity.receipt_keys),
+            "platforms": [each.subject_cn for each in identity.recipients],
+            "signs_records": identity.signs_records,
             "sm2": provider.sm2,
             "symmetric": provider.symmetric,
         },

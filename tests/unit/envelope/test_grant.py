@@ -65,8 +65,33 @@ async def test_the_platform_gets_the_key_that_the_gateway_has(pki: Pki) -> None:
 
 async def test_each_of_several_recipients_opens_it(pki: Pki) -> None:
     second = pki.issue("regional platform", Role.PLATFORM_ENCRYPTION, ENCRYPT_USAGE)
-    message = pki.grant(pki.platform, second)
+    message = pki.grant(pki.platform, second, core=pki.core(signed=True))
     assert await accept(pki, message) == await accept(pki, message, second)
+
+
+async def test_a_key_that_several_have_must_promise_signed_records(pki: Pki) -> None:
+    second = pki.issue("regional platform", Role.PLATFORM_ENCRYPTION, ENCRYPT_USAGE)
+    with pytest.raises(ValueError, match="not signed"):
+        pki.grant(pki.platform, second)
+    # Somebody else's gateway may make one all the same: then either could forge for the other.
+    _, listing, _, certificates = parts(pki.grant(pki.platform, second, core=pki.core(signed=True)))
+    bare = pki.core().raw
+    signature = pki.gateway.key.sign(len(bare).to_bytes(4, "big") + bare + listing)
+    with pytest.raises(EnvelopeError, match="not signed"):
+        await accept(pki, joined(bare, listing, signature, certificates))
+
+
+async def test_the_promise_is_part_of_the_key(pki: Pki) -> None:
+    bare, signed = pki.core(), pki.core(signed=True)
+    assert derive(pki.provider, SECRET, bare).key != derive(pki.provider, SECRET, signed).key
+    assert derive(pki.provider, SECRET, bare).core is None
+    assert derive(pki.provider, SECRET, signed).core == pki.provider.sm3(signed.raw)
+
+
+def test_a_policy_from_the_future_is_refused(pki: Pki) -> None:
+    fields = msgspec.msgpack.decode(pki.core(signed=True).raw)
+    with pytest.raises(EnvelopeError, match="policy 2"):
+        parse_core(msgspec.msgpack.encode([*fields[:7], 2]))
 
 
 async def test_the_same_key_granted_later_to_others_is_the_same_key(pki: Pki) -> None:

@@ -60,7 +60,7 @@ class Box:
         link = self.state.begin_epoch(EPOCH, (recovered.epoch, recovered.last_n))
         identity = Identity(
             gateway="gauge-house-7", signing_key=pki.gateway.key, chain=(pki.gateway.certificate,),
-            recipients=(pki.platform.certificate,), receipt_key=None, kek=bytes(16),
+            recipients=(pki.platform.certificate,), receipt_keys=(), kek=bytes(16),
         )  # fmt: skip
         self.keyring = Keyring(env, provider, identity, self.state, EPOCH)
         self.refuse: SpoolError | None = None
