@@ -15,6 +15,7 @@ BIT_STRING: Final = 0x03
 OCTET_STRING: Final = 0x04
 NULL: Final = 0x05
 OID: Final = 0x06
+ENUMERATED: Final = 0x0A
 UTF8_STRING: Final = 0x0C
 UTC_TIME: Final = 0x17
 GENERALIZED_TIME: Final = 0x18

@@ -20,6 +20,8 @@ OID_SM2_SIGN_WITH_SM3: Final = "1.2.156.10197.1.501"
 #: The signer's ID for everything Headgate signs (GB/T 35276-2017, section 10).
 SM2_ID: Final = b"1234567812345678"
 
+SIGNATURE_ALGORITHM: Final = der.sequence(der.oid(OID_SM2_SIGN_WITH_SM3))
+
 MAX_PEM: Final = 256 * 1024
 
 # An SM2 public key has exactly one DER form we accept: named curve, uncompressed point.
@@ -35,6 +37,11 @@ _PEM = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----\s([^-]*)-----END \1-----"
 def spki(point: bytes) -> bytes:
     """SubjectPublicKeyInfo (91 bytes) of an uncompressed SM2 point `04 || x || y`."""
     return _SPKI_PREFIX + point
+
+
+def point(spki_der: bytes) -> bytes:
+    """The 65-byte point of a SubjectPublicKeyInfo in the accepted form."""
+    return spki_der[-_POINT_SIZE:]
 
 
 def is_sm2_spki(data: bytes) -> bool:
@@ -54,6 +61,28 @@ def pkcs8(private: bytes, point: bytes) -> bytes:
     return der.sequence(der.integer(0), _ALGORITHM, der.octets(key))
 
 
+def private_scalar(pkcs8_der: bytes) -> bytes:
+    """The 32-byte private key inside unencrypted PKCS #8.
+
+    Raises:
+        DerError: not such a key.
+    """
+    outer = der.whole(pkcs8_der)
+    outer.integer()
+    outer.element(der.SEQUENCE)
+    key = der.whole(outer.element(der.OCTET_STRING).content)
+    key.integer()
+    content = key.element(der.OCTET_STRING).content
+    if len(content) > 32:
+        raise der.DerError("a private key longer than 32 bytes")
+    return content.rjust(32, b"\0")
+
+
+def signed(content: bytes, signature: bytes) -> bytes:
+    """Content, SM2-with-SM3, signature: the shell of certificates, requests and revocation lists."""
+    return der.sequence(content, SIGNATURE_ALGORITHM, der.bits(signature))
+
+
 def is_ciphertext(data: bytes) -> bool:
     """Whether `data` is one SM2Cipher: SEQUENCE { x, y, C3 of 32 octets, C2 }, nothing after it."""
     try:
@@ -68,14 +97,14 @@ def is_ciphertext(data: bytes) -> bool:
     return 0 <= x < limit and 0 <= y < limit and len(c3) == 32 and len(c2) > 0
 
 
-def pem_blocks(data: bytes) -> list[tuple[str, bytes]]:
+def pem_blocks(data: bytes, limit: int = MAX_PEM) -> list[tuple[str, bytes]]:
     """Every PEM block in `data` as (label, DER), in order; bytes without PEM give none.
 
     Raises:
-        DerError: a block is not base64, or the file is past 256 KiB.
+        DerError: a block is not base64, or the file is past `limit` bytes.
     """
-    if len(data) > MAX_PEM:
-        raise der.DerError(f"larger than {MAX_PEM // 1024} KiB")
+    if len(data) > limit:
+        raise der.DerError(f"larger than {limit // 1024} KiB")
     blocks = []
     for label, body in _PEM.findall(data):
         try:

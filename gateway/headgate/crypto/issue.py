@@ -1,58 +1,56 @@
-"""Making SM2 certificates and requests, in this process.
+"""Making SM2 certificates and revocation lists, in this process; who may have which is `authority`'s.
 
-Signed SM2-with-SM3 with ID 1234567812345678. Source: RFC 5280, section 4; RFC 2986 (requests);
-GB/T 20518-2018.
+Signed SM2-with-SM3 with ID 1234567812345678. Source: RFC 5280, section 4; GB/T 20518-2018.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
-import msgspec
-
-from headgate.crypto import der, encoding
-from headgate.crypto.provider import CryptoProvider, Sm2PrivateKey
-from headgate.crypto.x509 import (
-    MAX_CERTIFICATE,
-    OID_BASIC_CONSTRAINTS,
-    OID_COMMON_NAME,
-    OID_KEY_USAGE,
-    OID_ORGANIZATION,
-    OID_ORGANIZATIONAL_UNIT,
-    OID_SUBJECT_KEY_ID,
-    Certificate,
-    KeyUsage,
-    Role,
-    parse_name,
+from headgate.crypto import der, encoding, extensions
+from headgate.crypto.crl import (
+    MAX_REVOKED,
+    OID_CRL_NUMBER,
+    OID_REASON,
+    VERSION_2,
+    Reason,
+    RevocationList,
+    Revoked,
 )
-from headgate.errors import CertificateRefused, SecurityError
+from headgate.crypto.extensions import KeyUsage, Names, Purpose
+from headgate.crypto.names import write_name
+from headgate.crypto.provider import CryptoProvider, Sm2PrivateKey
+from headgate.crypto.requests import Request, load_request, make_request
+from headgate.crypto.x509 import MAX_SERIAL_BITS, Certificate, Role
 
-_OID_AUTHORITY_KEY_ID: Final = "2.5.29.35"
-_SIGNATURE_ALGORITHM: Final = der.sequence(der.oid(encoding.OID_SM2_SIGN_WITH_SM3))
-_MAX_NAME: Final = 64  # ub-common-name, RFC 5280 appendix A
+__all__ = [
+    "CA_USAGE",
+    "ENCRYPT_USAGE",
+    "SIGN_USAGE",
+    "Request",
+    "issue_certificate",
+    "issue_crl",
+    "load_request",
+    "make_request",
+    "subject_name",
+]
 
 CA_USAGE: Final = frozenset({KeyUsage.KEY_CERT_SIGN, KeyUsage.CRL_SIGN})
 SIGN_USAGE: Final = frozenset({KeyUsage.DIGITAL_SIGNATURE})
 ENCRYPT_USAGE: Final = frozenset({KeyUsage.KEY_ENCIPHERMENT, KeyUsage.DATA_ENCIPHERMENT})
 
 
-def subject_name(common_name: str, role: Role, organization: str | None = None) -> bytes:
-    """A Name as DER: O (when given), OU = the role, CN."""
-    pairs = [
-        (OID_ORGANIZATION, organization),
-        (OID_ORGANIZATIONAL_UNIT, role.value),
-        (OID_COMMON_NAME, common_name),
-    ]
-    parts = []
-    for kind, text in pairs:
-        if text is None:
-            continue
-        if not 0 < len(text) <= _MAX_NAME or not text.isprintable():
-            raise ValueError(f"a name has 1 to {_MAX_NAME} printable characters: {text!r}")
-        attribute = der.sequence(der.oid(kind), der.encode(der.UTF8_STRING, text.encode()))
-        parts.append(der.encode(der.SET, attribute))
-    return der.sequence(*parts)
+def subject_name(
+    common_name: str, role: Role, organization: str | None = None, country: str | None = None
+) -> bytes:
+    """A Name as DER: C and O (when given), OU = the role, CN.
+
+    Raises:
+        ValueError: a part that no name can hold.
+    """
+    return write_name(common_name, role.value, organization, country)
 
 
 def issue_certificate(
@@ -66,6 +64,10 @@ def issue_certificate(
     not_after: datetime,
     provider: CryptoProvider,
     path_length: int | None = None,
+    purposes: frozenset[Purpose] = frozenset(),
+    names: Names | None = None,
+    crl_url: str | None = None,
+    serial: int | None = None,
 ) -> Certificate:
     """A signed certificate; a CA's exactly when `key_usage` has KEY_CERT_SIGN.
 
@@ -79,125 +81,99 @@ def issue_certificate(
         not_after: likewise.
         provider: digests for the key identifiers and the serial number.
         path_length: for a CA, how many CAs may follow below.
+        purposes: extended key usages; none leaves the extension out.
+        names: what a TLS server is called; none leaves the extension out.
+        crl_url: where the issuer's revocation list can be had.
+        serial: 1 to 2^159-1, unpredictable; by default drawn from the subject's fresh key.
     """
     if issuer_key.public.spki != (issuer.spki if issuer else spki):
         raise ValueError("the issuer's key does not belong to the issuer's certificate")
     # Unpredictable because the subject's key is, and needs no counter file.
     seed = spki + subject + der.instant(not_before) + der.instant(not_after)
-    serial = int.from_bytes(provider.sm3(seed)[:16], "big") | 1 << 126
+    if serial is None:
+        serial = int.from_bytes(provider.sm3(seed)[:16], "big") | 1 << 126
+    if not 0 < serial < 1 << MAX_SERIAL_BITS:
+        raise ValueError("a serial number has 1 to 159 bits")
     is_ca = KeyUsage.KEY_CERT_SIGN in key_usage
     key_id = _key_id(spki, provider)
-    extensions = [
-        _extension(OID_BASIC_CONSTRAINTS, _basic_constraints(is_ca, path_length), critical=True),
-        _extension(OID_KEY_USAGE, _key_usage(key_usage), critical=True),
-        _extension(OID_SUBJECT_KEY_ID, der.octets(key_id)),
+    said = [
+        extensions.basic_constraints(is_ca, path_length),
+        extensions.key_usage(key_usage),
+        extensions.write(extensions.OID_SUBJECT_KEY_ID, der.octets(key_id)),
     ]
     # What the issuer calls its own key, however it came by that: others compare the two.
     if authority := issuer.key_id if issuer else key_id:
-        named = der.sequence(der.encode(der.context(0, constructed=False), authority))
-        extensions.append(_extension(_OID_AUTHORITY_KEY_ID, named))
+        said.append(extensions.authority_key_id(authority))
+    if purposes:
+        said.append(extensions.purposes(purposes))
+    if names:
+        said.append(extensions.alternative_names(names))
+    if crl_url is not None:
+        said.append(extensions.crl_point(crl_url))
     tbs = der.sequence(
         der.encode(der.context(0), der.integer(2)),
         der.integer(serial),
-        _SIGNATURE_ALGORITHM,
+        encoding.SIGNATURE_ALGORITHM,
         issuer.subject if issuer else subject,
         der.sequence(der.instant(not_before), der.instant(not_after)),
         subject,
         spki,
-        der.encode(der.context(3), der.sequence(*extensions)),
+        der.encode(der.context(3), der.sequence(*said)),
     )
-    return Certificate.load(_signed(tbs, issuer_key))
+    return Certificate.load(encoding.signed(tbs, issuer_key.sign(tbs)))
 
 
-class Request(msgspec.Struct, frozen=True):
-    """A certificate request whose signature was checked: its sender holds the key."""
+def issue_crl(
+    *,
+    issuer: Certificate,
+    issuer_key: Sm2PrivateKey,
+    number: int,
+    this_update: datetime,
+    next_update: datetime,
+    revoked: Mapping[int, Revoked],
+) -> RevocationList:
+    """A signed list of everything in `revoked`, by serial.
 
-    der: bytes
-    subject: bytes
-    spki: bytes
-
-    def pem(self) -> bytes:
-        """The request as one PEM block."""
-        return encoding.to_pem("CERTIFICATE REQUEST", self.der)
-
-
-def make_request(subject: bytes, key: Sm2PrivateKey) -> Request:
-    """A request (PKCS #10) for a CA outside: the private key stays here."""
-    info = der.sequence(der.integer(0), subject, key.public.spki, der.encode(der.context(0), b""))
-    return Request(_signed(info, key), subject, key.public.spki)
-
-
-def load_request(data: bytes, provider: CryptoProvider) -> Request:
-    """A request from DER or PEM.
-
-    Raises:
-        CertificateRefused: malformed, not SM2, or not signed by the key it names.
+    Args:
+        issuer: the CA; its key usage must have CRL_SIGN.
+        issuer_key: its key.
+        number: above every earlier one of this CA.
+        this_update: now, with a time zone.
+        next_update: when the next list will be there at the latest.
+        revoked: everything this CA has taken back.
     """
-    data = bytes(data)
-    try:
-        if b"-----BEGIN" in data:
-            blocks = encoding.pem_blocks(data)
-            wanted = [body for label, body in blocks if label.endswith("CERTIFICATE REQUEST")]
-            if len(wanted) != 1:
-                raise CertificateRefused(f"expected one certificate request, found {len(wanted)}")
-            (data,) = wanted
-        return _parse_request(data, provider)
-    except (der.DerError, SecurityError) as error:
-        if isinstance(error, CertificateRefused):
-            raise
-        raise CertificateRefused(f"not a certificate request: {error}") from None
+    if issuer_key.public.spki != issuer.spki:
+        raise ValueError("the issuer's key does not belong to the issuer's certificate")
+    if KeyUsage.CRL_SIGN not in (issuer.key_usage or ()):
+        raise ValueError("the issuer's key usage does not allow it to sign lists")
+    if len(revoked) > MAX_REVOKED:
+        raise ValueError(f"a list holds {MAX_REVOKED} certificates, not {len(revoked)}")
+    said = [extensions.write(OID_CRL_NUMBER, der.integer(number))]
+    if issuer.key_id is not None:
+        said.insert(0, extensions.authority_key_id(issuer.key_id))
+    entries = [_entry(serial, revoked[serial]) for serial in sorted(revoked)]
+    tbs = der.sequence(
+        der.integer(VERSION_2),
+        encoding.SIGNATURE_ALGORITHM,
+        issuer.subject,
+        der.instant(this_update),
+        der.instant(next_update),
+        # An empty list is left out, not written as empty (5.1.2.6).
+        der.sequence(*entries) if entries else b"",
+        der.encode(der.context(0), der.sequence(*said)),
+    )
+    return RevocationList.load(encoding.signed(tbs, issuer_key.sign(tbs)))
 
 
-def _parse_request(data: bytes, provider: CryptoProvider) -> Request:
-    if len(data) > MAX_CERTIFICATE:
-        raise CertificateRefused(f"request larger than {MAX_CERTIFICATE // 1024} KiB")
-    outer = der.whole(data)
-    info = outer.element(der.SEQUENCE)
-    algorithm = outer.inside().oid()
-    signature = outer.bits()
-    outer.end()
-    if algorithm != encoding.OID_SM2_SIGN_WITH_SM3:
-        raise CertificateRefused(f"not signed with SM2-with-SM3 but with {algorithm}")
-    body = der.Reader(info.content)
-    if body.integer() != 0:
-        raise CertificateRefused("not a version 1 request")
-    subject = body.element(der.SEQUENCE).raw
-    parse_name(subject)
-    spki = body.element(der.SEQUENCE).raw
-    # Attributes (wished-for extensions) are not read: the CA decides what a certificate says.
-    body.optional(der.context(0))
-    body.end()
-    if not provider.sm2_load_public(spki).verify(signature, info.raw):
-        raise CertificateRefused(
-            "the request's signature does not verify with its own key and SM2 ID 1234567812345678"
-        )
-    return Request(data, subject, spki)
-
-
-def _signed(content: bytes, key: Sm2PrivateKey) -> bytes:
-    return der.sequence(content, _SIGNATURE_ALGORITHM, der.bits(key.sign(content)))
+def _entry(serial: int, revoked: Revoked) -> bytes:
+    why = b""
+    # "Unspecified" is said by leaving the code out (5.3.1).
+    if revoked.reason is not Reason.UNSPECIFIED:
+        code = der.encode(der.ENUMERATED, bytes((revoked.reason.value,)))
+        why = der.sequence(extensions.write(OID_REASON, code))
+    return der.sequence(der.integer(serial), der.instant(revoked.at), why)
 
 
 def _key_id(spki: bytes, provider: CryptoProvider) -> bytes:
     # RFC 7093, section 2: the leftmost 160 bits of a digest of the key bits.
     return provider.sm3(spki[-65:])[:20]
-
-
-def _extension(kind: str, value: bytes, *, critical: bool = False) -> bytes:
-    flag = der.encode(der.BOOLEAN, b"\xff") if critical else b""
-    return der.sequence(der.oid(kind), flag, der.octets(value))
-
-
-def _basic_constraints(is_ca: bool, path_length: int | None) -> bytes:
-    if not is_ca:
-        return der.sequence()
-    limit = b"" if path_length is None else der.integer(path_length)
-    return der.sequence(der.encode(der.BOOLEAN, b"\xff"), limit)
-
-
-def _key_usage(usages: frozenset[KeyUsage]) -> bytes:
-    flags = 0
-    for usage in usages:
-        flags |= 0x80 >> usage.value
-    unused = (flags & -flags).bit_length() - 1
-    return der.bits(bytes((flags,)), unused)

@@ -1,8 +1,9 @@
 """Whether a certificate proves what it is used for.
 
 Source: RFC 5280, section 6 (path validation), cut to what an SM2 gateway PKI needs: names matched
-byte for byte, no policy or name constraints (a certificate that makes them critical is refused).
+byte for byte, no policy or name constraints (a certificate that carries them is not read at all).
 Signatures are checked with SM2 ID 1234567812345678, so one made with an empty ID is refused.
+docs/reference/certificates.md has every refusal with its reason.
 """
 
 from __future__ import annotations
@@ -12,8 +13,12 @@ from datetime import datetime
 from enum import Enum
 from typing import Final
 
+from headgate.crypto.crl import RevocationList
+from headgate.crypto.names import same_text
+from headgate.crypto.policy import TERMS
 from headgate.crypto.provider import CryptoProvider, Sm2PublicKey
-from headgate.crypto.x509 import Certificate, KeyUsage, Role
+from headgate.crypto.revocation import Freshness, Lists
+from headgate.crypto.x509 import Certificate, KeyUsage, Purpose, Role
 from headgate.errors import CertificateRefused, SecurityError
 
 #: Certificates in a chain, leaf and anchor included.
@@ -45,6 +50,8 @@ def verify_chain(
     at: datetime | None,
     provider: CryptoProvider,
     role: Role | None = None,
+    crls: Sequence[RevocationList] = (),
+    freshness: Freshness = Freshness.BEST_KNOWN,
 ) -> tuple[Certificate, ...]:
     """The proved chain, leaf first, anchor last.
 
@@ -57,6 +64,9 @@ def verify_chain(
             check, for a caller without a trusted clock; it should check again once it has one.
         provider: verifies the signatures.
         role: when given, the leaf's OU must name it.
+        crls: revocation lists, in any order and of any CA; those that no CA of the chain signed
+            count for nothing. What they revoke is refused, leaf or CA, however old the list is.
+        freshness: whether a CA without a list that is in force is accepted.
 
     Raises:
         CertificateRefused: says which certificate and why.
@@ -71,7 +81,9 @@ def verify_chain(
     _check_validity(leaf, at)
     _load_key(leaf, provider)
     # Anchors first: the shortest way to something trusted wins.
-    climb = _Climb([*anchors, *intermediates], {anchor.der for anchor in anchors}, at, provider)
+    lists = Lists(crls, freshness, at, provider)
+    pool = [*anchors, *intermediates]
+    climb = _Climb(pool, {anchor.der for anchor in anchors}, at, provider, lists)
     return climb.from_(leaf)
 
 
@@ -87,11 +99,13 @@ class _Climb:
         trusted: Set[bytes],
         at: datetime | None,
         provider: CryptoProvider,
+        lists: Lists,
     ) -> None:
         self._pool = pool
         self._trusted = trusted
         self._at = at
         self._provider = provider
+        self._lists = lists
         # Certificates from outside can be woven so that every path must be tried.
         self._checks_left = MAX_CHECKS
 
@@ -110,11 +124,33 @@ class _Climb:
                 return self.from_(*chain, issuer)
             except CertificateRefused as refusal:
                 first_refusal = first_refusal or refusal
-        raise first_refusal or _refused(child, "its issuer is not among the trusted certificates")
+        raise first_refusal or self._no_issuer(child)
+
+    def _no_issuer(self, child: Certificate) -> CertificateRefused:
+        if any(same_text(issuer.subject, child.issuer) for issuer in self._pool):
+            return _refused(
+                child,
+                "its issuer's name is the CA's in another string type (PrintableString, UTF8String); "
+                "names are compared byte for byte: have the certificate issued again, with the "
+                "subject of the CA's own certificate copied",
+            )
+        if child.self_issued:
+            return _refused(child, "it vouches for itself, and is not among the trusted CAs")
+        return _refused(
+            child, "its issuer is not among the trusted certificates; install that CA's certificate"
+        )
 
     def _check(self, child: Certificate, issuer: Certificate, *, below: int) -> None:
         _check_ca(issuer, below=below)
         _check_validity(issuer, self._at)
+        if None not in (child.issuer_key_id, issuer.key_id) and (
+            child.issuer_key_id != issuer.key_id
+        ):
+            raise _refused(
+                child,
+                "it names another key than its issuer's (authority and subject key identifier): "
+                "issued by a namesake, or under a key that CA no longer uses",
+            )
         if self._checks_left == 0:
             raise _refused(child, f"more than {MAX_CHECKS} signatures to check")
         self._checks_left -= 1
@@ -122,8 +158,10 @@ class _Climb:
             raise _refused(
                 child,
                 "its signature does not verify with the issuer's key and SM2 ID 1234567812345678 "
-                "(altered, a namesake of the issuer, or issued with an empty SM2 ID)",
+                "(altered, a namesake of the issuer, or issued with an empty SM2 ID: openssl wants "
+                "-sigopt distid:1234567812345678)",
             )
+        self._lists.check(child, issuer)
 
 
 def _load_key(certificate: Certificate, provider: CryptoProvider) -> Sm2PublicKey:
@@ -139,8 +177,27 @@ def _check_leaf(leaf: Certificate, usage: Usage, role: Role | None) -> None:
     if leaf.key_usage is None or not leaf.key_usage & _WANTED[usage]:
         wanted = " or ".join(sorted(u.name.lower() for u in _WANTED[usage]))
         raise _refused(leaf, f"its key usage does not allow {wanted}")
+    if leaf.key_usage & _WANTED[Usage.SIGN] and leaf.key_usage & _WANTED[Usage.ENCRYPT]:
+        raise _refused(
+            leaf,
+            "its key usage allows signing and encryption with one key; have two certificates issued "
+            "(GB/T 20518)",
+        )
     if role is not None and leaf.role is not role:
         raise _refused(leaf, f"its OU is {leaf.subject_ou!r}, not {role.value!r}")
+    _check_purposes(leaf, leaf.role)
+
+
+def _check_purposes(certificate: Certificate, role: Role | None) -> None:
+    """An extended key usage limits: it must be absent, name any purpose, or the role's own."""
+    wanted = TERMS[role].purposes if role else frozenset()
+    allowed = {purpose.value for purpose in (Purpose.ANY, *wanted)}
+    if certificate.purposes is not None and not certificate.purposes & allowed:
+        raise _refused(
+            certificate,
+            f"its extended key usage allows only {', '.join(sorted(certificate.purposes))}; have it "
+            f"issued without, or with one of {', '.join(sorted(allowed))}",
+        )
 
 
 def _check_ca(issuer: Certificate, *, below: int) -> None:

@@ -14,28 +14,31 @@ from typing import Final
 
 import msgspec
 
-from headgate.crypto import der, encoding, symmetric
+from headgate.crypto import der, encoding, extensions, symmetric
+from headgate.crypto.extensions import CertificateExtensions, KeyUsage, Names, Purpose
+from headgate.crypto.names import describe_name, parse_name
 from headgate.errors import CertificateRefused
+
+__all__ = [
+    "MAX_BUNDLE",
+    "MAX_CERTIFICATE",
+    "MAX_SERIAL_BITS",
+    "Certificate",
+    "KeyUsage",
+    "Names",
+    "Purpose",
+    "Role",
+    "describe_name",
+    "load_certificates",
+    "parse_name",
+    "read_algorithm",
+]
 
 MAX_CERTIFICATE: Final = 16 * 1024
 MAX_BUNDLE: Final = 32
+MAX_SERIAL_BITS: Final = 159  # 20 octets of a positive INTEGER (RFC 5280, 4.1.2.2)
 
-OID_COMMON_NAME: Final = "2.5.4.3"
-OID_ORGANIZATION: Final = "2.5.4.10"
-OID_ORGANIZATIONAL_UNIT: Final = "2.5.4.11"
-OID_SUBJECT_KEY_ID: Final = "2.5.29.14"
-OID_KEY_USAGE: Final = "2.5.29.15"
-OID_BASIC_CONSTRAINTS: Final = "2.5.29.19"
-
-_MAX_EXTENSIONS = 32
-_MAX_SERIAL_BITS = 160
 _VERSION_3 = 2
-_TEXT_CODECS: Final = {
-    der.UTF8_STRING: "utf-8",
-    0x13: "ascii",  # PrintableString
-    0x16: "ascii",  # IA5String
-    0x1E: "utf-16-be",  # BMPString, still common in older domestic CAs
-}
 
 
 class Role(Enum):
@@ -58,16 +61,6 @@ class Role(Enum):
     """A person who may change what a box allows."""
     PUBLISHER = "headgate-publisher"
     """Signs plugins and profiles."""
-
-
-class KeyUsage(Enum):
-    """The key usages we look at; the value is the bit's number in RFC 5280, 4.2.1.3."""
-
-    DIGITAL_SIGNATURE = 0
-    KEY_ENCIPHERMENT = 2
-    DATA_ENCIPHERMENT = 3
-    KEY_CERT_SIGN = 5
-    CRL_SIGN = 6
 
 
 class Certificate(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,6 +89,12 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
     """`None` when the certificate does not say."""
     key_id: bytes | None
     """The subject key identifier, which certificates issued below repeat."""
+    purposes: frozenset[str] | None = None
+    """Extended key usage as OIDs (see `Purpose`); `None` when the certificate does not limit it."""
+    names: Names = Names()
+    """Host names and addresses (subjectAltName), for TLS servers."""
+    issuer_key_id: bytes | None = None
+    """Which of its issuer's keys signed it, by that key's identifier; a hint that must not lie."""
 
     @classmethod
     def load(cls, data: bytes) -> Certificate:
@@ -121,6 +120,11 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
             return Role(self.subject_ou)
         except ValueError:
             return None
+
+    @property
+    def self_issued(self) -> bool:
+        """Whether subject and issuer are one name: a root, or somebody who vouches for himself."""
+        return self.subject == self.issuer
 
     def pem(self) -> bytes:
         """The certificate as one PEM block."""
@@ -150,7 +154,7 @@ def _parse(data: bytes) -> Certificate:
         raise CertificateRefused(f"certificate larger than {MAX_CERTIFICATE // 1024} KiB")
     outer = der.whole(data)
     tbs = outer.element(der.SEQUENCE)
-    algorithm = _algorithm(outer)
+    algorithm = read_algorithm(outer)
     signature = outer.bits()
     outer.end()
 
@@ -160,9 +164,9 @@ def _parse(data: bytes) -> Certificate:
         raise CertificateRefused("not a version 3 certificate")
     version.end()
     serial = body.integer()
-    if serial <= 0 or serial.bit_length() > _MAX_SERIAL_BITS:
-        raise CertificateRefused("serial number not between 1 and 160 bits")
-    if _algorithm(body) != algorithm:
+    if serial <= 0 or serial.bit_length() > MAX_SERIAL_BITS:
+        raise CertificateRefused("serial number not positive, or longer than 20 octets")
+    if read_algorithm(body) != algorithm:
         raise CertificateRefused("two different signature algorithms are named")
     if algorithm != encoding.OID_SM2_SIGN_WITH_SM3:
         raise CertificateRefused(f"not signed with SM2-with-SM3 but with {algorithm}")
@@ -170,11 +174,13 @@ def _parse(data: bytes) -> Certificate:
     validity = body.inside()
     not_before, not_after = validity.instant(), validity.instant()
     validity.end()
+    if not_after < not_before:
+        raise CertificateRefused("it ends before it begins")
     subject = body.element(der.SEQUENCE)
     spki = body.element(der.SEQUENCE).raw
     if not encoding.is_sm2_spki(spki):
         raise CertificateRefused("the key is not an SM2 key (named curve, uncompressed point)")
-    extensions = _extensions(body)
+    said = _extensions(body)
     body.end()
     common_name, unit = describe_name(subject.raw)
     parse_name(issuer)
@@ -190,15 +196,18 @@ def _parse(data: bytes) -> Certificate:
         not_before=not_before,
         not_after=not_after,
         spki=spki,
-        is_ca=extensions.is_ca,
-        path_length=extensions.path_length,
-        key_usage=extensions.key_usage,
-        key_id=extensions.key_id,
+        is_ca=said.is_ca,
+        path_length=said.path_length,
+        key_usage=said.key_usage,
+        key_id=said.key_id,
+        purposes=said.purposes,
+        names=said.names,
+        issuer_key_id=said.issuer_key_id,
     )
 
 
-def _algorithm(reader: der.Reader) -> str:
-    """The OID of an AlgorithmIdentifier whose parameters are absent or NULL."""
+def read_algorithm(reader: der.Reader) -> str:
+    """The OID of a signature's AlgorithmIdentifier whose parameters are absent or NULL."""
     inner = reader.inside()
     name = inner.oid()
     # Parameters decide nothing for SM2; other algorithms are refused by their name afterwards.
@@ -210,112 +219,10 @@ def _algorithm(reader: der.Reader) -> str:
     return name
 
 
-def parse_name(data: bytes) -> tuple[tuple[str, str], ...]:
-    """A Name as (OID, text) pairs in order; values that are not text are left out.
-
-    Raises:
-        DerError: malformed.
-        CertificateRefused: a value with characters that do not print (they fool terminals).
-    """
-    found = []
-    sets = der.whole(data)
-    while sets.peek() is not None:
-        attributes = sets.inside(der.SET)
-        while attributes.peek() is not None:
-            attribute = attributes.inside()
-            kind = attribute.oid()
-            value = attribute.element()
-            attribute.end()
-            codec = _TEXT_CODECS.get(value.tag)
-            if codec is None:
-                continue
-            try:
-                text = value.content.decode(codec)
-            except UnicodeDecodeError:
-                raise der.DerError("a name that is not text") from None
-            if not text.isprintable():
-                raise CertificateRefused("a name with characters that do not print")
-            found.append((kind, text))
-    return tuple(found)
-
-
-def describe_name(data: bytes) -> tuple[str | None, str | None]:
-    """CN and OU of a Name, each `None` when there is none or more than one."""
-    try:
-        names = parse_name(data)
-    except der.DerError as error:
-        raise CertificateRefused(f"not a name: {error}") from None
-    return _single(names, OID_COMMON_NAME), _single(names, OID_ORGANIZATIONAL_UNIT)
-
-
-def _single(names: tuple[tuple[str, str], ...], kind: str) -> str | None:
-    # Two OUs would mean two roles, and two readers could each take another one.
-    values = [text for name, text in names if name == kind]
-    return values[0] if len(values) == 1 else None
-
-
-class _Extensions(msgspec.Struct):
-    is_ca: bool = False
-    path_length: int | None = None
-    key_usage: frozenset[KeyUsage] | None = None
-    key_id: bytes | None = None
-
-
-def _extensions(body: der.Reader) -> _Extensions:
-    """What basicConstraints and keyUsage say; any other extension must not be critical."""
-    found = _Extensions()
+def _extensions(body: der.Reader) -> CertificateExtensions:
     if body.peek() != der.context(3):
-        return found
+        return CertificateExtensions()
     wrapper = body.inside(der.context(3))
     listing = wrapper.inside()
     wrapper.end()
-    seen: set[str] = set()
-    while listing.peek() is not None:
-        extension = listing.inside()
-        kind = extension.oid()
-        critical = extension.boolean() if extension.peek() == der.BOOLEAN else False
-        value = extension.element(der.OCTET_STRING).content
-        extension.end()
-        if kind in seen or len(seen) >= _MAX_EXTENSIONS:
-            raise CertificateRefused(f"extension {kind} twice, or too many extensions")
-        seen.add(kind)
-        if kind == OID_BASIC_CONSTRAINTS:
-            found.is_ca, found.path_length = _basic_constraints(value)
-        elif kind == OID_KEY_USAGE:
-            found.key_usage = _key_usage(value)
-        elif kind == OID_SUBJECT_KEY_ID:
-            found.key_id = _key_id(value)
-        elif critical:
-            raise CertificateRefused(f"critical extension {kind} that we do not know")
-    return found
-
-
-def _basic_constraints(value: bytes) -> tuple[bool, int | None]:
-    inner = der.whole(value)
-    is_ca = inner.boolean() if inner.peek() == der.BOOLEAN else False
-    path_length = inner.integer() if inner.peek() == der.INTEGER else None
-    inner.end()
-    if path_length is not None and (path_length < 0 or not is_ca):
-        raise CertificateRefused("a path length that makes no sense")
-    return is_ca, path_length
-
-
-def _key_usage(value: bytes) -> frozenset[KeyUsage]:
-    outer = der.Reader(value)
-    content = outer.element(der.BIT_STRING).content
-    outer.end()
-    if not 2 <= len(content) <= 3 or content[0] > 7:
-        raise der.DerError("malformed key usage")
-    flags = content[1:]
-    return frozenset(
-        usage
-        for usage in KeyUsage
-        if usage.value < 8 * len(flags) and flags[usage.value // 8] & 0x80 >> usage.value % 8
-    )
-
-
-def _key_id(value: bytes) -> bytes:
-    reader = der.Reader(value)
-    content = reader.element(der.OCTET_STRING).content
-    reader.end()
-    return content
+    return extensions.read_certificate(listing)
