@@ -6,6 +6,7 @@ import logging
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -15,6 +16,8 @@ from headgate.spool.kept import KeptFile
 log = logging.getLogger(__name__)
 
 _pack = msgspec.msgpack.encode
+#: Where it is not known how many numbers were given, the next one is so far above those that are known.
+CLEAR_OF_IT: Final = 10_000
 
 
 class DeviceNumbers:
@@ -30,10 +33,12 @@ class DeviceNumbers:
         self._numbers: dict[str, int] = {}
         self._new = False  # since the second home was written
         self._lowest = 1
+        self._remembered = False  # by the database, which is then complete
 
     def known(self, numbers: dict[str, int]) -> None:
         """What the database has."""
         self._numbers = numbers
+        self._remembered = bool(numbers)
 
     def load(self) -> None:
         """Add what only the second home knows."""
@@ -42,7 +47,11 @@ class DeviceNumbers:
             if device not in self._numbers and number not in taken:
                 self._numbers[device] = number
                 self._note(device, number)
-        self.above(max(self._numbers.values(), default=0))
+        highest = max(self._numbers.values(), default=0)
+        if not self._remembered and (self._file.unread or self._file.damaged):
+            # The version before lacks the newest, and they may be known to a platform.
+            highest += CLEAR_OF_IT
+        self._lowest = max(self._lowest, highest + 1)
 
     def _saved(self) -> Mapping[str, int]:
         return self._file.read(_parse) or {}
@@ -63,7 +72,10 @@ class DeviceNumbers:
         return dict(self._numbers)
 
     def above(self, number: int) -> None:
-        """Give no number up to this."""
+        """Give no number up to this: a record uses it."""
+        if number and not self._numbers:
+            # Both homes are gone, and records that were delivered and let go may have used higher ones.
+            number += CLEAR_OF_IT
         self._lowest = max(self._lowest, number + 1)
 
     def save(self) -> None:

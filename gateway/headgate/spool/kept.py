@@ -24,6 +24,8 @@ class KeptFile:
         self._mode = mode
         #: Whether a damaged version was found and set aside.
         self.damaged = False
+        #: Whether a version was there that the disk did not give.
+        self.unread = False
 
     def read(self, parse: Callable[[bytes], T]) -> T | None:
         """What the newest sound version holds; None where there is none.
@@ -37,6 +39,7 @@ class KeptFile:
             except FileNotFoundError:
                 continue
             except OSError as error:
+                self.unread = True
                 log.error("file not read", extra={"file": str(path), "error": str(error)})
                 continue
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -129,8 +130,48 @@ def test_a_number_in_use_on_disk_is_not_given_again_after_the_database_is_lost(
     open_state: Open,
 ) -> None:
     state = open_state()
+    assert state.device_number("gauge-1") == 1
     state.number_above(17)
-    assert state.device_number("gauge") == 18
+    assert state.device_number("gauge-2") == 18
+
+
+class HidingDevices(SystemFiles):
+    """A disk that does not give the second home of the device numbers."""
+
+    def read(self, path: Path, offset: int = 0, size: int | None = None) -> bytes:
+        if path.name == "devices":
+            raise OSError(errno.EIO, "Input/output error", str(path))
+        return super().read(path, offset, size)
+
+
+@pytest.mark.parametrize("loss", ["gone", "rotten", "unreadable"])
+def test_with_both_homes_of_the_numbers_lost_a_new_one_is_far_from_all_that_were_given(
+    open_state: Open, tmp_path: Path, loss: str
+) -> None:
+    state = open_state()
+    assert [state.device_number(name) for name in ("a", "b")] == [1, 2]
+    assert state.flush()
+    assert state.device_number("c") == 3  # the version before of the second home lacks it
+    state.close()
+    for path in tmp_path.glob("state.db*"):
+        path.unlink()
+    if loss == "gone":
+        for path in tmp_path.glob("devices*"):
+            path.unlink()
+    elif loss == "rotten":
+        (tmp_path / "devices").write_bytes(b"rotten")
+    whole = system_env()
+    files = HidingDevices() if loss == "unreadable" else SystemFiles()
+    state = State(
+        Env(whole.clock, whole.random, files, whole.net, whole.single), tmp_path / "state.db"
+    )
+    state.open()
+    state.number_above(1)  # a record that is still here; that of the third was delivered and let go
+    numbers = [state.device_number(name) for name in ("d", "b")]
+    assert numbers[0] > 3
+    assert numbers[1] == 2 if loss != "gone" else numbers[1] > 3
+    assert state.flush()
+    state.close()
 
 
 def test_bounds_hold_and_the_oldest_go(open_state: Open) -> None:
