@@ -8,8 +8,9 @@ Files are the only truth of what should be; nothing here writes.
 """
 
 from headgate.config.box import Api, Gateway, Log, Metrics, Plugins
-from headgate.config.changes import Changes, Difference, config_hash, diff
+from headgate.config.changes import Changes, Difference, config_hash, controls_digest, diff
 from headgate.config.check import Known
+from headgate.config.controls import Control, Controls, Heartbeat
 from headgate.config.field import Channel, Device, Stage
 from headgate.config.identity import Identity
 from headgate.config.load import Loaded, examine, load
@@ -25,10 +26,13 @@ __all__ = [
     "Api",
     "Changes",
     "Channel",
+    "Control",
+    "Controls",
     "Device",
     "Difference",
     "Duration",
     "Gateway",
+    "Heartbeat",
     "HostPort",
     "Identity",
     "Known",
@@ -44,6 +48,7 @@ __all__ = [
     "Uplink",
     "Url",
     "config_hash",
+    "controls_digest",
     "diff",
     "examine",
     "load",

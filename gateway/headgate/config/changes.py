@@ -11,7 +11,9 @@ from headgate.config.site import Site
 
 #: Tables that a running gateway takes over at once; the others need a restart.
 _LIVE = ("log",)
-_TABLES = ("gateway", "state", "identity", "metrics", "log", "api", "plugins")
+#: What two technicians sign, where a site wants that.
+CONTROLS = ("controls", "control", "heartbeat")
+_TABLES = ("gateway", "state", "identity", "audit", "metrics", "log", "api", "plugins")
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -28,7 +30,8 @@ class Difference(msgspec.Struct, frozen=True):
 class Changes(msgspec.Struct, frozen=True):
     """What a reload has to do.
 
-    `stages` concerns every device; `restart` names the tables that need one.
+    `stages` concerns every device; `restart` names the tables that need one; `controls` is whether what
+    may be commanded says something else.
     """
 
     channels: Difference
@@ -37,11 +40,11 @@ class Changes(msgspec.Struct, frozen=True):
     stages: bool
     live: tuple[str, ...]
     restart: tuple[str, ...]
+    controls: bool = False
 
     def __bool__(self) -> bool:
-        return any(
-            (self.channels, self.devices, self.uplinks, self.stages, self.live, self.restart)
-        )
+        parts = (self.channels, self.devices, self.uplinks, self.stages, self.live, self.restart)
+        return any(parts) or self.controls
 
 
 def diff(old: Site, new: Site) -> Changes:
@@ -54,6 +57,7 @@ def diff(old: Site, new: Site) -> Changes:
         stages=old.stage != new.stage,
         live=tuple(name for name in tables if name in _LIVE),
         restart=tuple(name for name in tables if name not in _LIVE),
+        controls=any(getattr(old, name) != getattr(new, name) for name in CONTROLS),
     )
 
 
@@ -64,6 +68,16 @@ def config_hash(site: Site, sm3: Callable[[bytes], bytes]) -> bytes:
     """
     plain = msgspec.structs.replace(site, base="")
     return sm3(msgspec.json.encode(plain, order="deterministic"))
+
+
+def controls_digest(site: Site, sm3: Callable[[bytes], bytes]) -> bytes:
+    """The digest of what may be commanded on this gateway: what technicians sign.
+
+    Where the signatures lie does not count; comments, order of keys and the split into files neither.
+    """
+    rules = msgspec.structs.replace(site.controls, signatures="controls.sig")
+    said = (site.gateway.id, rules, site.control, site.heartbeat)
+    return sm3(b"headgate-controls-v1\0" + msgspec.json.encode(said, order="deterministic"))
 
 
 def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> Difference:

@@ -114,7 +114,7 @@ def expected_name(annotation: Any) -> str:
     if origin is Literal:
         return " | ".join(f'"{choice}"' for choice in get_args(base))
     if origin in (Union, UnionType):
-        return " | ".join(expected_name(a) for a in get_args(base))
+        return " | ".join(expected_name(a) for a in get_args(base) if a is not NoneType)
     if origin is tuple:
         return "list"
     if origin is dict or (isinstance(base, type) and issubclass(base, msgspec.Struct)):

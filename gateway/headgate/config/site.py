@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from headgate.config.box import Api, Gateway, Log, Metrics, Plugins
+from headgate.config.controls import Control, Controls, Heartbeat
 from headgate.config.field import Channel, Device, Stage
 from headgate.config.identity import Identity
 from headgate.config.state import State
@@ -42,6 +43,13 @@ class Site(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         tuple[Stage, ...], doc("Steps between reading and sending.", "采集与发送之间的处理环节。")
     ] = ()
     uplink: Annotated[tuple[Uplink, ...], doc("Platforms.", "上行平台。")] = ()
+    controls: Annotated[Controls, doc("What goes for every control.", "控制的总体规定。")] = Controls()
+    control: Annotated[
+        tuple[Control, ...], doc("Points that may be commanded.", "允许下达命令的测点。")
+    ] = ()
+    heartbeat: Annotated[
+        tuple[Heartbeat, ...], doc("Registers that are counted up.", "心跳寄存器。")
+    ] = ()
     #: Where the file lies: what relative paths in it start from. Not a key of the file.
     base: Annotated[str, Meta(extra={"hidden": True})] = "."
 
