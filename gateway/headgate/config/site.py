@@ -43,7 +43,9 @@ class Site(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         tuple[Stage, ...], doc("Steps between reading and sending.", "采集与发送之间的处理环节。")
     ] = ()
     uplink: Annotated[tuple[Uplink, ...], doc("Platforms.", "上行平台。")] = ()
-    controls: Annotated[Controls, doc("What goes for every control.", "控制的总体规定。")] = Controls()
+    controls: Annotated[Controls, doc("What goes for every control.", "控制的总体规定。")] = (
+        Controls()
+    )
     control: Annotated[
         tuple[Control, ...], doc("Points that may be commanded.", "允许下达命令的测点。")
     ] = ()
