@@ -20,7 +20,6 @@ import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 from typing import Any, Literal, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -33,6 +32,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from headgate.errors import ConfigError, Problem, UplinkError, UplinkUnavailable
+from headgate.link import Context, Line, Refused
 
 Version = Literal["5", "3.1.1"]
 
@@ -53,7 +53,11 @@ _CONNACK = {
     0x89: "HG-5017",  # server busy
     0x8A: "HG-5014",  # banned
 }
-_SCHEMES = {"mqtt": (False, 1883), "mqtts": (True, 8883)}
+_SCHEMES = {"mqtt": (False, 1883), "mqtts": (True, 8883), "mqtt+unix": (False, 1883)}
+# TCP and handshake together, for the connecting thread cannot be stopped while the box stops.
+_LONGEST_CONNECT_S = 10.0
+# sun_path of unix(7), without the zero at its end.
+_LONGEST_PATH = 107
 
 
 class PublishRefused(UplinkError):
@@ -81,11 +85,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     `session_s` 0 starts clean each time; above 0 the broker keeps subscriptions and queued messages
     that many seconds (with 3.1.1: until it forgets by itself), which needs a stable `identifier`.
     `window` bounds what the broker may send before we acknowledge, and what we publish before it does.
+    `unix`: a socket on this machine in place of host and port. `tls`: plain bytes will not do.
     """
 
     host: str
     port: int = 1883
     tls: bool = False
+    unix: str | None = None
     username: str | None = None
     password: str | None = None
     identifier: str | None = None
@@ -97,7 +103,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         user = f"{self.username}@" if self.username else ""
+        if self.unix is not None:
+            return f"<mqtt+unix://{user}{self.unix}>"
         return f"<{'mqtts' if self.tls else 'mqtt'}://{user}{self.host}:{self.port}>"
+
+    @property
+    def broker(self) -> str:
+        """Where it is, for a sentence: "platform.example:8883"."""
+        return self.unix or f"{self.host}:{self.port}"
 
     @classmethod
     def from_url(
@@ -109,7 +122,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         identifier: str | None = None,
         session_s: int = 0,
     ) -> Settings:
-        """Settings from `mqtt[s]://[user[:password]@]host[:port][?version=3.1.1]`.
+        """Settings from `mqtt[s]://[user[:password]@]host[:port][?version=3.1.1]`, `mqtt+unix:///path`.
 
         A password in a URL shows in process lists; `password` is for one that came another way.
 
@@ -123,9 +136,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             raise _bad_url(where, str(error)) from None
         if parts.scheme not in _SCHEMES:
             raise _bad_url(where, f"{parts.scheme or 'no'} scheme")
-        if not parts.hostname:
+        unix = unquote(parts.path) if parts.scheme == "mqtt+unix" else None
+        if unix is None and not parts.hostname:
             raise _bad_url(where, "no host")
-        if parts.path not in ("", "/") or parts.fragment:
+        if unix is not None and (parts.hostname or not 1 < len(unix.encode()) <= _LONGEST_PATH):
+            raise _bad_url(where, f"not a path of a socket, at most {_LONGEST_PATH} bytes")
+        if (unix is None and parts.path not in ("", "/")) or parts.fragment:
             raise _bad_url(where, "a path")
         options = dict(parse_qsl(parts.query, keep_blank_values=True))
         version = options.pop("version", "5")
@@ -133,9 +149,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             raise _bad_url(where, f"?{parts.query}")
         tls, usual_port = _SCHEMES[parts.scheme]
         return cls(
-            host=parts.hostname,
+            host=parts.hostname or "localhost",
             port=usual_port if port is None else port,
             tls=tls,
+            unix=unix,
             username=unquote(parts.username) if parts.username else None,
             password=password or (unquote(parts.password) if parts.password else None),
             version="5" if version == "5" else "3.1.1",
@@ -146,23 +163,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 def _bad_url(where: str, reason: str) -> ConfigError:
     return ConfigError([Problem(where, "HG-5030", {"reason": reason})])
-
-
-def tls_context(
-    ca_pem: str | None = None, certificate: Path | None = None, key: Path | None = None
-) -> ssl.SSLContext:
-    """TLS 1.2 or newer, host name checked, trusting `ca_pem` alone (None: the system's authorities).
-
-    Raises:
-        ConfigError: the authority, certificate or key is not usable.
-    """
-    try:
-        context = ssl.create_default_context(cadata=ca_pem)
-        if certificate is not None:
-            context.load_cert_chain(certificate, key)
-    except (ssl.SSLError, OSError, ValueError) as error:
-        raise ConfigError([Problem("tls", "HG-5031", {"reason": str(error)})]) from None
-    return context
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -247,14 +247,22 @@ class Link:
 
 @asynccontextmanager
 async def connect(
-    settings: Settings, *, tls: ssl.SSLContext | None = None, will: Will | None = None
+    settings: Settings, *, tls: Context | None = None, will: Will | None = None
 ) -> AsyncIterator[Link]:
     """An open connection for as long as the block runs; left with a DISCONNECT, so without the will.
 
+    Args:
+        settings: where, and as whom.
+        tls: from `headgate.link`; without it the connection is plain.
+        will: what the broker says for us.
+
     Raises:
-        UplinkUnavailable: HG-5010 not reached, HG-5011 TLS, HG-5012 no answer, HG-5013 to HG-5018
-            refused by the broker.
+        ConfigError: `settings` want TLS and there is none: no connection is made.
+        UplinkUnavailable: HG-5010 not reached, HG-5011 and HG-506x to HG-507x the link was refused,
+            HG-5012 no answer, HG-5013 to HG-5018 refused by the broker.
     """
+    if settings.tls and (tls is None or not tls.encrypts):
+        raise ConfigError([Problem("tls", "HG-5081", {})])
     client = _Client(settings, tls, will)
     try:
         await client.open()
@@ -264,26 +272,40 @@ async def connect(
 
 
 class _Handshake:
-    """An SSLContext for paho, which forgets to close a socket whose handshake fails."""
+    """A link for paho, which forgets to close a socket whose handshake fails, and why it did."""
 
-    def __init__(self, context: ssl.SSLContext) -> None:
-        self.check_hostname = context.check_hostname
+    check_hostname = True
+
+    def __init__(self, context: Context) -> None:
         self._context = context
-        self._socket: ssl.SSLSocket | None = None
+        self._line: Line | None = None
+        self.encrypts = context.encrypts
 
-    def wrap_socket(self, *args: Any, **options: Any) -> ssl.SSLSocket:
-        self._socket = self._context.wrap_socket(*args, **options)
-        return self._socket
+    def wrap_socket(self, sock: socket.socket, **options: Any) -> Line:
+        try:
+            self._line = self._context.wrap_socket(sock, **options)
+        except ValueError as error:
+            # paho would try again without a name to check.
+            sock.close()
+            raise Refused("HG-5011", str(error)) from None
+        except OSError:
+            sock.close()
+            raise
+        return self._line
+
+    @property
+    def refused(self) -> Refused | None:
+        return None if self._line is None else self._line.refused
 
     def failed(self) -> None:
-        if self._socket is not None:
-            self._socket.close()
+        if self._line is not None:
+            self._line.close()
 
 
 class _Client(aiomqtt.Client):
     """aiomqtt with its silences filled in. Overrides private hooks: aiomqtt is pinned to 2.5."""
 
-    def __init__(self, settings: Settings, tls: ssl.SSLContext | None, will: Will | None) -> None:
+    def __init__(self, settings: Settings, tls: Context | None, will: Will | None) -> None:
         five = settings.version == "5"
         properties = None
         if five:
@@ -291,10 +313,11 @@ class _Client(aiomqtt.Client):
             properties.ReceiveMaximum = settings.window
             properties.MaximumPacketSize = _MAX_PACKET
             properties.SessionExpiryInterval = settings.session_s
-        self._handshake = _Handshake(tls or tls_context()) if settings.tls else None
+        self._handshake = _Handshake(tls) if tls is not None else None
         super().__init__(
-            settings.host,
+            settings.unix or settings.host,
             settings.port,
+            transport="unix" if settings.unix is not None else "tcp",
             username=settings.username,
             password=settings.password,
             identifier=settings.identifier,
@@ -308,8 +331,11 @@ class _Client(aiomqtt.Client):
             timeout=settings.timeout_s,
             max_inflight_messages=settings.window,
             # A record and the receipts for the one before must not wait for each other's ACKs (40 ms).
-            socket_options=((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),),
+            socket_options=()
+            if settings.unix is not None
+            else ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),),
         )
+        self._client.connect_timeout = min(max(settings.timeout_s, 0.05), _LONGEST_CONNECT_S)
         self._settings = settings
         self._client.manual_ack_set(True)
         # Subscriptions go out one by one; publishes have their own bookkeeping below.
@@ -321,6 +347,7 @@ class _Client(aiomqtt.Client):
         self._inbox_bytes = 0
         self._cause: Exception | None = None
         self._opening: asyncio.Future[Any] | None = None
+        self._greeted = False
 
     # ------------------------------------------------------------ life
 
@@ -331,6 +358,7 @@ class _Client(aiomqtt.Client):
             await asyncio.shield(self._opening)
         except aiomqtt.MqttError as error:
             raise self.unavailable(error) from None
+        self._greeted = True
         self._disconnected.add_done_callback(self._on_end)
 
     async def close(self) -> None:
@@ -419,7 +447,7 @@ class _Client(aiomqtt.Client):
             raise UplinkUnavailable(
                 f"{self._settings!r} did not acknowledge a message within {self.timeout:g} s",
                 code="HG-5012",
-                broker=f"{self._settings.host}:{self._settings.port}",
+                broker=self._settings.broker,
             ) from None
         finally:
             del self._sent[mid]
@@ -479,7 +507,9 @@ class _Client(aiomqtt.Client):
     def why(self) -> UplinkUnavailable:
         if isinstance(self._cause, UplinkUnavailable):
             return self._cause
-        broker = f"{self._settings.host}:{self._settings.port}"
+        if (refused := self._refusal()) is not None:
+            return refused
+        broker = self._settings.broker
         reason = str(self._cause or "closed")
         return UplinkUnavailable(
             f"connection to {self._settings!r} lost: {reason}",
@@ -490,7 +520,9 @@ class _Client(aiomqtt.Client):
 
     def unavailable(self, error: aiomqtt.MqttError) -> UplinkUnavailable:
         """The same failure as a sentence for people: which step, and what the broker said."""
-        broker = f"{self._settings.host}:{self._settings.port}"
+        broker = self._settings.broker
+        if (refused := self._refusal()) is not None:
+            return refused
         if self._cause is not None:
             tls = isinstance(self._cause, ssl.SSLError)
             return UplinkUnavailable(
@@ -510,9 +542,12 @@ class _Client(aiomqtt.Client):
                     reason=str(error),
                     user=self._settings.username or "",
                 )
+            # Behind TLS a broker that hangs up at once mostly dislikes the certificate we showed; its
+            # alert does not always get past the reset of the connection.
+            encrypts = self._handshake is not None and self._handshake.encrypts
             return UplinkUnavailable(
                 f"connection to {self._settings!r} closed: {error}",
-                code="HG-5018",
+                code="HG-5074" if encrypts and not self._greeted else "HG-5018",
                 broker=broker,
                 reason=str(error),
             )
@@ -521,3 +556,13 @@ class _Client(aiomqtt.Client):
             code="HG-5012",
             broker=broker,
         )
+
+    def _refusal(self) -> UplinkUnavailable | None:
+        """Why the link was refused, by us or by the peer; None when it was not."""
+        refused: Refused | None = self._cause if isinstance(self._cause, Refused) else None
+        if refused is None and self._handshake is not None:
+            refused = self._handshake.refused
+        if refused is None:
+            return None
+        fields = {"name": self._settings.host, **refused.fields, "broker": self._settings.broker}
+        return UplinkUnavailable(f"{self._settings!r}: {refused}", code=refused.code, **fields)

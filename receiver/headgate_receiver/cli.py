@@ -17,6 +17,7 @@ from headgate.env import Env, system_env
 from headgate.errors import ConfigError, HeadgateError, Problem
 from headgate.logs import set_up
 from headgate.messages import language, render_error, say
+from headgate_receiver.broker import BrokerLink, LinkKind, TlsVersion
 from headgate_receiver.duration import seconds
 
 if TYPE_CHECKING:
@@ -55,6 +56,45 @@ def receive(
     broker_ca: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Authority of the broker's TLS. 服务器 CA。")
     ] = None,
+    link: Annotated[
+        LinkKind | None,
+        typer.Option(
+            help="What protects the link; TLS for mqtts:// when absent. 链路保护方式（国密为 rfc8998）。"
+        ),
+    ] = None,
+    client_certificate: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Our certificate for the broker. 本端证书。"),
+    ] = None,
+    client_key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Its private key. 对应私钥。")
+    ] = None,
+    server_name: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Name the broker's certificate must bear, if not the address. 服务器证书名称。",
+        ),
+    ] = None,
+    broker_crl: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Revocation lists for the broker's certificate. 服务器吊销列表。"
+        ),
+    ] = None,
+    trust_system: Annotated[
+        bool,
+        typer.Option(
+            "--trust-system", help="Trust this machine's authorities too. 同时信任系统 CA。"
+        ),
+    ] = False,
+    tls_minimum: Annotated[
+        TlsVersion, typer.Option(help="Oldest TLS version taken. 最低 TLS 版本。")
+    ] = TlsVersion.NEW,
+    sidecar_user: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Account of the sidecar (unix socket). 旁路程序账户。"),
+    ] = None,
     identifier: Annotated[
         str, typer.Option(help="MQTT client id, one per receiver. 客户端标识。")
     ] = "headgate-receiver",
@@ -88,8 +128,19 @@ def receive(
             return
         if broker is None:
             raise ConfigError([Problem("--broker", "HG-7063", {})])
+        terms = BrokerLink(
+            kind=link,
+            ca=broker_ca,
+            system=trust_system,
+            certificate=client_certificate,
+            key=client_key,
+            crl=broker_crl,
+            server_name=server_name,
+            minimum=tls_minimum,
+            sidecar_user=sidecar_user,
+        )
         asyncio.run(
-            _run(env, broker, keys, store, broker_ca, identifier, revoked, seconds(resend_after))
+            _run(env, broker, keys, store, terms, identifier, revoked, seconds(resend_after))
         )
     except HeadgateError as error:
         typer.echo(render_error(error, language(env.variable)), err=True)
@@ -131,13 +182,13 @@ async def _run(
     broker: str,
     keys: Path,
     store: str,
-    broker_ca: Path | None,
+    link: BrokerLink,
     identifier: str,
     revoked: Path | None,
     resend_after_s: float,
 ) -> None:
     from headgate.crypto.provider import LIBCRYPTO_VARIABLE, default_provider
-    from headgate.mqtt import Settings, tls_context
+    from headgate.mqtt import Settings
     from headgate_receiver.core import Core
     from headgate_receiver.keys import load_keys
     from headgate_receiver.revoked import read_revoked
@@ -153,14 +204,7 @@ async def _run(
     )
     provider = default_provider(env.variable(LIBCRYPTO_VARIABLE))
     platform, anchors = load_keys(keys, provider, env.files)
-    tls = None
-    if settings.tls and broker_ca is not None:
-        try:
-            tls = tls_context(env.files.read(broker_ca).decode("ascii"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(
-                [Problem(str(broker_ca), "HG-5031", {"reason": str(error)})]
-            ) from None
+    tls = link.context(env, settings)
     sink = open_store(store, env)
     try:
         core = Core(

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
 from collections.abc import Sequence
 from typing import Final
 
 from headgate.env import Env
 from headgate.envelope.receipt import Receipt, encode_body, join_receipt
 from headgate.errors import UplinkUnavailable
+from headgate.link import Context
 from headgate.mqtt import Link, Message, PublishRefused, Settings, connect
 from headgate_receiver.core import Answer, Core
 from headgate_receiver.keys import PlatformKeys
@@ -48,7 +48,7 @@ class Receiver:
         keys: PlatformKeys,
         broker: Settings,
         *,
-        tls: ssl.SSLContext | None = None,
+        tls: Context | None = None,
         resend_after_s: float = FIRST_S,
     ) -> None:
         self._env = env

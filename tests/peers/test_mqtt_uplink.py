@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kit.links import trusting
 from kit.outbox import EPOCH, KEY, MemoryOutbox, receipt, record
 from peers.mosquitto import Mosquitto
 
-from headgate.mqtt import Link, Message, Settings, connect, tls_context
+from headgate.mqtt import Link, Message, Settings, connect
 from headgate.sdk import ConfigError, UplinkContext, UplinkUnavailable
 from headgate_plugins.mqtt import MqttUplink
 
@@ -56,7 +57,7 @@ async def platform(broker: Mosquitto, *topics: str, **who: Any) -> AsyncIterator
     settings = Settings(
         host="127.0.0.1", port=broker.port, tls=broker.authority is not None, timeout_s=10.0, **who
     )
-    tls = tls_context(broker.ca_pem) if broker.authority else None
+    tls = trusting(broker.ca_pem) if broker.authority else None
     async with connect(settings, tls=tls) as link:
         await link.subscribe(*(topics or (UP,)))
         yield link
@@ -306,7 +307,7 @@ async def test_the_brokers_name_may_differ_from_its_address(tmp_path: Path) -> N
             up = uplink(broker, server_name=name)
             async with running(up, MemoryOutbox()):
                 await until_state(up, state)
-        assert up.error is not None and up.error.code == "HG-5011"
+        assert up.error is not None and up.error.code == "HG-5061"
 
 
 async def test_status_is_kept_and_the_will_tells_of_a_loss(tmp_path: Path) -> None:

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 import trustme
+from kit.links import trusting
 from peers.mosquitto import Mosquitto, free_port
 
 from headgate.cli import main
 from headgate.messages import entries
-from headgate.mqtt import Settings, connect, tls_context
+from headgate.mqtt import Settings, connect
 from headgate.sdk import ProbeStep, UplinkContext
 from headgate_plugins.mqtt import MqttUplink
 from headgate_plugins.mqtt_json import MqttJsonUplink
@@ -41,7 +42,7 @@ def outcome(found: list[ProbeStep]) -> tuple[str, str]:
 
 async def test_a_good_way_is_walked_to_its_end(tmp_path: Path) -> None:
     async with Mosquitto(tmp_path, tls=True) as broker:
-        tls = tls_context(broker.ca_pem)
+        tls = trusting(broker.ca_pem)
         here = Settings(host="127.0.0.1", port=broker.port, tls=True)
         async with connect(here, tls=tls) as platform:
             await platform.subscribe("headgate/v1/+/up/#")
@@ -59,8 +60,8 @@ async def test_each_failure_is_named(tmp_path: Path) -> None:
             "HG-5050",
         )
         assert outcome(await steps(broker, url=nowhere)) == ("tcp", "HG-5010")
-        assert outcome(await steps(broker, ca_pem=stranger)) == ("certificate", "HG-5051")
-        assert outcome(await steps(broker, server_name="x.example")) == ("certificate", "HG-5051")
+        assert outcome(await steps(broker, ca_pem=stranger)) == ("certificate", "HG-5060")
+        assert outcome(await steps(broker, server_name="x.example")) == ("certificate", "HG-5061")
         assert outcome(await steps(broker, password="wrong")) == ("login", "HG-5014")
         assert outcome(await steps(broker)) == ("receiver", "HG-5023")
         (broker.folder / "acl").write_text("user gate-7\ntopic read headgate/#\n")
@@ -71,7 +72,8 @@ async def test_each_failure_is_named(tmp_path: Path) -> None:
 async def test_a_port_that_speaks_no_tls_is_named(tmp_path: Path) -> None:
     async with Mosquitto(tmp_path) as broker:
         url = broker.url.replace("mqtt:", "mqtts:")
-        assert outcome(await steps(broker, url=url)) == ("tls", "HG-5011")
+        ca = trustme.CA().cert_pem.bytes().decode()
+        assert outcome(await steps(broker, url=url, ca_pem=ca)) == ("tls", "HG-5072")
 
 
 async def test_the_connection_of_the_running_gateway_is_left_alone(tmp_path: Path) -> None:

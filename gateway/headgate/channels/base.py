@@ -13,6 +13,7 @@ from typing import Literal
 
 import msgspec
 
+from headgate.link import field_context
 from headgate.sdk import Channel
 
 #: What a tap is told: which way the bytes went, the bytes, and the boottime in microseconds.
@@ -40,11 +41,7 @@ class TlsFiles(msgspec.Struct, frozen=True):
 
     def context(self) -> ssl.SSLContext:
         """TLS 1.2 or newer, the far side always checked. Raises OSError (ssl.SSLError among them)."""
-        made = ssl.create_default_context(cafile=self.ca)
-        made.minimum_version = ssl.TLSVersion.TLSv1_2
-        if self.certificate is not None:
-            made.load_cert_chain(self.certificate, self.key)
-        return made
+        return field_context(self.ca, self.certificate, self.key)
 
 
 class ChannelSettings(msgspec.Struct, frozen=True):

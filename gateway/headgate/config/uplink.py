@@ -51,20 +51,64 @@ class Uplink(msgspec.Struct, frozen=True, kw_only=True):
     password: Annotated[SecretRef | None, doc("Its password, by reference.", "密码（引用）。")] = (
         None
     )
+    link: Annotated[
+        Literal["tls", "rfc8998", "sidecar"] | None,
+        doc(
+            "What protects the link: TLS 1.3, RFC 8998 (SM2, SM3, SM4), or a TLCP sidecar on this box. "
+            "When absent: TLS for mqtts://, nothing for mqtt://.",
+            "链路保护：TLS 1.3、RFC 8998（国密）或本机 TLCP 旁路程序；"
+            "不写则 mqtts:// 用 TLS，mqtt:// 不加密。",
+        ),
+    ] = None
     ca: Annotated[
         FilePath | None,
         doc(
-            "TLS: root that the platform is checked against; the system's when absent.",
-            "TLS：验证平台的根证书；不写则用系统的。",
+            "Root (or issuing CA) that the platform is checked against. No other is trusted.",
+            "验证平台的根证书（或签发 CA），不信任其他任何 CA。",
         ),
     ] = None
+    trust: Annotated[
+        Literal["pinned", "system"],
+        doc(
+            'Whom to trust: "pinned" is `ca` alone; "system" also this machine\'s authorities (tls only).',
+            "信任来源：pinned 仅信任 ca；system 同时信任系统自带的 CA（仅 tls）。",
+        ),
+    ] = "pinned"
+    tls_minimum: Annotated[
+        Literal["1.3", "1.2"],
+        doc(
+            "Oldest TLS version taken; 1.2 is for old brokers only.",
+            "可接受的最低 TLS 版本；1.2 仅用于旧服务器。",
+        ),
+    ] = "1.3"
     client_certificate: Annotated[
-        FilePath | None, doc("TLS: our certificate.", "TLS：本端证书。")
+        FilePath | None,
+        doc(
+            "Our certificate, and its CAs below the root behind it.",
+            "本端证书（其后可附中间 CA 证书）。",
+        ),
     ] = None
-    client_key: Annotated[SecretRef | None, doc("TLS: its private key.", "TLS：对应私钥。")] = None
+    client_key: Annotated[SecretRef | None, doc("Its private key.", "对应私钥。")] = None
+    crl: Annotated[
+        FilePath | None,
+        doc(
+            "Revocation lists (PEM), one from each CA of the platform's chain; read for each connection.",
+            "吊销列表（PEM），平台证书链上每个 CA 一份；每次连接时重新读取。",
+        ),
+    ] = None
     server_name: Annotated[
         Name | None,
-        doc("TLS: name that the platform's certificate must bear.", "TLS：平台证书应含的名称。"),
+        doc(
+            "Name that the platform's certificate must bear, when that is not the address.",
+            "平台证书应含的名称（与地址不同时填写）。",
+        ),
+    ] = None
+    sidecar_user: Annotated[
+        Name | None,
+        doc(
+            'Account that runs the sidecar, for link = "sidecar" over a unix socket.',
+            "旁路程序的运行账户（link = sidecar 且使用 unix 套接字时）。",
+        ),
     ] = None
     keepalive: Annotated[
         Duration,

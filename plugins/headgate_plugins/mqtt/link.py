@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-import ssl
 from pathlib import Path
+from typing import cast
 
 import msgspec
 
-from headgate.mqtt import Settings, tls_context
-from headgate.sdk import ConfigError, UplinkContext
+from headgate.link import Context, Kind, Minimum, Terms, Trust, open_context, stays_here
+from headgate.mqtt import Settings
+from headgate.sdk import ConfigError, Problem, UplinkContext
 from headgate.sdk.options import Options
 
 #: Keys that every uplink may have, whatever its type.
 COMMON = (
     "url", "ack", "protocol", "client_id", "username", "password", "ca_pem", "client_certificate",
-    "client_key", "server_name", "keepalive_s", "timeout_s", "in_flight", "reconnect_min_s",
+    "client_key", "link", "trust", "tls_minimum", "crl", "sidecar_user",
+    "server_name", "keepalive_s", "timeout_s", "in_flight", "reconnect_min_s",
     "reconnect_max_s", "topic", "unsynced", "language", "epoch", "version", "up_s",
 )  # fmt: skip
 
 
 class LinkOptions(msgspec.Struct, frozen=True):
-    """How to reach one broker. `tls` is None for `mqtt://`; `server_name` its certificate must bear.
+    """How to reach one broker. `tls` is None for a plain link; `server_name` its certificate must bear.
 
     `up_s`: how long ago the box was switched on, when the gateway started.
     """
 
     settings: Settings
-    tls: ssl.SSLContext | None
+    tls: Context | None
     server_name: str
     in_flight: int
     reconnect_min_s: float
@@ -45,8 +47,17 @@ def read_link(context: UplinkContext, options: Options, identifier: str) -> Link
     protocol = options.choice("protocol", ("5", "3.1.1"), default="5")
     client_id = options.text("client_id") or identifier
     username, password = options.text("username"), options.text("password")
-    ca_pem, server_name = options.text("ca_pem"), options.text("server_name")
-    certificate, key = _path(options, "client_certificate"), _path(options, "client_key")
+    said = options.choice("link", ("", "tls", "rfc8998", "sidecar"), default="")
+    terms = Terms(
+        ca_pem=options.text("ca_pem"),
+        trust=cast(Trust, options.choice("trust", ("pinned", "system"), default="pinned")),
+        certificate=_path(options, "client_certificate"),
+        key=_path(options, "client_key"),
+        crl=_path(options, "crl"),
+        server_name=options.text("server_name"),
+        minimum=cast(Minimum, options.choice("tls_minimum", ("1.3", "1.2"), default="1.3")),
+        user=options.text("sidecar_user"),
+    )
     keepalive_s = options.number("keepalive_s", 30.0, low=1, high=65_535)
     timeout_s = options.number("timeout_s", 30.0, low=0.05, high=3600)
     in_flight = options.whole("in_flight", 16, low=1, high=1000)
@@ -58,9 +69,10 @@ def read_link(context: UplinkContext, options: Options, identifier: str) -> Link
         return None
     try:
         found = Settings.from_url(url, where=f"{where}: url", password=password)
+        kind = _kind(found, said, where)
         tls = None
-        if found.tls:
-            tls = tls_context(ca_pem, certificate, key)
+        if kind is not None:
+            tls = open_context(msgspec.structs.replace(terms, kind=kind), where=where)
     except ConfigError as error:
         options.problems.extend(error.problems)
         return None
@@ -73,30 +85,37 @@ def read_link(context: UplinkContext, options: Options, identifier: str) -> Link
         timeout_s=timeout_s,
         window=max(20, in_flight),
     )
-    if tls is not None and server_name:
-        tls = _named(tls, server_name)
-    name = server_name or settings.host
+    name = terms.server_name or settings.host
     return LinkOptions(settings, tls, name, in_flight, min(low, high), high, up_s)
+
+
+def _kind(found: Settings, said: str, where: str) -> Kind | None:
+    """What protects the link; None when nothing does.
+
+    Raises:
+        ConfigError: the URL and the word for the link do not go together. Neither is guessed from
+            the other: a link that was meant to be encrypted must not come out plain.
+    """
+    if said in ("tls", "rfc8998") and not found.tls:
+        raise _contradiction(where, said, "mqtts://")
+    if said == "sidecar":
+        if found.tls:
+            raise _contradiction(where, said, "mqtt://127.0.0.1:1884 | mqtt+unix:///run/...")
+        if found.unix is None and not stays_here(found.host):
+            raise ConfigError([Problem(f"{where}: url", "HG-5082", {"address": found.host})])
+        return "sidecar"
+    if found.unix is not None:
+        # A socket has an owner: whose it must be is asked by the sidecar's link alone.
+        raise _contradiction(where, said or "-", 'link = "sidecar"')
+    if said:
+        return cast(Kind, said)
+    return "tls" if found.tls else None
+
+
+def _contradiction(where: str, said: str, wanted: str) -> ConfigError:
+    return ConfigError([Problem(f"{where}: link", "HG-5080", {"link": said, "wanted": wanted})])
 
 
 def _path(options: Options, key: str) -> Path | None:
     text = options.text(key)
     return Path(text) if text else None
-
-
-class _Named(ssl.SSLContext):
-    """Checks the peer against a name of the site file's choosing, not against the address dialled."""
-
-    server_name: str
-
-    def wrap_socket(self, *args: object, **kwargs: object) -> ssl.SSLSocket:
-        kwargs["server_hostname"] = self.server_name
-        return super().wrap_socket(*args, **kwargs)  # type: ignore[arg-type]
-
-
-def _named(tls: ssl.SSLContext, server_name: str) -> ssl.SSLContext:
-    # The library dials and names the peer with one argument; the context is where they part.
-    tls.__class__ = _Named
-    assert isinstance(tls, _Named)
-    tls.server_name = server_name
-    return tls

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 from collections.abc import AsyncIterator
 
 import msgspec
 
+from headgate.link import Context, Facts, Refused
 from headgate.mqtt import PublishRefused, connect
 from headgate.sdk import HeadgateError, ProbeStep, UplinkError
 from headgate_plugins.mqtt.link import LinkOptions
@@ -45,68 +45,74 @@ async def walk(way: Way) -> AsyncIterator[ProbeStep]:
 
 async def _walk_network(link: LinkOptions) -> AsyncIterator[ProbeStep]:
     settings = link.settings
-    broker = f"{settings.host}:{settings.port}"
-    loop = asyncio.get_running_loop()
-    try:
-        async with asyncio.timeout(STEP_S):
-            found = await loop.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        reason = _reason(error)
-        yield _failed("name", "HG-5050", host=settings.host, reason=reason)
-        return
-    yield ProbeStep("name", True, ", ".join(sorted({str(each[4][0]) for each in found})))
+    if settings.unix is None:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(STEP_S):
+                found = await loop.getaddrinfo(
+                    settings.host, settings.port, type=socket.SOCK_STREAM
+                )
+        except (OSError, UnicodeError) as error:
+            yield _failed("name", "HG-5050", host=settings.host, reason=_reason(error))
+            return
+        yield ProbeStep("name", True, ", ".join(sorted({str(each[4][0]) for each in found})))
 
     try:
-        address = await _open(settings.host, settings.port)
+        # In a thread, and through the very lines that carry records: what passes here passes there.
+        connected = await asyncio.to_thread(_dial, link)
     except OSError as error:
-        yield _failed("tcp", "HG-5010", broker=broker, reason=_reason(error))
+        yield _failed("tcp", "HG-5010", broker=settings.broker, reason=_reason(error))
         return
-    yield ProbeStep("tcp", True, address)
-
+    yield ProbeStep("tcp", True, settings.unix or str(connected.getpeername()[0]))
     if link.tls is None:
+        connected.close()
         return
     try:
-        version, cipher = await _shake_hands(link, link.tls)
-    except ssl.SSLCertVerificationError as error:
-        # The peers did agree on TLS; what failed is what the certificate proves.
-        yield ProbeStep("tls", True)
-        reason = error.verify_message or str(error)
-        yield _failed("certificate", "HG-5051", broker=broker, name=link.server_name, reason=reason)
+        facts = await asyncio.to_thread(_shake_hands, link, link.tls, connected)
+    except Refused as refused:
+        if refused.certificate:
+            # The peers did agree on TLS; what failed is what the certificate proves.
+            yield ProbeStep("tls", True)
+        fields = {"name": link.server_name, **refused.fields, "broker": settings.broker}
+        step = "certificate" if refused.certificate else "tls"
+        yield _failed(step, refused.code, **fields)
         return
     except OSError as error:
-        yield _failed("tls", "HG-5011", broker=broker, reason=_reason(error))
+        yield _failed("tls", "HG-5011", broker=settings.broker, reason=_reason(error))
         return
-    yield ProbeStep("tls", True, f"{version} {cipher}")
-    yield ProbeStep("certificate", True, link.server_name)
+    yield ProbeStep("tls", True, str(facts))
+    if link.tls.encrypts:
+        yield ProbeStep("certificate", True, facts.peer or link.server_name)
 
 
-async def _open(host: str, port: int) -> str:
-    """Connect and hang up; the address that answered. Raises OSError."""
-    async with asyncio.timeout(STEP_S):
-        _, writer = await asyncio.open_connection(host, port)
-    address = str(writer.get_extra_info("peername")[0])
-    await _hang_up(writer)
-    return address
-
-
-async def _shake_hands(link: LinkOptions, tls: ssl.SSLContext) -> tuple[str, str]:
-    """Version and cipher of a TLS connection. Raises OSError; a bad certificate as what it is."""
+def _dial(link: LinkOptions) -> socket.socket:
+    """A connected socket. Raises OSError."""
     settings = link.settings
-    async with asyncio.timeout(STEP_S):
-        _, writer = await asyncio.open_connection(
-            settings.host, settings.port, ssl=tls, server_hostname=link.server_name
-        )
-    cipher = writer.get_extra_info("cipher")
-    await _hang_up(writer)
-    return str(cipher[1]), str(cipher[0])
-
-
-async def _hang_up(writer: asyncio.StreamWriter) -> None:
-    writer.transport.abort()
+    if settings.unix is None:
+        return socket.create_connection((settings.host, settings.port), STEP_S)
+    dialled = socket.socket(socket.AF_UNIX)
     try:
-        await writer.wait_closed()
+        dialled.settimeout(STEP_S)
+        dialled.connect(settings.unix)
     except OSError:
-        return  # hung up is hung up
+        dialled.close()
+        raise
+    return dialled
+
+
+def _shake_hands(link: LinkOptions, tls: Context, connected: socket.socket) -> Facts:
+    """What two ends agree on; hangs up in any case. Raises OSError, Refused among them."""
+    try:
+        line = tls.wrap_socket(connected, server_hostname=link.settings.host)
+    except (OSError, ValueError):
+        connected.close()
+        raise
+    try:
+        line.settimeout(STEP_S)
+        line.do_handshake()
+        return line.facts()
+    finally:
+        line.close()
 
 
 def _reason(error: BaseException) -> str:

@@ -140,7 +140,7 @@ def test_check_tells_of_every_room_in_one_go(headgate, tmp_path: Path) -> None:
         + device.format("c", "buss", 3, "generic/radar-level")
         + params
         + 'intervall = "5s"\n'
-        + '[[uplink]]\nid = "up"\ntype = "mqtt"\nurl = "mqtts://platform.example"\n'
+        + '[[uplink]]\nid = "up"\ntype = "mqtt"\nurl = "mqtts://platform.example"\ntrust = "system"\n'
         + 'receipt_timeout = "soon"\nahed = 3\n'
     )
     told = json.loads(headgate("check", "--format", "json").out)
@@ -179,12 +179,12 @@ def test_check_refuses_certificates_that_the_start_would_refuse(headgate, tmp_pa
 def test_check_asks_an_uplink_for_its_own_options(headgate, tmp_path: Path) -> None:
     text = (
         'schema = 1\n[gateway]\nid = "g"\n'
-        '[[uplink]]\nid = "up"\ntype = "mqtt"\nurl = "mqtts://platform.example"\n'
+        '[[uplink]]\nid = "up"\ntype = "mqtt"\nurl = "mqtts://platform.example"\ntrust = "system"\n'
     )
     (tmp_path / "site.toml").write_text(text + "no_such_option = 1\n")
     told = headgate("check")
     assert told.status == 1, told.out
-    assert "site.toml:8: uplink[1].no_such_option" in told.out
+    assert "site.toml:9: uplink[1].no_such_option" in told.out
     # What may stand there is said in the site file's own words.
     assert "keepalive," in told.out and "keepalive_s" not in told.out
     assert "receipt_timeout" in told.out
