@@ -96,9 +96,12 @@ def water_gauge(
 def pump_station(
     count: Annotated[int, typer.Option(help="How many stations, in one server.")] = 1,
     seed: Annotated[int, typer.Option(help="Everything that varies follows from it.")] = 1,
-    bind: Annotated[str, typer.Option(help="ADDR[:PORT]; port 0 takes a free one.")] = (
-        "127.0.0.1:14840"
-    ),
+    bind: Annotated[
+        str | None,
+        typer.Option(
+            help="ADDR[:PORT], 127.0.0.1:14840, with --modbus :15040; port 0: a free one."
+        ),
+    ] = None,
     truth: Truth = None,
     storm: StormPlan = None,
     speed: Annotated[float, typer.Option(help="World seconds in one real second.")] = 1.0,
@@ -113,8 +116,30 @@ def pump_station(
     print_site: Annotated[Path | None, typer.Option(help="Write a site.toml fragment.")] = None,
     interval: Annotated[str, typer.Option(help="Heartbeat in that fragment.")] = "5s",
     control: Control = None,
+    writes: Annotated[
+        Path | None,
+        typer.Option(help="Append every write that arrives to this file (JSON lines)."),
+    ] = None,
+    modbus: Annotated[
+        bool, typer.Option("--modbus", help="PLCs on Modbus TCP, with a sluice gate, instead.")
+    ] = False,
+    watchdog: Annotated[
+        float | None,
+        typer.Option(
+            help="Seconds without heartbeat until the automatic has it; 0: never. --modbus: 10."
+        ),
+    ] = None,
+    fault: Annotated[
+        list[str] | None, typer.Option(help="--modbus: DEVICE:KIND[=VALUE]; may be repeated.")
+    ] = None,
 ) -> None:
-    """Sewage pump stations on OPC UA: wet wells, pumps, energy, methods, faults."""
+    """Sewage pump stations on OPC UA or Modbus: wet wells, pumps, gates, faults, a log of writes."""
+    if modbus:
+        _pump_modbus(
+            count, seed, bind or "127.0.0.1:15040", truth, storm, speed, print_site, interval,
+            control, writes, 10.0 if watchdog is None else watchdog, fault,
+        )  # fmt: skip
+        return
     try:
         from headgate_simulators.pump_station.farm import PumpPlan
         from headgate_simulators.pump_station.run import run
@@ -123,7 +148,7 @@ def pump_station(
             raise
         _stop_with("simulated pump stations need asyncua: pip install 'headgate[opcua]'")
     try:
-        host, port = _address(bind)
+        host, port = _address(bind or "127.0.0.1:14840")
         plan = PumpPlan(
             count=count,
             seed=seed,
@@ -133,9 +158,36 @@ def pump_station(
             cycle_s=cycle,
             storms=tuple(storm_of(written) for written in storm or ()),
             folder=security,
+            watchdog_s=watchdog or 0.0,
             users=dict(_user(written) for written in user or ()),
         )
-        asyncio.run(run(plan, truth, print_site, interval, control))
+        asyncio.run(run(plan, truth, print_site, interval, control, writes))
+    except (ValueError, OSError) as wrong:
+        _stop_with(str(wrong))
+
+
+def _pump_modbus(
+    count: int, seed: int, bind: str, truth: Path | None, storm: list[str] | None, speed: float,
+    site: Path | None, interval: str, control: Path | None, writes: Path | None, watchdog_s: float,
+    fault: list[str] | None,
+) -> None:  # fmt: skip
+    from headgate_simulators.pump_modbus.command import run
+    from headgate_simulators.pump_modbus.farm import PlcPlan
+    from headgate_simulators.pump_modbus.faults import Wrong
+
+    try:
+        host, port = _address(bind)
+        plan = PlcPlan(
+            count=count,
+            seed=seed,
+            host=host,
+            port=port,
+            speed=speed,
+            watchdog_s=watchdog_s,
+            storms=tuple(storm_of(written) for written in storm or ()),
+            faults=tuple(Wrong.parse(written) for written in fault or ()),
+        )
+        asyncio.run(run(plan, truth, writes, site, interval, control))
     except (ValueError, OSError) as wrong:
         _stop_with(str(wrong))
 
@@ -241,6 +293,16 @@ def fault_(
 ) -> None:
     """Switch a fault on or off in a running farm."""
     _say(control, {"fault": kind, "device": device, "on": on, "value": value})
+
+
+@app.command("selector")
+def selector_(
+    device: Annotated[str, typer.Argument(help="Device id, or * for all.")],
+    control: ControlOf,
+    remote: Annotated[bool, typer.Option("--remote/--local", help="Turn it there.")] = False,
+) -> None:
+    """Turn the local/remote selector of a running pump station."""
+    _say(control, {"selector": "remote" if remote else "local", "device": device})
 
 
 @app.command("storm")

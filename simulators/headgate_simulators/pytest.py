@@ -12,13 +12,17 @@ import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import pytest
 
 # Fixtures, too: pytest finds them here.
 from headgate_simulators.ble_street.pytest import ble_air, ble_street  # noqa: F401
 from headgate_simulators.truth import Truth, TruthList
+from headgate_simulators.writes import WriteLog
+
+if TYPE_CHECKING:
+    from headgate_simulators.pump_modbus.plc import Plc
 
 
 class Simulator(Protocol):
@@ -150,23 +154,50 @@ class RunningStreet(Running):
 
 
 class RunningStations(Running):
-    """Pump stations on OPC UA. Arguments are those of `PumpPlan`."""
+    """Pump stations on OPC UA. Arguments are those of `PumpPlan`; `writes` is their log of writes."""
 
-    def __init__(self, truth: Truth | None = None, **wanted: Any) -> None:
+    def __init__(
+        self, truth: Truth | None = None, writes: WriteLog | None = None, **wanted: Any
+    ) -> None:
         from headgate_simulators.pump_station.farm import PumpPlan, PumpStationFarm
 
         kept = truth or TruthList()
-        self._farm = PumpStationFarm(PumpPlan(**wanted), kept)
+        self.writes = writes or WriteLog()
+        self._farm = PumpStationFarm(PumpPlan(**wanted), kept, writes=self.writes)
         super().__init__(self._farm, kept)
 
     def site(self, interval: str = "5s") -> str:
         return self._farm.site(interval)
 
 
+class RunningPlcs(Running):
+    """Pump stations with a gate on Modbus TCP. Arguments are those of `PlcPlan`; `writes`: their log."""
+
+    def __init__(
+        self, truth: Truth | None = None, writes: WriteLog | None = None, **wanted: Any
+    ) -> None:
+        from headgate_simulators.pump_modbus.farm import PlcFarm, PlcPlan
+
+        kept = truth or TruthList()
+        self.writes = writes or WriteLog()
+        self._farm = PlcFarm(PlcPlan(**wanted), kept, self.writes)
+        super().__init__(self._farm, kept)
+
+    def site(self, interval: str = "1s") -> str:
+        from headgate_simulators.water_gauge.site import site_fragment
+
+        return site_fragment(self.devices, interval)
+
+    def plc(self, device: str = "ps-001") -> Plc:
+        """What is really so in a station, whatever it tells."""
+        return self._farm.plc(device)
+
+
 FarmMaker = Callable[..., RunningFarm]
 BusMaker = Callable[..., RunningBus]
 StreetMaker = Callable[..., RunningStreet]
 StationsMaker = Callable[..., RunningStations]
+PlcsMaker = Callable[..., RunningPlcs]
 
 
 @pytest.fixture
@@ -203,3 +234,13 @@ def pump_station() -> Iterator[StationsMaker]:
     """Pump stations behind one OPC UA server: `stations = pump_station(count=2, cycle_s=0.2)`."""
     with ExitStack() as running:
         yield lambda **wanted: running.enter_context(RunningStations(**wanted))
+
+
+@pytest.fixture
+def pump_modbus() -> Iterator[PlcsMaker]:
+    """Pump stations with a gate on Modbus TCP: `plcs = pump_modbus(count=2, watchdog_s=2)`.
+
+    `plcs.writes` is the judge: every write that arrived, in order.
+    """
+    with ExitStack() as running:
+        yield lambda **wanted: running.enter_context(RunningPlcs(**wanted))

@@ -26,6 +26,9 @@ from headgate.profiles import load, resolve
 from headgate.runtime.ownline import OwnLine
 from headgate_drivers.opcua import OpcUaDriver
 
+#: The points of `generic/pump-station`: those told each cycle, and what is told when it changes.
+POINTS = 25
+
 # ---------------------------------------------------------------- values
 
 
@@ -33,7 +36,7 @@ async def test_every_cycle_of_the_controller_arrives_once_and_whole(tmp_path: Pa
     async with stations() as farm:
         async with listening(line(farm.url, tmp_path)) as ear:
             first = await ear.next()
-            assert len(first) == 20
+            assert len(first) == POINTS
             heard = [await ear.next() for _ in range(30)]
         samples = [int(said["sample"].value) for said in heard]
         assert samples == list(range(samples[0], samples[0] + 30))
@@ -63,7 +66,7 @@ async def test_a_server_that_is_polled_gives_the_same(tmp_path: Path) -> None:
         listening(line(farm.url, tmp_path, read="poll"), station(interval_s=0.2)) as ear,
     ):
         said = [await ear.next() for _ in range(4)]
-        assert all(len(look) == 20 for look in said[:1])
+        assert all(len(look) == POINTS for look in said[:1])
         numbers = [look["sample"].value for look in said if "sample" in look]
         assert numbers == sorted(set(numbers))
         assert len(numbers) == 4
@@ -74,7 +77,7 @@ async def test_a_station_where_nothing_happens_is_heard_at_each_heartbeat(tmp_pa
         channel, device = line(farm.url, tmp_path), station(interval_s=0.3)
         async with listening(channel, device) as ear:
             looks = [await ear.next() for _ in range(4)]
-        assert [len(look) for look in looks] == [20] * 4
+        assert [len(look) for look in looks] == [POINTS] * 4
 
 
 async def test_a_node_that_goes_away_is_bad_in_every_sample_until_it_is_back(
@@ -260,7 +263,7 @@ async def test_each_policy_and_mode_carries_values(tmp_path: Path, policy: str, 
         await refused(channel, "HG-3311")
         trust_us(tmp_path)
         async with listening(channel) as ear:
-            assert len(await ear.next()) == 20
+            assert len(await ear.next()) == POINTS
             await ear.until(lambda said: "sample" in said)
 
 
@@ -386,7 +389,7 @@ async def test_a_browsed_tree_is_a_profile_that_reads_the_same_values(tmp_path: 
         )  # fmt: skip
         async with listening(channel, device) as ear:
             said = await ear.next()
-        assert len(said) == 20
+        assert len(said) == POINTS
         assert all(reading.quality is Quality.GOOD for reading in said.values())
         assert said["wetwell_level"].value == farm.stations[0].well.level_m
 
@@ -424,3 +427,40 @@ async def test_a_pump_after_the_standard_is_read_by_its_profile(tmp_path: Path) 
         said = await ear.next()
         assert said["serial_number"].value == "EP-ps-001-P1"
         assert said["bearing_temperature"].value > said["fluid_temperature"].value
+
+
+# ---------------------------------------------------------------- telecontrol
+
+
+async def test_what_is_written_is_in_the_stations_own_log(tmp_path: Path) -> None:
+    async with stations() as farm:
+        driver, channel, device = OpcUaDriver(), line(farm.url, tmp_path), station()
+        await driver.write(channel, device, "pump1_running", True)
+        await driver.write(channel, device, "heartbeat", 7)
+        await driver.write(channel, device, "pump1_auto", True)
+        await farm.command({"selector": "local", "device": "ps-001"})
+        with pytest.raises(DeviceRefused):
+            await driver.write(channel, device, "pump2_running", True)
+        told = [(x["function"], x["name"], x["outcome"]) for x in farm.writes.lines]
+        assert told == [
+            ("call", "Pump1/Start", "done"),
+            ("write", "Controller/Heartbeat", "done"),
+            ("call", "Pump1/Release", "done"),
+            ("call", "Pump2/Start", "refused BadInvalidState"),
+        ]
+        assert farm.writes.lines[1]["value"] == 7
+        assert {x["device"] for x in farm.writes.lines} == {"ps-001"}
+
+
+async def test_a_pump_whose_heartbeat_stops_is_the_automatics_again(tmp_path: Path) -> None:
+    def told(said: dict[str, Any], point: str) -> Any:
+        return said[point].value if point in said else None
+
+    async with stations(watchdog_s=0.5) as farm, listening(line(farm.url, tmp_path)) as ear:
+        await OpcUaDriver().write(line(farm.url, tmp_path), station(), "pump2_running", True)
+        await ear.until(lambda s: told(s, "pump2_running") is True)
+        await ear.until(lambda s: told(s, "fallen_back") is True)
+        assert ear.now["pump2_auto"].value is True
+        assert farm.stations[0].well.pumps[1].commanded is None
+        await OpcUaDriver().write(line(farm.url, tmp_path), station(), "heartbeat", 1)
+        await ear.until(lambda s: told(s, "fallen_back") is False)

@@ -27,8 +27,10 @@ from headgate_simulators.pump_station.station import (
     VENDOR,
     Station,
 )
+from headgate_simulators.pump_station.writing import record
 from headgate_simulators.truth import Truth, header
 from headgate_simulators.world import Storm, World, WorldClock
+from headgate_simulators.writes import WriteLog
 
 APPLICATION = "urn:headgate:simulator:pump-station"
 #: Its generated types fit no type checker.
@@ -75,6 +77,8 @@ class PumpPlan:
     shift_namespaces: int = 0
     #: Whether the server keeps what its variables were, as long as it runs.
     history: bool = False
+    #: Real seconds without the heartbeat moving until every pump is the automatic's again; 0: never.
+    watchdog_s: float = 0.0
 
     def __post_init__(self) -> None:
         if not 1 <= self.count <= 1000:
@@ -86,9 +90,16 @@ class PumpPlan:
 class PumpStationFarm:
     """A running server: `async with PumpStationFarm(plan, truth) as farm: ...`."""
 
-    def __init__(self, plan: PumpPlan, truth: Truth, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        plan: PumpPlan,
+        truth: Truth,
+        now: Callable[[], float] = time.time,
+        writes: WriteLog | None = None,
+    ) -> None:
         self.plan = plan
         self.truth = truth
+        self.writes = writes or WriteLog()
         self.port = plan.port
         self.started = now()
         self.held = False
@@ -96,9 +107,12 @@ class PumpStationFarm:
         self.clock = WorldClock(self.started, plan.speed)
         self.world = World(plan.seed, self.started, [self._from_now(s) for s in plan.storms])
         self.stations = [
-            Station(f"ps-{i + 1:03d}", f"Pump station {i + 1:03d} {place.name}", 0.3 + i % 4 / 10)
+            Station(
+                f"ps-{i + 1:03d}", f"Pump station {i + 1:03d} {place.name}", 0.3 + i % 4 / 10,
+                plan.watchdog_s,
+            )
             for i, place in enumerate(self.world.places(plan.count))
-        ]
+        ]  # fmt: skip
         self._server: Server | None = None
         self._cycler: asyncio.Task[None] | None = None
         self._cycled = asyncio.Event()
@@ -140,6 +154,7 @@ class PumpStationFarm:
         for station in self.stations:
             await station.build(server)
         self._limit_subscriptions(server)
+        record(server, self.writes, self._now)
         await server.start()
         if plan.history:
             for station in self.stations:
@@ -150,6 +165,7 @@ class PumpStationFarm:
         await self._cycle(0.0)
         self.truth.write(header(plan.seed, self.started, self.description))
         self.truth.flush()
+        self.writes.start(self.started, self.description)
         self._cycler = asyncio.create_task(self._run(), name="pump station cycle")
 
     async def stop(self) -> None:
@@ -174,6 +190,7 @@ class PumpStationFarm:
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
         self.truth.close()
+        self.writes.close()
 
     @property
     def url(self) -> str:
@@ -214,8 +231,8 @@ class PumpStationFarm:
     async def command(self, said: Mapping[str, Any]) -> None:
         """Do what one control line says; a `ValueError` tells what was wrong with it.
 
-        `{"fault": KIND, "device": ID, "on": true, "value": 3600}`, `{"storm": {...}}` or
-        `{"hold": true}`: no cycles until released.
+        `{"fault": KIND, "device": ID, "on": true, "value": 3600}`, `{"storm": {...}}`,
+        `{"selector": "local", "device": ID}` or `{"hold": true}`: no cycles until released.
         """
         if isinstance(said.get("storm"), Mapping):
             peak, duration = (
@@ -225,11 +242,16 @@ class PumpStationFarm:
             self.world.ask_storm(Storm(self.clock.world_time(self._now()), peak, duration))
         elif isinstance(said.get("hold"), bool):
             self.held = said["hold"]
+        elif said.get("selector") in ("local", "remote"):
+            for station in self._meant(str(said.get("device", "*"))):
+                station.remote = said["selector"] == "remote"
         elif isinstance(said.get("fault"), str) and isinstance(said.get("on"), bool):
             device = str(said.get("device", "*"))
             await self.fault(device, said["fault"], on=said["on"], value=said.get("value"))
         else:
-            raise ValueError('a command is {"fault": ...}, {"storm": ...} or {"hold": true}')
+            raise ValueError(
+                'a command is {"fault": ...}, {"storm": ...}, {"selector": ...} or {"hold": true}'
+            )
 
     async def fault(
         self, device: str, kind: str, *, on: bool = True, value: float | None = None
@@ -240,9 +262,7 @@ class PumpStationFarm:
         except ValueError:
             names = ", ".join(sorted(each.value for each in PumpFault))
             raise ValueError(f"fault {kind!r} is not known; there are: {names}") from None
-        meant = [station for station in self.stations if device in (station.id, "*")]
-        if not meant:
-            raise ValueError(f"device {device!r} is not here")
+        meant = self._meant(device)
         if known is PumpFault.SESSIONS:
             self._refuse_sessions = on
         if known is PumpFault.SUBSCRIPTIONS:
@@ -263,6 +283,12 @@ class PumpStationFarm:
                     await station.lose(self._server, _LOST_NODE, told=known is PumpFault.NODE)
                 else:
                     await station.regain(self._server, _LOST_NODE)
+
+    def _meant(self, device: str) -> list[Station]:
+        meant = [station for station in self.stations if device in (station.id, "*")]
+        if not meant:
+            raise ValueError(f"device {device!r} is not here")
+        return meant
 
     def _from_now(self, storm: Storm) -> Storm:
         starts_at = self.clock.world_time(self.started + storm.starts_at)

@@ -11,17 +11,24 @@ from pathlib import Path
 from headgate_simulators.control import ControlSocket
 from headgate_simulators.pump_station.farm import PumpPlan, PumpStationFarm
 from headgate_simulators.truth import NoTruth, TruthFile
+from headgate_simulators.writes import WriteLog
 
 
 async def run(
-    plan: PumpPlan, truth: Path | None, site: Path | None, interval: str, control: Path | None
+    plan: PumpPlan,
+    truth: Path | None,
+    site: Path | None,
+    interval: str,
+    control: Path | None,
+    writes: Path | None = None,
 ) -> None:
     """Run until SIGTERM or SIGINT."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with PumpStationFarm(plan, TruthFile(truth) if truth else NoTruth()) as farm:
+    kept = TruthFile(truth) if truth else NoTruth()
+    async with PumpStationFarm(plan, kept, writes=WriteLog(writes)) as farm:
         listening = ControlSocket(control, farm.command) if control else None
         try:
             if listening:

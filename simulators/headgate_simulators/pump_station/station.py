@@ -7,6 +7,7 @@ Measurements in the namespaces of DI and Pumps. Source: docs/reference/simulator
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -45,15 +46,27 @@ VARIABLES: Mapping[str, tuple[Any, str]] = {
     },
     "Controller/Sample": (_UINT, "sample"),
 }
+#: What telecontrol needs, told when it changes: whether a pump is the automatic's, whether the selector
+#: stands at remote, whether the watchdog missed the heartbeat and gave every pump back.
+_TELECONTROL: Mapping[str, bool] = {
+    "Pump1/Auto": True, "Pump2/Auto": True, "Controller/Remote": True, "Controller/FallenBack": False,
+}  # fmt: skip
 
 
 class Station:
     """One station in one server."""
 
-    def __init__(self, id_: str, name: str, runoff_share: float) -> None:
+    def __init__(self, id_: str, name: str, runoff_share: float, watchdog_s: float = 0.0) -> None:
         self.id = id_
         self.name = name
         self.well = WetWell(level_m=0.9 + runoff_share)
+        #: The selector; at local no method starts or stops anything.
+        self.remote = True
+        #: Whether the watchdog gave the pumps back, after `watchdog_s` real seconds without heartbeat.
+        self.fallen_back = False
+        self._watchdog_s = watchdog_s
+        self._beat: Any = 0
+        self._beat_at = 0.0
         self.sample = 0
         self.sensor_broken = False
         self.skew_s = 0.0
@@ -92,6 +105,18 @@ class Station:
         )
         await setpoint.set_writable()
         self._nodes["WetWell/AlarmLevel"] = setpoint
+        for path, said in _TELECONTROL.items():
+            folder, _, name = path.partition("/")
+            self._nodes[path] = await folders[folder].add_variable(
+                _at(space, f"{self.id}.{folder}.{name}"), _named(space, name), said
+            )
+        heartbeat = await folders["Controller"].add_variable(
+            _at(space, f"{self.id}.Controller.Heartbeat"),
+            _named(space, "Heartbeat"),
+            ua.Variant(0, _UINT),
+        )
+        await heartbeat.set_writable()
+        self._nodes["Controller/Heartbeat"] = heartbeat
         await self._build_standard(server)
         await self._build_conditions(server, space, folders)
 
@@ -115,9 +140,11 @@ class Station:
         )
 
     def _method(self, pump: int, wish: bool | None) -> Any:
-        async def method(parent: Any) -> list[Any]:
-            if self.well.pumps[pump].tripped and wish:
-                raise ua.uaerrors.BadInvalidState
+        async def method(parent: Any) -> Any:
+            if (self.well.pumps[pump].tripped and wish) or not self.remote:
+                return ua.StatusCode(ua.StatusCodes.BadInvalidState)
+            if all(each.commanded is None for each in self.well.pumps):
+                self._beat_at = time.monotonic()  # one watchdog time to begin with the heartbeat
             self.well.pumps[pump].commanded = wish
             return []
 
@@ -218,6 +245,7 @@ class Station:
             seconds: world seconds since the cycle before.
         """
         self._heard(server)
+        await self._watch()
         self.well.step(seconds, runoff_mm_h * self._share * 2)
         self.sample += 1
         values = self._values()
@@ -241,6 +269,14 @@ class Station:
             ):
                 value = ua.DataValue(ua.Variant(said, _DOUBLE), ua.StatusCode(), at)
                 await server.write_attribute_value(self._standard[f"{number}/{word}"].nodeid, value)
+        for path, said in (
+            ("Pump1/Auto", self.well.pumps[0].commanded is None),
+            ("Pump2/Auto", self.well.pumps[1].commanded is None),
+            ("Controller/Remote", self.remote),
+            ("Controller/FallenBack", self.fallen_back),
+        ):
+            told = ua.DataValue(ua.Variant(said, _BOOL), ua.StatusCode(), at, datetime.now(UTC))
+            await server.write_attribute_value(self._nodes[path].nodeid, told)
         for name, stands in (
             ("WetWell/HighLevel", self.well.level_m >= ALARM_M),
             ("Pump1/PumpTripped", self.well.pumps[0].tripped),
@@ -251,6 +287,17 @@ class Station:
         gone |= {"level", "high_level"} if self.sensor_broken else set()
         gone |= set(self._unheard.values())
         return {point: None if point in gone else float(said) for point, said in values.items()}
+
+    async def _watch(self) -> None:
+        """The watchdog: who took a pump over keeps the heartbeat moving, or loses it."""
+        now, beat = time.monotonic(), await self._nodes["Controller/Heartbeat"].read_value()
+        if beat != self._beat:
+            self._beat, self._beat_at, self.fallen_back = beat, now, False
+        taken = [pump for pump in self.well.pumps if pump.commanded is not None]
+        if self._watchdog_s and taken and now - self._beat_at >= self._watchdog_s:
+            self.fallen_back = True
+            for pump in taken:
+                pump.commanded = None
 
     def _values(self) -> dict[str, Any]:
         well = self.well
