@@ -20,6 +20,7 @@ import msgspec
 
 import headgate
 from headgate import config
+from headgate.audit import Audit, Entry
 from headgate.config import Known, Site
 from headgate.crypto.provider import LIBCRYPTO_VARIABLE, CryptoProvider, default_provider
 from headgate.env import Env
@@ -53,6 +54,7 @@ from headgate.runtime.press import KnownTable, Sealing, SealingPress
 from headgate.runtime.replaced import Replaced
 from headgate.runtime.report import metrics_of, status_of
 from headgate.runtime.roster import Drivers, Roster, call_up, post
+from headgate.runtime.rotation import Rotation
 from headgate.runtime.tallies import TallyFile, zone_of
 from headgate.runtime.timekeeper import Timekeeper
 from headgate.runtime.walltrust import WallTrust
@@ -67,6 +69,13 @@ HOUSEKEEPING_S = 1.0
 GOODBYE_S = 2.0
 #: A part that made no progress for this long, while it should, is stuck.
 STUCK_US = 60 * 1_000_000
+
+
+class _InTheLog:
+    """Entries of the audit log, where none is kept."""
+
+    async def note(self, entry: Entry) -> None:
+        log.info("audit: %s", entry.kind, extra={"who": entry.who, "what": entry.what})
 
 
 class Gateway:
@@ -191,9 +200,13 @@ class Gateway:
         self._disk = Disk(env, site, self._state, self._writer.put_item)
         self._delivery = Delivery(env)
         insight = Insight(self._provider, self._keyring, self._state, self._timekeeper)
+        audit: Audit = _InTheLog()
+        self._rotation = Rotation(
+            env, self._keyring, self._writer.aside, audit, self._writer.put_item
+        )
         self._outlets = Outlets(
             env, self._spool, self._state, self.epoch, self._identity, insight,
-            self._daybook.put_item, self._send_table_again,
+            self._daybook.put_item, self._send_table_again, self._rotation.asked,
         )  # fmt: skip
         self._field = Field(env, self._daybook, self._learn)
         self._drivers = Drivers(self.installed.registry)
@@ -220,7 +233,10 @@ class Gateway:
             env, lambda: self._field.devices, self._writer.put_item, self._writer.durable,
             self._forget,
         )  # fmt: skip
-        handlers = {**calls.handlers(), **errands.handlers(), **replaced.handlers()}
+        handlers = {
+            **calls.handlers(), **errands.handlers(), **replaced.handlers(),
+            **self._rotation.handlers(),
+        }  # fmt: skip
         self._api = LocalApi(env, site.api_socket, handlers)
 
         now = env.clock.boottime_us()
@@ -272,6 +288,7 @@ class Gateway:
             await self._identification.stop()
             await self._writer.aside(self._learnings.save)  # a stop may come before it is written
             await self._field.stop()
+            await self._rotation.close()
             self._writer.put_item(Event("stopping", self._env.clock.boottime_us()))
             await self._timekeeper.stop()
             await self._writer.stop()

@@ -82,6 +82,7 @@ class Receipt(msgspec.Struct):
     floor: int = 0
     verdicts: tuple[Verdict, ...] = ()
     resend: tuple[tuple[int, int], ...] = ()
+    retire: tuple[bytes, ...] = ()
 
 
 class CrashBox:

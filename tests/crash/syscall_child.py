@@ -76,6 +76,7 @@ class Receipt(msgspec.Struct):
     floor: int = 0
     verdicts: tuple[Any, ...] = ()
     resend: tuple[tuple[int, int], ...] = ()
+    retire: tuple[bytes, ...] = ()
 
 
 def body(epoch: bytes, n: int) -> bytes:

@@ -39,6 +39,7 @@ class Receipt(msgspec.Struct):
     floor: int = 0
     verdicts: tuple[Any, ...] = ()
     resend: tuple[tuple[int, int], ...] = ()
+    retire: tuple[bytes, ...] = ()
 
 
 class Start:

@@ -46,6 +46,7 @@ COMMANDS: dict[str, Command] = {
         "headgate.cli.opcua:app", "OPC UA: trust, browse", "OPC UA：证书互信、浏览", "opcua"
     ),
     "certs": Command("headgate.cli.certs:app", "keys and certificates", "密钥与证书"),
+    "keys": Command("headgate.cli.keys:app", "change the record key", "更换数据密钥"),
     "spool": Command("headgate.cli.spool:app", "what waits on disk", "查看本地缓存"),
     "schema": Command("headgate.cli.schema:app", "JSON Schema of our files", "输出 JSON Schema"),
     "install": Command("headgate.cli.install:app", "install from a folder of wheels", "离线安装"),

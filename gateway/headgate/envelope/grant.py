@@ -203,6 +203,17 @@ def unwrap_local(provider: CryptoProvider, kek: bytes, wrapped: bytes, core: Gra
     return provider.sm4_gcm_open(kek, wrapped[:12], wrapped[12:], aad)
 
 
+def granted_to(message: bytes) -> tuple[set[bytes], bytes]:
+    """Whom a grant of ours is for (SM3 of their certificates), and our certificate in it. Checks nothing.
+
+    Raises:
+        EnvelopeError: not a grant.
+    """
+    sent = decode(_message, unframe(GRANT, message, MAX_GRANT), "grant")
+    recipients = decode(_recipients, sent.recipients, "recipients of the grant")
+    return {each.certificate for each in recipients}, sent.certificates[0]
+
+
 # ---------------------------------------------------------------- the platform's side
 
 

@@ -59,6 +59,7 @@ class SpoolOutbox(Outbox):
         verify_receipt: Callable[[bytes], ReceiptLike],
         say: Callable[[Item], None],
         need_table: Callable[[bytes], object] = lambda digest: None,
+        retire: Callable[[Sequence[bytes]], object] = lambda key_ids: None,
         passed: Callable[[str, int], None] = lambda log, number: None,
         pace: Pace | None = None,
     ) -> None:
@@ -70,6 +71,7 @@ class SpoolOutbox(Outbox):
         self._verify_receipt = verify_receipt
         self._say = say
         self._need_table = need_table
+        self._retire = retire
         self._pace = pace or Pace()
         self.cursor = Cursor(state.settled(uplink), epoch, passed)
         self.cursor.load(spool.segments())
@@ -292,6 +294,8 @@ class SpoolOutbox(Outbox):
                 grants.append(detail)
             elif verdict.code == NEED_TABLE and isinstance(detail, bytes):
                 self._need_table(detail)
+        if receipt.retire:
+            self._retire(receipt.retire)
         again = self._asks.follow(receipt)
         self._settled += len(freed)
         self._receipt_s = self._pace.receipt_s

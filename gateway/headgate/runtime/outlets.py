@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ class Outlets:
         insight: Insight,
         say: Callable[[Item], None],
         need_table: Callable[[bytes], object],
+        retire: Callable[[Sequence[bytes]], object],
     ) -> None:
         self._env = env
         self._spool = spool
@@ -47,6 +48,7 @@ class Outlets:
         self._insight = insight
         self._say = say
         self._need_table = need_table
+        self._retire = retire
         self._outboxes = Outboxes(spool, state, epoch)
 
     def open(self, entry: Uplink, site: Site) -> Outbox:
@@ -63,6 +65,7 @@ class Outlets:
             verify_receipt=self._receipt,
             say=self._say,
             need_table=self._need_table,
+            retire=self._retire,
             passed=self._outboxes.passed,
             pace=Pace(
                 history_after_s=site.state.history_after.s,
@@ -72,6 +75,10 @@ class Outlets:
         )
         self._outboxes.add(outbox)
         return outbox
+
+    def adopt(self, identity: Identity) -> None:
+        """Believe the receipt keys of this identity from now on."""
+        self._identity = identity
 
     def shut(self, uplink: str) -> None:
         """An uplink is configured no more: nothing is kept for it."""

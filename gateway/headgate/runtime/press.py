@@ -172,13 +172,18 @@ class SealingPress:
         for (payload, tally), key in zip(parts, keys, strict=True):
             last = len(records) + 1 == len(parts)
             n, self._n = self._n, self._n + 1
+            if key.core is None:
+                data = self._sealer.seal(key, sealing.epoch, n, payload)
+            else:
+                chain = self._keyring.chain
+                data = self._sealer.seal_signed(key, sealing.epoch, n, payload, chain)
             records.append(
                 SealedRecord(
                     epoch=sealing.epoch,
                     n=n,
                     key_id=key.key_id,
                     lane=batch.lane,
-                    data=self._sealer.seal(key, sealing.epoch, n, payload),
+                    data=data,
                     index=tally.index(
                         now, sealing.boot, tuple(x.carried for x in losses) if last else ()
                     ),

@@ -37,6 +37,7 @@ class Receipt(msgspec.Struct):
     stored: Sequence[tuple[int, int]] = ()
     verdicts: Sequence[Verdict] = ()
     resend: Sequence[tuple[int, int]] = ()
+    retire: tuple[bytes, ...] = ()
 
 
 class StillClock:
