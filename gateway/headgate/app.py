@@ -20,16 +20,25 @@ import msgspec
 
 import headgate
 from headgate import config
-from headgate.audit import Audit, Entry
+from headgate.audit import Audit, AuditLog, Entry, Head
 from headgate.config import Known, Site
 from headgate.crypto.provider import LIBCRYPTO_VARIABLE, CryptoProvider, default_provider
 from headgate.env import Env
 from headgate.envelope.payload import decode_table, encode_table
-from headgate.errors import ConfigError, Problem, SpoolError
+from headgate.errors import ConfigError, HeadgateError, Problem, SpoolError
 from headgate.messages import say
-from headgate.model import Event
+from headgate.model import Alarm, ClockFix, Event
 from headgate.model import Identity as DeviceIdentity
 from headgate.runtime.api import LocalApi
+from headgate.runtime.audited import (
+    AUDIT_ALARMS,
+    ClockWatch,
+    KeySigner,
+    audit_problems,
+    audited,
+    changed_tables,
+    plugin_entries,
+)
 from headgate.runtime.batch import Committed
 from headgate.runtime.calls import Calls
 from headgate.runtime.daybook import SAVE_EVERY_US, Daybook
@@ -147,7 +156,8 @@ class Gateway:
             # A memory that was lost or is old knows less than the records that lie here.
             known = {each.epoch: each.last_n for each in self._state.epochs()}
             self._state.number_above(self._spool.highest_device(known))
-            self._identity: Identity = load_identity(env, self.site, self._provider)
+            self._audit = self._open_audit()
+            self._identity = self._own_identity()
         except BaseException:
             self._spool.close()
             self._home.leave()
@@ -175,6 +185,40 @@ class Gateway:
             },
         )  # fmt: skip
 
+    def _open_audit(self) -> AuditLog:
+        """The log of security events: open before anything that it should tell of."""
+        site, state = self.site, self._state
+        return AuditLog(
+            self._env,
+            site.state_folder / "audit",
+            site.gateway.id,
+            headgate.__version__,
+            self._provider.sm3,
+            quota_bytes=site.audit.quota.bytes,
+            remembered=state.counter("audit-seq"),
+            remember=lambda seq: state.count("audit-seq", seq),
+        )
+
+    def _own_identity(self) -> Identity:
+        try:
+            identity = load_identity(self._env, self.site, self._provider)
+        except HeadgateError as error:
+            fields = {key: str(value) for key, value in error.fields.items()}
+            self._tell("start-refused", str(error), "refused", error.code, **fields)
+            self._audit.close()
+            raise
+        self._audit.signer = KeySigner(self._provider, identity.signing_key)
+        return identity
+
+    def _tell(
+        self, kind: str, what: str, result: str = "ok", code: str = "",
+        **fields: str | int | float | bool | None,
+    ) -> None:  # fmt: skip
+        """Into the audit log, without waiting."""
+        self._audit.tell(
+            Entry(kind=kind, who="gateway", what=what, result=result, code=code, fields=fields)
+        )
+
     def _load(self) -> tuple[Site, Installed]:
         """The site file, checked against what the plugins it allows can do."""
         installed: list[Installed] = []
@@ -191,7 +235,9 @@ class Gateway:
         self._writer = Writer(
             env, self._press, max_loss_s=site.state.max_loss.s, on_commit=self._committed
         )
-        self._timekeeper = Timekeeper(env, lambda fix: self._daybook.put_item(fix), self._trust)
+        self._clock_watch = ClockWatch(self._audit.tell)
+        self._timekeeper = Timekeeper(env, self._fixed, self._trust)
+        self._audit.wall = self._timekeeper.label
         zone = zone_of(site.gateway.timezone)
         self._daybook = Daybook(env, self._writer, zone, self._timekeeper.trusted_us)
         self._tallies = TallyFile(env.files, site.state_folder / "tallies")
@@ -200,7 +246,7 @@ class Gateway:
         self._disk = Disk(env, site, self._state, self._writer.put_item)
         self._delivery = Delivery(env)
         insight = Insight(self._provider, self._keyring, self._state, self._timekeeper)
-        audit: Audit = _InTheLog()
+        audit: Audit = self._audit
         self._rotation = Rotation(
             env, self._keyring, self._writer.aside, audit, self._writer.put_item
         )
@@ -237,7 +283,8 @@ class Gateway:
             **calls.handlers(), **errands.handlers(), **replaced.handlers(),
             **self._rotation.handlers(),
         }  # fmt: skip
-        self._api = LocalApi(env, site.api_socket, handlers)
+        calls_told = audited(handlers, self._audit)
+        self._api = LocalApi(env, site.api_socket, calls_told, self._audit.tell)
 
         now = env.clock.boottime_us()
         boot = env.clock.boot_id()
@@ -251,6 +298,12 @@ class Gateway:
             note_sign(self._state, now)
         self._writer.put_item(Event("started", now, {"version": headgate.__version__}))
         self._writer.put_item(Event("config", now, {"hash": digest}))
+        self._audit.on_head, self._audit.on_alarm = self._audit_head, self._audit_alarm
+        self._tell("started", site.gateway.id, version=headgate.__version__, epoch=self.epoch.hex())
+        self._tell("config", "whole", hash=digest)
+        for entry in plugin_entries(self.installed.registry):
+            self._audit.tell(entry)
+        self._audit.start()
         self._timekeeper.start()
         granted = await self._writer.aside(self._keyring.grant_again)
         if granted:
@@ -260,9 +313,9 @@ class Gateway:
         await self._field.apply(site, roster, self._stages())
         self._identification.watch(self._field.tell())
         await self._writer.aside(self._state.flush)
-        for entry in site.uplink:
-            if entry.enabled:
-                self._start_uplink(entry)
+        for uplink in site.uplink:
+            if uplink.enabled:
+                self._start_uplink(uplink)
         try:
             await self._api.open()
         except OSError as error:
@@ -289,6 +342,8 @@ class Gateway:
             await self._writer.aside(self._learnings.save)  # a stop may come before it is written
             await self._field.stop()
             await self._rotation.close()
+            self._tell("stopping", self.site.gateway.id)
+            await self._audit.stop()  # its last head goes up with what is committed now
             self._writer.put_item(Event("stopping", self._env.clock.boottime_us()))
             await self._timekeeper.stop()
             await self._writer.stop()
@@ -297,6 +352,7 @@ class Gateway:
             await self._delivery.stop()
             self._outlets.note()
             self._saving = self._tallies.writing(self._daybook.saving())
+        self._audit.close()
         self._keep_disk(now=True)
         if not self._spool.holding:
             now = self._env.clock.boottime_us()
@@ -357,7 +413,13 @@ class Gateway:
             ConfigError: the file has mistakes; everything runs on as it was.
         """
         async with self._changing:
-            return await self._reload()
+            try:
+                return await self._reload()
+            except ConfigError as error:
+                first = error.problems[0]
+                many = len(error.problems)
+                self._tell("config-refused", first.where, "refused", first.code, problems=many)
+                raise
 
     async def _reload(self) -> Mapping[str, Any]:
         new, installed = self._load()
@@ -380,6 +442,7 @@ class Gateway:
                 self._start_uplink(entry)
         digest = config.config_hash(new, self._provider.sm3).hex()
         self._writer.put_item(Event("config", self._env.clock.boottime_us(), {"hash": digest}))
+        self._tell("config", changed_tables(changes), hash=digest)
         said: dict[str, Any] = msgspec.to_builtins(changes)
         return said
 
@@ -431,6 +494,21 @@ class Gateway:
         if self._press.announce_again(name):
             now = self._env.clock.boottime_us()
             self._writer.put_item(Event("table-resent", now, {"table": name.hex()}))
+
+    # ------------------------------------------------------------ the audit log
+
+    def _fixed(self, fix: ClockFix) -> None:
+        self._daybook.put_item(fix)
+        self._clock_watch.look(fix)
+
+    def _audit_head(self, head: Head) -> None:
+        """A signed head goes up, so that what is deleted here is missed there."""
+        self._writer.put_item(Event("audit-head", self._env.clock.boottime_us(), head.fields()))
+
+    def _audit_alarm(self, name: str, active: bool, value: float) -> None:
+        severity, code = AUDIT_ALARMS[name]
+        now = self._env.clock.boottime_us()
+        self._writer.put_item(Alarm(0, "audit", name, severity, active, now, value, code))
 
     # ------------------------------------------------------------ housekeeping
 
@@ -513,6 +591,8 @@ class Gateway:
             self._timekeeper.fix, self._writer.status, self._spool.status(),
         )  # fmt: skip
         said["disk"] = self._disk.status(self._spool.status())
+        audit = self._audit.status()
+        said["audit"] = msgspec.to_builtins(audit)
         boxes = self._outlets.status()
         said["uplinks"] = [
             {**msgspec.to_builtins(uplink), "outbox": boxes.get(uplink.id)}
@@ -526,6 +606,7 @@ class Gateway:
             f"{p.where}: {say(p.code, language, **p.fields)} [{p.code}]" for p in self._problems
         ]
         said["problems"] += said["disk"]["problems"]
+        said["problems"] += audit_problems(audit, str(self.site.state_folder / "audit"), language)
         return said
 
     def _samples(self) -> Iterable[Sample]:

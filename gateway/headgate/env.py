@@ -16,6 +16,7 @@ import socket
 import sqlite3
 import ssl
 import stat
+import struct
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -207,6 +208,17 @@ class Env:
         """One environment variable."""
         return os.environ.get(name)
 
+    def peer_uid(self, transport: asyncio.BaseTransport) -> int | None:
+        """Who is at the other end of a unix socket, as the kernel noted when it was connected: unix(7)."""
+        peer = transport.get_extra_info("socket")
+        if peer is None or peer.family != socket.AF_UNIX:
+            return None
+        try:
+            said = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+        except OSError:
+            return None
+        return int(_UCRED.unpack(said)[1])
+
 
 # ---------------------------------------------------------------- the real world
 
@@ -221,6 +233,8 @@ class _Timex(ctypes.Structure):
 
 
 _STA_UNSYNC = 0x0040
+#: struct ucred of unix(7): process, user, group.
+_UCRED = struct.Struct("iII")
 
 
 class SystemClock:

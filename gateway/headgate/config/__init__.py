@@ -7,6 +7,7 @@
 Files are the only truth of what should be; nothing here writes.
 """
 
+from headgate.config.audit import Audit
 from headgate.config.box import Api, Gateway, Log, Metrics, Plugins
 from headgate.config.changes import Changes, Difference, config_hash, controls_digest, diff
 from headgate.config.check import Known
@@ -24,6 +25,7 @@ from headgate.config.values import Duration, HostPort, SecretRef, Size, Url
 __all__ = [
     "SCHEMA",
     "Api",
+    "Audit",
     "Changes",
     "Channel",
     "Control",

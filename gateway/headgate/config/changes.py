@@ -13,7 +13,7 @@ from headgate.config.site import Site
 _LIVE = ("log",)
 #: What two technicians sign, where a site wants that.
 CONTROLS = ("controls", "control", "heartbeat")
-_TABLES = ("gateway", "state", "identity", "metrics", "log", "api", "plugins")
+_TABLES = ("gateway", "state", "identity", "audit", "metrics", "log", "api", "plugins")
 
 
 class Difference(msgspec.Struct, frozen=True):

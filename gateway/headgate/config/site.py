@@ -13,6 +13,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from headgate.config.audit import Audit
 from headgate.config.box import Api, Gateway, Log, Metrics, Plugins
 from headgate.config.controls import Control, Controls, Heartbeat
 from headgate.config.field import Channel, Device, Stage
@@ -33,6 +34,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     gateway: Annotated[Gateway, doc("Who this gateway is.", "网关自身。")]
     state: Annotated[State, doc("Where readings lie.", "数据与状态的存放。")] = State()
     identity: Annotated[Identity, doc("Certificates and keys.", "证书与密钥。")] = Identity()
+    audit: Annotated[Audit, doc("The log of security events.", "安全审计日志。")] = Audit()
     metrics: Annotated[Metrics, doc("Prometheus metrics.", "Prometheus 指标。")] = Metrics()
     log: Annotated[Log, doc("The log.", "日志。")] = Log()
     api: Annotated[Api, doc("The local API.", "本地接口。")] = Api()

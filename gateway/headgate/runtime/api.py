@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import msgspec
 
+from headgate.audit import Entry
 from headgate.env import Env
 from headgate.errors import HeadgateError
 
@@ -31,10 +32,17 @@ Handler = Callable[[Mapping[str, Any]], AsyncIterator[Any]]
 class LocalApi:
     """Serves handlers by name until closed. One request at a time per connection."""
 
-    def __init__(self, env: Env, path: Path, handlers: Mapping[str, Handler]) -> None:
+    def __init__(
+        self,
+        env: Env,
+        path: Path,
+        handlers: Mapping[str, Handler],
+        tell: Callable[[Entry], None] = lambda entry: None,
+    ) -> None:
         self._env = env
         self._path = path
         self._handlers = handlers
+        self._tell = tell
         self._connections: set[_Connection] = set()
         self._server: asyncio.AbstractServer | None = None
 
@@ -66,17 +74,26 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are no subclasses: nothing to assert by.
         self._transport = cast(asyncio.Transport, transport)
+        uid = self._api._env.peer_uid(transport)
+        self._peer = "local" if uid is None else f"uid:{uid}"
         if len(self._api._connections) >= _MOST_CONNECTIONS:
             transport.close()
+            self._refused("a connection more than there may be", "")
             return
         self._api._connections.add(self)
         self._task = asyncio.get_running_loop().create_task(self._serve(), name="local-api")
+
+    def _refused(self, what: str, code: str) -> None:
+        self._api._tell(
+            Entry(kind="local-refused", who=self._peer, what=what, result="refused", code=code)
+        )
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
         *lines, rest = bytes(self._buffer).split(b"\n")
         self._buffer = bytearray(rest)
         if len(rest) > _LONGEST_LINE:
+            self._refused("a request longer than there may be", "HG-9113")
             self._transport.close()
             return
         for line in lines:
@@ -114,6 +131,8 @@ class _Connection(asyncio.Protocol):
             number = request.get("id")
             if request.get("v") != VERSION:
                 raise HeadgateError("another version", code="HG-9111", have=VERSION)
+            # Who asks is what the kernel says, whatever the request says.
+            request["peer"] = self._peer
             handler = self._api._handlers.get(str(request.get("do")))
             if handler is None:
                 raise HeadgateError("no such call", code="HG-9112", call=str(request.get("do")))

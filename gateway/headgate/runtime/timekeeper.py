@@ -156,6 +156,10 @@ class Timekeeper:
             return known.wall_us + at_us - known.at_us
         return self.fix.wall_us + at_us - self.fix.at_us
 
+    def label(self, at_us: int) -> tuple[int, ClockState]:
+        """Wall time of a boottime of this boot, and how far it can be trusted."""
+        return self.wall_us(at_us), self.fix.state
+
     def trusted_us(self, at_us: int) -> int | None:
         """The same; None while the clock was never trusted in this boot."""
         if self.fix.state == "unsynced" and self._of_this_boot() is None:
