@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 from promises import Book, Name
 
+from headgate.config.identity import Identity as IdentityTable
 from headgate.crypto.provider import CryptoProvider, default_provider
 from headgate.envelope.payload import encode_table
 from headgate.errors import SpoolError
@@ -109,10 +110,7 @@ class CrashBox:
         self.state.number_above(self.spool.highest_device(known))
         site: Any = SimpleNamespace(
             state_folder=STATE, base="/", gateway=SimpleNamespace(id="box"),
-            identity=SimpleNamespace(
-                key=None, kek=None, keep_local_wrap=True, certificate=None, ca=None,
-                platform_encryption=None, platform_receipt=None,
-            ),
+            identity=IdentityTable(),
         )  # fmt: skip
         self.identity = load_identity(env, site, PROVIDER)
         self.epoch = env.random.token(8)

@@ -61,6 +61,8 @@ class Book:
     learnings: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
     numbers: dict[int, str] = field(default_factory=dict)
     papers: tuple[bytes, bytes] | None = None
+    #: Of each epoch from which operation on a record was tried, and the highest n that was.
+    spent: dict[bytes, tuple[int, int]] = field(default_factory=dict)
     #: Totals that somebody noted beside the spool.
     noted: Sequence[Totals] = ()
     now_us: int = 0
@@ -109,6 +111,8 @@ class Book:
             index.accounts, self._begun, refusals=rides,
         )  # fmt: skip
         self.records.setdefault((record.epoch, record.n), told)
+        first, highest = self.spent.get(record.epoch, (self._begun, record.n))
+        self.spent[record.epoch] = first, max(highest, record.n)
 
     #: The operation before which the commit that runs now had begun.
     _begun: int = 0
@@ -332,10 +336,17 @@ class Judge:
         previous, last_n = self.box.link
         if not durable:
             return
-        newest = max(durable, key=lambda name: self.book.epochs.index(name[0]))[0]
-        expect(previous == newest, f"the link names {previous!r}, the epoch before was {newest!r}")
-        far = max(n for epoch, n in durable if epoch == newest)
-        most = max(n for epoch, n in self.book.records if epoch == newest)
+        order = {epoch: at for at, epoch in enumerate(self.book.epochs)}
+        newest = max(durable, key=lambda name: order[name[0]])[0]
+        # A later start whose first commit was torn in the middle: what lies of it counts as a loss.
+        torn = {epoch for epoch, (begun, _) in self.book.spent.items() if begun <= self.at}
+        later = {epoch for epoch in torn if order[epoch] > order[newest]}
+        expect(
+            previous in {newest} | later,
+            f"the link names {previous!r}, the epoch before was {newest!r}",
+        )
+        far = max((n for epoch, n in durable if epoch == previous), default=-1)
+        most = self.book.spent[previous][1]
         expect(last_n is not None and far <= last_n <= most, f"the link says {last_n}, not {far}")
 
     def judge_papers(self) -> None:
@@ -380,6 +391,9 @@ class Judge:
         """As `book_after`, of the spool alone."""
         old, spool = self.book, self.box.spool
         new = Book(epochs=list(old.epochs), numbers=dict(old.numbers), losses=dict(old.losses))
+        new.spent = {
+            epoch: (0, highest) for epoch, (begun, highest) in old.spent.items() if begun <= self.at
+        }
         for name in self.promised | self.found.keys():
             told = replace(old.records[name], begun=0, promised=0)
             if name in self.found:

@@ -410,19 +410,22 @@ class Judge:
         """What the next start says of the one before: its epoch, and its last committed n."""
         truth = self.truth
         previous, last_n = box.before
-        promised = [epoch for epoch in truth.epochs if any(name[0] == epoch for name in truth.kept)]
-        maybe = [
-            epoch for epoch in truth.epochs if any(name[0] == epoch for name in found)
-        ]  # a commit that was not told may have been the first
+        promised = {epoch for epoch, _ in truth.kept}
+        maybe = {epoch for epoch, _ in found}  # a commit that was not told may have been the first
+        torn = {epoch for epoch, _ in truth.tried}  # or lies there in parts, and counts as a loss
         if truth.rebuilt or box.state.rebuilt:
             if truth.unreadable:
                 return
-            promised = []  # only what lies in the spool is known
-        if not promised and not maybe:
-            self.check(previous is None, "a previous epoch from nowhere", previous)
+            # What lies in the spool is known for sure; its ledgers may know of more.
+            torn |= promised
+            promised = set()
+        order = {epoch: at for at, epoch in enumerate(truth.epochs)}
+        least = max((order[epoch] for epoch in promised | maybe), default=-1)
+        if previous is None:
+            self.check(least < 0, "no previous epoch", truth.epochs)
             return
-        last = max(truth.epochs.index(epoch) for epoch in {*promised, *maybe})
-        self.check(previous == truth.epochs[last], "another previous epoch", previous, truth.epochs)
+        named = order.get(previous, -2) if previous in promised | maybe | torn else -2
+        self.check(named >= least, "another previous epoch", previous, truth.epochs)
         unsure = truth.rebuilt or box.state.rebuilt or truth.unreadable
         sure = found if unsure else {*truth.kept, *found}
         low = max((n for epoch, n in sure if epoch == previous), default=-1)

@@ -41,3 +41,9 @@ def test_a_gateway_killed_while_its_clock_is_a_day_off_leaves_no_slot_unaccounte
     """An afternoon that `make crash` found: the kill was looked for by wall clocks that were wrong."""
     outcome = simulate(813536269000018, 10, tmp_path)
     assert outcome.good, outcome.words
+
+
+def test_a_gateway_killed_on_a_full_disk_says_what_it_could_not_keep(tmp_path: Path) -> None:
+    """An afternoon that `make crash` found: a plan found room, and passed for a sign of life."""
+    outcome = simulate(1535710607000004, 10, tmp_path)
+    assert outcome.good, outcome.words

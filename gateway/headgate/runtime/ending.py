@@ -12,7 +12,7 @@ import msgspec
 
 from headgate.model import Gap, GapReason
 from headgate.runtime.walltrust import WallTrust
-from headgate.spool import Spool, State
+from headgate.spool import ALARMS, Spool, State
 from headgate.spool.remembered import Epoch
 
 _LAST_US = "last-sign-us"
@@ -30,7 +30,8 @@ class LastSign(msgspec.Struct, frozen=True):
 def last_sign(spool: Spool, state: State, boot: bytes) -> LastSign | None:
     """The last sign of life before this start; None on a new box.
 
-    The newest committed record tells it to the tick; where all were let go, the state does, to a second.
+    The newest committed record of readings tells it to the tick; where all were let go, the state does, to
+    a second. An alarm tells only that the gateway was alive: it finds room on a disk that refuses readings.
     Where a damaged state was begun anew and nothing is stored, all that is known is that there was
     something: since the box was switched on.
     """
@@ -56,7 +57,8 @@ def _stored(spool: Spool, epochs: Sequence[Epoch], rank: int) -> LastSign | None
     ranks = {known.epoch: at for at, known in enumerate(epochs)}
     newest = rank, -1
     boot = epochs[rank].boot if rank >= 0 else None
-    signs = []
+    signs: list[LastSign] = []
+    alive_only: list[LastSign] = []
     for rows in spool.segments():
         alive = [rows.last_us[row] for row in rows.alive()]
         if not alive or max(alive) < 0:
@@ -66,10 +68,18 @@ def _stored(spool: Spool, epochs: Sequence[Epoch], rank: int) -> LastSign | None
         of = epochs[at].boot if at < len(epochs) else rows.boot
         if of is None:
             continue
-        signs.append(LastSign(of, max(alive)))
+        if rows.log == ALARMS:
+            # Of readings before it nothing is sure, nor of any since the first that was known to be alive.
+            alive_only.append(LastSign(of, min(us for us in alive if us >= 0)))
+        else:
+            signs.append(LastSign(of, max(alive)))
         if at > rank and (at, rows.number) > newest:
             newest, boot = (at, rows.number), of
-    return max((s for s in signs if s.boot == boot), key=lambda sign: sign.at_us, default=None)
+    told = max((s for s in signs if s.boot == boot), key=lambda sign: sign.at_us, default=None)
+    begun = min(
+        (s for s in alive_only if s.boot == boot), key=lambda sign: sign.at_us, default=None
+    )
+    return told or begun
 
 
 def note_sign(state: State, at_us: int) -> None:

@@ -15,6 +15,7 @@ from headgate.errors import SpoolError
 from headgate.spool.folder import NO_HEADER, SegmentFolder
 from headgate.spool.ledger import Gone, Ledger
 from headgate.spool.loss import between, of_record, unread
+from headgate.spool.newest import End
 from headgate.spool.records import Account, Totals
 from headgate.spool.refusal import may_pass
 from headgate.spool.rows import Names, Rows
@@ -102,7 +103,9 @@ class Earlier:
             accounts += self._load_segment(
                 number, headers[number], limits[number], number >= doubtful
             )
-        self.highest = max([0, *numbers])
+        # Not even a number whose file is gone is given again: they order the starts.
+        remembered = 0 if self.ledger.newest is None else self.ledger.newest.number
+        self.highest = max([remembered, *numbers])
         self.serial, self.totals = self.ledger.end()
         for stretch in self._found:
             if stretch.end >= self.serial:
@@ -164,6 +167,7 @@ class Earlier:
             if isinstance(entry, Damage) or entry.serial >= limit or entry.serial <= last:
                 continue
             last = entry.serial
+            self.ledger.reached(End(number, entry.epoch, entry.n))
             if self.ledger.covers(entry.serial):
                 # Its loss is known, or the power went between the ledger and the unlink.
                 self._spent.add(number)
@@ -235,12 +239,19 @@ class Earlier:
     def _lose_between(self, gone: Gone, earlier: Stretch, later: Stretch) -> None:
         self.ledger.lose(between(self._name, gone, earlier, later), gone)
 
-    def tidy(self) -> None:
-        """Remove files that hold nothing, set aside those of which nothing could be read."""
+    def tidy(self, *, recorded: bool) -> None:
+        """Remove files that hold nothing, set aside those of which nothing could be read.
+
+        Args:
+            recorded: whether the ledger that was judged is on disk. Where it is not, every file stays: a
+                later start finds again what this one found, and nothing goes whose loss is not on record.
+        """
         for number, rows in list(self.segments.items()):
             if len(rows):
                 continue
             del self.segments[number]
+            if not recorded:
+                continue
             if (
                 number in self._spent
                 or rows.file_size <= FILE_HEADER + len(self.ledger.encode()) + 64

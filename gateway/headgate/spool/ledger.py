@@ -13,6 +13,7 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 
 import msgspec
 
+from headgate.spool.newest import End
 from headgate.spool.records import Account, Loss
 from headgate.spool.segment import ZERO
 
@@ -40,6 +41,7 @@ class _Saved(msgspec.Struct, frozen=True, array_like=True):
     gone: tuple[Gone, ...]
     pending: tuple[Loss, ...]
     carriers: tuple[Carrier, ...] = ()
+    newest: End | None = None
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -56,6 +58,8 @@ class Ledger:
         self.log_id = log_id
         self.serial = 0
         self.totals: tuple[int, ...] = ZERO
+        #: The newest record that this log ever held, as far as is known: it may be gone.
+        self.newest: End | None = None
         self._gone: list[Gone] = []
         self._pending: list[Loss] = []
         self._carriers: list[Carrier] = []
@@ -65,10 +69,15 @@ class Ledger:
     def copy(self) -> Ledger:
         """The same again, to go back to."""
         ledger = Ledger(self.log_id)
-        ledger.serial, ledger.totals = self.serial, self.totals
+        ledger.serial, ledger.totals, ledger.newest = self.serial, self.totals, self.newest
         ledger._gone, ledger._pending = list(self._gone), list(self._pending)
         ledger._carriers = list(self._carriers)
         return ledger
+
+    def reached(self, end: End) -> None:
+        """A record of this log was seen, or committed."""
+        if self.newest is None or end > self.newest:
+            self.newest = end
 
     @property
     def pending(self) -> Sequence[Loss]:
@@ -183,7 +192,7 @@ class Ledger:
         """The ledger as bytes, with a checksum."""
         saved = _Saved(
             self.log_id, self.serial, self.totals, tuple(self._gone), tuple(self._pending),
-            (*self._carriers, *self._lost_carriers),
+            (*self._carriers, *self._lost_carriers), self.newest,
         )  # fmt: skip
         body = _encode(saved)
         return zlib.crc32(body).to_bytes(4, "big") + body
@@ -198,7 +207,7 @@ class Ledger:
         except msgspec.MsgspecError:
             return None
         ledger = Ledger(saved.log_id)
-        ledger.serial, ledger.totals = saved.serial, saved.totals
+        ledger.serial, ledger.totals, ledger.newest = saved.serial, saved.totals, saved.newest
         ledger._gone = list(saved.gone)
         ledger._pending = list(saved.pending)
         ledger._carriers = list(saved.carriers)

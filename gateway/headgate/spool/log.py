@@ -22,6 +22,7 @@ from headgate.spool.earlier import Earlier
 from headgate.spool.folder import SegmentFolder
 from headgate.spool.ledger import Gone, Ledger
 from headgate.spool.loss import of_record, of_row, of_segment
+from headgate.spool.newest import End
 from headgate.spool.records import Account, ClearIndex, Loss, Position, SealedRecord, Totals
 from headgate.spool.refusal import may_pass
 from headgate.spool.rows import Names, Rows
@@ -98,8 +99,7 @@ class Log:
         self.ledger.serial, self.ledger.totals = self._serial, self._totals
         self._far = Totals(self.ledger.log_id, self._serial, self._totals)
         # A second place for the log's name and ledger: one damaged header must not cost the log.
-        self.save_ledger()
-        earlier.tidy()
+        earlier.tidy(recorded=self.save_ledger())
 
     @property
     def unsaid_before(self) -> Sequence[Account]:
@@ -158,6 +158,21 @@ class Log:
         # One assignment: whoever notes it from another thread never mixes two commits.
         self._far = Totals(self.ledger.log_id, self._serial, self._totals)
         self.ledger.serial, self.ledger.totals = self._serial, self._totals
+        if self.segments:
+            number, rows = next(reversed(self.segments.items()))
+            self.ledger.reached(End(number, rows.epoch(-1), rows.ns[-1]))
+
+    def ends(self) -> Sequence[End]:
+        """How far starts of the gateway came in each segment, and in one that is remembered only."""
+        ends = [
+            End(number, rows.epoch(-1), rows.ns[-1])
+            for number, rows in sorted(self.segments.copy().items())
+            if len(rows)
+        ]
+        known = self.ledger.newest
+        if known is not None and (not ends or known > ends[-1]):
+            ends.append(known)
+        return ends
 
     def _append(
         self, records: Sequence[SealedRecord], indexes: Sequence[bytes], held: bool
@@ -366,12 +381,14 @@ class Log:
         """Write no more to the open segment."""
         self._tail.end()
 
-    def save_ledger(self) -> None:
-        """Write down what is gone and what is still to be said. A refusing disk is asked again later."""
+    def save_ledger(self) -> bool:
+        """Write down what is gone and what is still to be said. False where the disk refuses, for now."""
         try:
             self._write_ledger()
         except OSError as error:
             log.warning("ledger not written", extra={"log": self.name, "error": str(error)})
+            return False
+        return True
 
     def _write_ledger(self) -> None:
         data = self.ledger.encode()

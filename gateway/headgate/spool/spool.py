@@ -16,6 +16,7 @@ from headgate.errors import SpoolError, SpoolLocked
 from headgate.model import Lane
 from headgate.spool.ballast import NO_ROOM
 from headgate.spool.log import Log
+from headgate.spool.newest import newest
 from headgate.spool.records import Account, ClearIndex, Loss, Position, SealedRecord, Totals
 from headgate.spool.refusal import Refusal, may_pass
 from headgate.spool.room import MOST_ROWS, Room
@@ -99,7 +100,7 @@ class Spool:
             raise
         self._opened = True
         self._room.keep()
-        epoch, last_n = self._newest()
+        epoch, last_n = newest(one.ends() for one in self._logs.values())
         segments = self.segments()
         return Recovered(
             sum(len(rows) - len(rows.dead) for rows in segments),
@@ -193,30 +194,6 @@ class Spool:
         for one in self._logs.values():
             one.close()
         self._let_go_of_lock()
-
-    def _newest(self) -> tuple[bytes | None, int | None]:
-        """The epoch that committed last, and its highest n, over both logs."""
-        # A segment holds records of one start only; within a log serials order them.
-        order = {
-            name: [rows.epoch(0) for _, rows in sorted(one.segments.copy().items()) if len(rows)]
-            for name, one in self._logs.items()
-        }
-        last = {epochs[-1] for epochs in order.values() if epochs}
-        # Whoever another one follows in either log is not it: numbers of segments order the two logs as well,
-        # but one that was abandoned, and that a power cut brought back, may bear any.
-        for epochs in order.values():
-            if epochs and len(last) > 1:
-                last -= set(epochs) - {epochs[-1]}
-        newest = max(
-            (rows for rows in self.segments() if len(rows) and rows.epoch(0) in last),
-            key=lambda rows: rows.number,
-            default=None,
-        )
-        if newest is None:
-            return None, None
-        epoch = newest.epoch(0)
-        of_it = (rows for rows in self.segments() if len(rows) and rows.epoch(0) == epoch)
-        return epoch, max(max(rows.ns) for rows in of_it)
 
     # ------------------------------------------------------------ commit
 

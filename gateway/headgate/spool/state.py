@@ -300,6 +300,9 @@ class State:
                 records were settled and let go.
         """
         previous = self._before(found)
+        if previous[0] in self._epochs and previous[1] is not None:
+            # The spool may forget it: its last record may rot, or be delivered and let go.
+            self.committed(previous[0], previous[1])
         started = max((known.started for known in self._epochs.values()), default=0) + 1
         boot = self._env.clock.boot_id()
         known = self._epochs[epoch] = Epoch(epoch, boot, previous[0], None, started)

@@ -49,6 +49,30 @@ def test_the_newest_of_what_was_noted_and_what_was_committed_counts(tmp_path: Pa
     state.close()
 
 
+def test_an_alarm_that_found_room_says_nothing_of_readings_that_did_not(tmp_path: Path) -> None:
+    boot = system_env().clock.boot_id()
+    spool, state = opened(tmp_path)
+    state.begin_epoch(b"epoch..1", (None, None))
+
+    def commit(n: int, lane: Lane, at_us: int) -> None:
+        one = msgspec.structs.replace(record(boot, at_us), n=n, lane=lane)
+        spool.commit([one])
+        state.committed(b"epoch..1", n)
+
+    commit(0, Lane.ALARM, 2_000_000)
+    commit(
+        2, Lane.ALARM, 3_000_000
+    )  # the readings of n = 1 were refused, and died with the gateway
+    assert last_sign(spool, state, NEXT) == LastSign(boot, 2_000_000)
+    commit(3, Lane.LIVE, 5_000_000)
+    commit(5, Lane.ALARM, 9_000_000)
+    assert last_sign(spool, state, NEXT) == LastSign(boot, 5_000_000)
+    note_sign(state, 7_000_000)  # by whoever knows that nothing waits
+    assert last_sign(spool, state, NEXT) == LastSign(boot, 7_000_000)
+    spool.close()
+    state.close()
+
+
 def test_the_gap_begins_with_what_may_have_been_in_hand() -> None:
     old, new = b"o" * 16, b"n" * 16
     gap = off_gap(LastSign(old, 9_000_000), new, 3_000_000)

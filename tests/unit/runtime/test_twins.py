@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from headgate.config.identity import Identity
 from headgate.crypto.provider import default_provider
 from headgate.errors import SecurityError
 from headgate.runtime.identity import check_identity, load_identity
@@ -18,12 +19,8 @@ OURS = ("identity.key", "identity.key.twin", "kek", "kek.twin")
 
 def site(folder: Path) -> Any:
     """As much of a site file as an identity needs."""
-    identity = SimpleNamespace(
-        key=None, kek=None, keep_local_wrap=True, certificate=None, ca=None,
-        platform_encryption=None, platform_receipt=None,
-    )  # fmt: skip
     gateway = SimpleNamespace(id="box")
-    return SimpleNamespace(state_folder=folder, base=folder, gateway=gateway, identity=identity)
+    return SimpleNamespace(state_folder=folder, base=folder, gateway=gateway, identity=Identity())
 
 
 def keys(folder: Path) -> tuple[bytes, bytes | None]:

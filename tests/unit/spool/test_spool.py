@@ -16,6 +16,7 @@ from headgate.spool import Account, ClearIndex, Loss, Position, SealedRecord, Sp
 
 Make = Callable[[], Spool]
 BOOT = b"b" * 16
+LOGS = ("data", "alarms")
 
 
 def record(
@@ -248,6 +249,63 @@ def test_a_record_torn_at_the_very_end_is_told_at_the_start(make: Make, tmp_path
     found = spool.open()
     assert found.records == 1
     assert [(loss.records, loss.devices) for loss in found.losses] == [(1, ((1, 2),))]
+
+
+def test_a_start_whose_only_record_rots_is_still_the_one_before(make: Make, tmp_path: Path) -> None:
+    spool = make()
+    spool.open()
+    spool.commit([record(0, epoch=b"first---")])
+    spool.close()
+    spool = make()
+    spool.open()
+    # Killed after this: nobody has noted how far it came.
+    noted = [(tmp_path / log / "ledger", (tmp_path / log / "ledger").read_bytes()) for log in LOGS]
+    spool.commit([record(7, epoch=b"second--")])
+    spool.close()
+    for path, data in noted:
+        path.write_bytes(data)
+    path = max((tmp_path / "data").glob("*.seg"))
+    path.write_bytes(path.read_bytes()[:-50] + bytes(50))
+    for _ in range(3):  # the first start tells, and puts its file away; the others only remember
+        spool = make()
+        found = spool.open()
+        assert (found.epoch, found.last_n) == (b"second--", 7)
+
+
+def test_a_start_whose_records_were_all_let_go_is_still_the_one_before(make: Make) -> None:
+    spool = make()
+    spool.open()
+    (position,) = spool.commit([record(3)])
+    spool.needed = lambda rows, row: False
+    spool._logs["data"].let_go(position.segment, spool.needed, GapReason.QUOTA)
+    spool = make()
+    found = spool.open()
+    assert (found.records, found.epoch, found.last_n) == (0, b"epoch---", 3)
+
+
+def test_nothing_is_put_away_while_its_loss_cannot_be_recorded(make: Make, tmp_path: Path) -> None:
+    spool = make()
+    spool.open()
+    spool.commit([record(0)])
+    before = (tmp_path / "data" / "ledger").read_bytes()
+    spool.close()
+    (tmp_path / "data" / "ledger").write_bytes(before)
+    (path,) = (tmp_path / "data").glob("*.seg")
+    path.write_bytes(path.read_bytes()[:-50] + bytes(50))
+
+    class NoLedger(SystemFiles):
+        def replace(self, path: Path, data: bytes, mode: int = 0o644) -> None:
+            raise OSError(errno.EIO, "Input/output error", str(path))
+
+    whole = system_env()
+    env = Env(whole.clock, whole.random, NoLedger(), whole.net, whole.single)
+    for _ in range(2):
+        sick = Spool(env, tmp_path, segment_bytes=4096, quota_bytes=1 << 20, ballast_bytes=0)
+        assert [loss.records for loss in sick.open().losses] == [1]
+        assert path.exists()
+        sick._let_go_of_lock()  # killed
+    assert [loss.records for loss in make().open().losses] == [1]
+    assert not path.exists()
 
 
 def test_a_missing_segment_is_counted_exactly(make: Make, tmp_path: Path) -> None:
