@@ -182,9 +182,18 @@ class Link:
         self._client = client
 
     async def publish(
-        self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: int = 1,
+        retain: bool = False,
+        expiry_s: int | None = None,
     ) -> int:
         """Return when the broker has acknowledged (QoS 1) or the bytes are on their way (QoS 0).
+
+        Args:
+            expiry_s: how long the broker may keep it for somebody; MQTT 3.1.1 cannot be told.
 
         Returns:
             The PUBACK's reason code: 0, or 0x10 when nobody has subscribed. 0 for QoS 0 and MQTT 3.1.1.
@@ -194,7 +203,7 @@ class Link:
             UplinkUnavailable: the connection was lost, or no answer came in `timeout_s`. The broker
                 may or may not have the message.
         """
-        return await self._client.send(topic, payload, qos, retain)
+        return await self._client.send(topic, payload, qos, retain, expiry_s)
 
     async def subscribe(self, *filters: str, qos: int = 1) -> None:
         """Ask for messages of these topics.
@@ -417,11 +426,17 @@ class _Client(aiomqtt.Client):
 
     # ------------------------------------------------------------ out
 
-    async def send(self, topic: str, payload: bytes, qos: int, retain: bool) -> int:
+    async def send(
+        self, topic: str, payload: bytes, qos: int, retain: bool, expiry_s: int | None = None
+    ) -> int:
         if self.end.done():
             raise self.why()
         self._answered_early.clear()
-        info = self._client.publish(topic, payload, qos, retain)
+        properties = None
+        if expiry_s is not None and self._settings.version == "5":
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+            properties.MessageExpiryInterval = expiry_s
+        info = self._client.publish(topic, payload, qos, retain, properties)
         if info.rc != paho.MQTT_ERR_SUCCESS:
             raise self.why()
         if qos == 0:

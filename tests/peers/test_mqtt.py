@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import trustme
 from kit.links import trusting
-from peers.mosquitto import Mosquitto, free_port
+from peers.mosquitto import Mosquitto, free_port, program
 
 from headgate.errors import ConfigError, UplinkUnavailable
 from headgate.mqtt import Message, PublishRefused, Settings, Will, connect
@@ -36,6 +36,20 @@ async def test_a_message_arrives_as_it_was_sent(tmp_path: Path, version: str) ->
             await link.publish(topic, payload)
             message = await anext(link.messages())
             assert (message.topic, message.payload) == (topic, payload)
+
+
+async def test_the_broker_is_told_how_long_a_message_is_worth_keeping(tmp_path: Path) -> None:
+    async with Mosquitto(tmp_path) as broker, connect(to(broker)) as link:
+        listening = await asyncio.create_subprocess_exec(
+            program("mosquitto_sub"), "-V", "5", "-p", str(broker.port), "-t", "a", "-t", "b",
+            "-C", "2", "-F", "%t %E",
+            stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        while await link.publish("b", b"") != 0:  # 0x10: nobody listens yet
+            await asyncio.sleep(0.01)
+        await link.publish("a", b"go", expiry_s=90)
+        told, _ = await listening.communicate()
+        assert told.split(b"\n")[:2] == [b"b ", b"a 90"]
 
 
 async def test_many_messages_go_out_at_once(tmp_path: Path) -> None:
