@@ -105,7 +105,7 @@ class CryptoProvider(Protocol):
     def sm2_generate(self) -> Sm2PrivateKey:
         """A fresh key pair."""
 
-    def sm2_load_private(self, pem_or_der: bytes) -> Sm2PrivateKey:
+    def sm2_load_private(self, pem_or_der: bytes | bytearray) -> Sm2PrivateKey:
         """A key from unencrypted PKCS #8 or ECPrivateKey, PEM or DER.
 
         Raises:

@@ -48,8 +48,8 @@ class Sm2:
             call.EVP_PKEY_CTX_free(context)
         return PrivateKey(self.library, handle.value)
 
-    def load_private(self, pem_or_der: bytes) -> PrivateKey:
-        """A key from unencrypted PKCS #8 or ECPrivateKey, PEM or DER."""
+    def load_private(self, pem_or_der: bytes | bytearray) -> PrivateKey:
+        """A key from unencrypted PKCS #8 or ECPrivateKey, PEM or DER. DER is not copied into `bytes`."""
         key = PrivateKey(self.library, self._parse("d2i_AutoPrivateKey", _key_der(pem_or_der)))
         key.check_halves()
         return key
@@ -61,10 +61,10 @@ class Sm2:
             raise SecurityError("not an SM2 public key (named curve, uncompressed point)")
         return PublicKey(self.library, self._parse("d2i_PUBKEY", spki), spki)
 
-    def _parse(self, function: str, data: bytes) -> int:
+    def _parse(self, function: str, data: bytes | bytearray) -> int:
         call = self.library.call
         call.ERR_clear_error()
-        buffer = ctypes.create_string_buffer(data, len(data))
+        buffer = (ctypes.c_char * len(data)).from_buffer_copy(data)
         try:
             start = ctypes.addressof(buffer)
             at = ctypes.c_void_p(start)
@@ -137,7 +137,7 @@ class PrivateKey:
         self._handle = handle
         _free_with(self, library, handle)
         self._public = Sm2(library).load_public(
-            _write(library, library.call.i2d_PUBKEY, handle, "SM2 public key")
+            bytes(_write(library, library.call.i2d_PUBKEY, handle, "SM2 public key"))
         )
 
     @property
@@ -189,27 +189,29 @@ class PrivateKey:
 
     def pem(self) -> bytes:
         """The key as unencrypted PKCS #8 PEM."""
+        return encoding.to_pem("PRIVATE KEY", bytes(self.pkcs8()))
+
+    def pkcs8(self) -> bytearray:
+        """The key as unencrypted PKCS #8 DER, for whoever wipes it after use."""
         call = self._library.call
         call.ERR_clear_error()
         info = call.EVP_PKEY2PKCS8(self._handle)
         if not info:
             _fail(self._library, "PKCS #8")
         try:
-            content = _write(self._library, call.i2d_PKCS8_PRIV_KEY_INFO, info, "PKCS #8")
+            return _write(self._library, call.i2d_PKCS8_PRIV_KEY_INFO, info, "PKCS #8")
         finally:
             call.PKCS8_PRIV_KEY_INFO_free(info)
-        return encoding.to_pem("PRIVATE KEY", content)
 
 
-def _key_der(data: bytes) -> bytes:
+def _key_der(data: bytes | bytearray) -> bytes | bytearray:
     """The DER of the one private key in `data`; EC parameters beside it are skipped."""
-    data = bytes(data)
     if not 0 < len(data) <= _MAX_KEY_FILE:
         raise SecurityError(f"not a private key: {len(data)} bytes")
     if not data.lstrip().startswith(b"-----BEGIN"):
         return data
     try:
-        blocks = encoding.pem_blocks(data)
+        blocks = encoding.pem_blocks(bytes(data))
     except der.DerError as error:
         raise SecurityError(f"not a private key: {error}") from None
     if any(label == "ENCRYPTED PRIVATE KEY" for label, _ in blocks):
@@ -232,7 +234,7 @@ def _fail(library: Libcrypto, what: str) -> NoReturn:
     raise SecurityError(f"{what} failed: {library.last_error()}")
 
 
-def _write(library: Libcrypto, function: Any, handle: int, what: str) -> bytes:
+def _write(library: Libcrypto, function: Any, handle: int, what: str) -> bytearray:
     """The DER an `i2d_` function gives for `handle`."""
     size = function(handle, None)
     if size <= 0:
@@ -242,7 +244,7 @@ def _write(library: Libcrypto, function: Any, handle: int, what: str) -> bytes:
         at = ctypes.c_void_p(ctypes.addressof(buffer))
         if function(handle, ctypes.byref(at)) != size:
             _fail(library, what)
-        return buffer.raw
+        return bytearray(memoryview(buffer))
     finally:
         library.call.OPENSSL_cleanse(buffer, size)
 

@@ -64,7 +64,7 @@ class SoftwareProvider:
         """A fresh key pair."""
         return self._sm2.generate()
 
-    def sm2_load_private(self, pem_or_der: bytes) -> PrivateKey:
+    def sm2_load_private(self, pem_or_der: bytes | bytearray) -> PrivateKey:
         """A key from unencrypted PKCS #8 or ECPrivateKey, PEM or DER."""
         return self._sm2.load_private(pem_or_der)
 

@@ -33,7 +33,7 @@ def hkdf_sm3(secret: bytes, info: bytes, length: int, salt: bytes = b"") -> byte
     return HKDF(SM3(), length=length, salt=salt or None, info=info).derive(secret)
 
 
-def sm4_gcm_seal(key: bytes, nonce: bytes, plaintext: bytes, aad: bytes) -> bytes:
+def sm4_gcm_seal(key: bytes, nonce: bytes, plaintext: bytes | bytearray, aad: bytes) -> bytes:
     """Ciphertext || tag."""
     encryptor = Cipher(_cipher(key), _mode(nonce)).encryptor()
     encryptor.authenticate_additional_data(aad)
@@ -56,6 +56,24 @@ def sm4_gcm_open(key: bytes, nonce: bytes, sealed: bytes, aad: bytes) -> bytes:
         decryptor.finalize_with_tag(sealed[-TAG_SIZE:])
     except InvalidTag:
         raise SealBroken("sealed bytes do not open: altered, or another key") from None
+    return unproved
+
+
+def sm4_gcm_open_into(key: bytes, nonce: bytes, sealed: bytes, aad: bytes) -> bytearray:
+    """As `sm4_gcm_open`, into memory that the caller can wipe after use."""
+    if len(sealed) < TAG_SIZE:
+        raise SealBroken("sealed bytes are shorter than their tag")
+    decryptor = Cipher(_cipher(key), _mode(nonce)).decryptor()
+    decryptor.authenticate_additional_data(aad)
+    size = len(sealed) - TAG_SIZE
+    unproved = bytearray(size + SM4_KEY_SIZE - 1)  # the library wants room for a block
+    decryptor.update_into(sealed[:-TAG_SIZE], unproved)
+    try:
+        decryptor.finalize_with_tag(sealed[-TAG_SIZE:])
+    except InvalidTag:
+        unproved[:] = bytes(len(unproved))
+        raise SealBroken("sealed bytes do not open: altered, or another key") from None
+    del unproved[size:]
     return unproved
 
 

@@ -1,39 +1,37 @@
 """Who this gateway is to the platform: its signing key, its certificate, and whom it seals for.
 
 A box is often installed weeks before it has a certificate. It then makes its own signing key, seals with
-keys that are wrapped to itself, and grants them to the platform once both certificates are there.
+keys that are wrapped to itself, and grants them to the platform once both certificates are there. The
+same holds for a box whose certificate has run out or was revoked.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
 
-from headgate.config import SecretRef, Site, resolve_secret
+from headgate.config import Site, resolve_secret
+from headgate.crypto.custody import is_sealed, sealed_spki
 from headgate.crypto.provider import CryptoProvider, Sm2PrivateKey, Sm2PublicKey
-from headgate.crypto.verify import Usage, verify_chain
-from headgate.crypto.x509 import Certificate, Role, load_certificates
+from headgate.crypto.x509 import Certificate, Role
 from headgate.env import Env
-from headgate.envelope.grant import MAX_RECIPIENTS
-from headgate.errors import CertificateRefused, SecurityError
+from headgate.errors import SecurityError
+from headgate.runtime.enrolment.certified import Certified, gather, newest_of_each
+from headgate.runtime.enrolment.custody import FIRST, Custody, FileCustody, ModuleCustody
+from headgate.runtime.enrolment.kek import Made, OwnKey, own_key, unreadable
+from headgate.runtime.enrolment.modules import open_module
+from headgate.runtime.enrolment.papers import Folder, Papers
 from headgate.runtime.twins import Look, read_twins, write_twins
-from headgate.spool.refusal import may_pass
+
+__all__ = ["CERTIFICATES", "Identity", "Made", "check_identity", "load_identity", "newest_of_each"]
 
 log = logging.getLogger(__name__)
 
-KEK_SIZE = 16
 #: Keys of [identity] that name a file of certificates.
-CERTIFICATES = ("certificate", "ca", "platform_encryption", "platform_receipt")
-
-
-class Made(msgspec.Struct, frozen=True):
-    """A secret that this box made for itself, and the file it belongs in."""
-
-    path: Path
-    content: bytes
+CERTIFICATES = ("certificate", "ca", "platform_encryption", "platform_receipt", "revocation")
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -54,38 +52,85 @@ class Identity(msgspec.Struct, frozen=True):
     #: What was made and could not be written yet, because the disk refuses: see `save_made`.
     unsaved: tuple[Made, ...] = ()
     signs_records: bool = False
+    #: Where the private keys are; None only in tests.
+    custody: Custody | None = None
+    papers: Papers | None = None
+    certified: Certified = Certified()
+    #: An older copy of the box's own key lies in the state folder beside the credential.
+    left_behind: bool = False
 
     @property
     def enrolled(self) -> bool:
-        """Whether grants can be made."""
-        return bool(self.chain and self.recipients)
+        """Whether grants can be made that a platform accepts."""
+        return bool(self.chain and self.recipients and not self.certified.barred)
+
+    @property
+    def encryption_key(self) -> Sm2PrivateKey | None:
+        """The key that opens what is sealed to this gateway; None before the key centre gave one."""
+        return self._of(self.certified.encryption)
+
+    @property
+    def link_key(self) -> Sm2PrivateKey | None:
+        """The key shown in TLS handshakes; its chain is `certified.link`."""
+        return self._of(self.certified.link)
+
+    def _of(self, chain: tuple[Certificate, ...]) -> Sm2PrivateKey | None:
+        return self.custody.find(chain[0].spki) if chain and self.custody else None
 
     def __repr__(self) -> str:
         return f"<identity {self.gateway}{'' if self.enrolled else ' (not enrolled)'}>"
 
 
-def load_identity(env: Env, site: Site, provider: CryptoProvider) -> Identity:
-    """The identity that a site file names; what it lacks is made in the state folder.
+def load_identity(
+    env: Env, site: Site, provider: CryptoProvider, at: datetime | None = None
+) -> Identity:
+    """The identity of a site: what its file names, and what enrolment brought; a key is made where none is.
+
+    Args:
+        at: now, by a trusted clock; None judges no dates.
 
     Raises:
         SecurityError: a key or certificate that does not fit, with the file's name.
     """
     unsaved: list[Made] = []
-    signing_key = _signing_key(env, site, provider, unsaved)
-    chain, recipients, receipt = _papers(env, site, signing_key, provider)
-    kek = _kek(env, site, unsaved) if site.identity.keep_local_wrap else None
-    if kek is None and not (chain and recipients):
+    papers = Folder(env, provider, site.state_folder).load(site.gateway.id)
+    own = own_key(env, site, unsaved)
+    assert own is not None  # one was made
+    custody = open_custody(env, site, provider, own, unsaved)
+    signing_key = _signing_key(env, site, provider, custody, papers)
+    keeps_wrap = site.identity.keep_local_wrap
+    certified = gather(env, site, provider, papers, at, keep_ended=not keeps_wrap)
+    _check_pair(site, certified.chain, signing_key.public.spki)
+    kek = own.secret if keeps_wrap else None
+    if kek is None and not (certified.chain and certified.recipients):
         raise SecurityError("nobody could ever open what would be stored", code="HG-6103")
     return Identity(
         gateway=site.gateway.id,
         signing_key=signing_key,
-        chain=chain,
-        recipients=recipients,
-        receipt_keys=tuple(provider.sm2_load_public(each.spki) for each in receipt),
+        chain=certified.chain,
+        recipients=certified.recipients,
+        receipt_keys=tuple(provider.sm2_load_public(each.spki) for each in certified.receipts),
         kek=kek,
         unsaved=tuple(unsaved),
-        signs_records=bool(site.identity.sign_records) or len(recipients) > 1,
+        signs_records=bool(site.identity.sign_records) or len(certified.recipients) > 1,
+        custody=custody,
+        papers=papers,
+        certified=certified,
+        left_behind=own.left_behind,
     )
+
+
+def open_custody(
+    env: Env, site: Site, provider: CryptoProvider, own: OwnKey, unsaved: list[Made]
+) -> Custody:
+    """Where this site's private keys are.
+
+    Raises:
+        SecurityError: the module that it names is not there or does not open.
+    """
+    if site.identity.module is not None:
+        return ModuleCustody(open_module(env, site, provider, site.identity.module), provider)
+    return FileCustody(env, provider, site.state_folder, own, unsaved)
 
 
 def save_made(env: Env, identity: Identity) -> bool:
@@ -102,15 +147,11 @@ def save_made(env: Env, identity: Identity) -> bool:
 
 def stored_kek(env: Env, site: Site) -> bytes | None:
     """The local key as it lies there, for whoever only looks; None where there is none."""
-    path = site.state_folder / "kek"
     try:
-        if not site.identity.keep_local_wrap or (
-            site.identity.kek is None and env.files.size(path) is None
-        ):
-            return None
-        return _kek(env, site, [])
+        own = own_key(env, site, None) if site.identity.keep_local_wrap else None
     except (OSError, SecurityError):
         return None
+    return None if own is None else own.secret
 
 
 def check_identity(env: Env, site: Site, provider: CryptoProvider) -> None:
@@ -119,171 +160,66 @@ def check_identity(env: Env, site: Site, provider: CryptoProvider) -> None:
     Raises:
         SecurityError: what the start would refuse.
     """
-    named = site.identity.key is not None
-    if named:
-        signing_key: Sm2PrivateKey | None = _signing_key(env, site, provider, [])
-    else:
-        path = site.state_folder / "identity.key"
-        try:
-            made = read_twins(env.files, path, lambda pem: _pem(provider, pem), mend=False)
-        except OSError as error:
-            raise _unreadable(path, error) from error
-        signing_key = None if made is None else provider.sm2_load_private(made)
-    _papers(env, site, signing_key, provider)
+    papers = Folder(env, provider, site.state_folder).load(site.gateway.id, mend=False)
+    chain = gather(env, site, provider, papers).chain
+    if site.identity.key is not None:
+        _check_pair(site, chain, _given(env, site, provider).public.spki)
+    elif site.identity.certificate is not None:
+        spki = _lying(env, site.state_folder / FIRST, provider)
+        if spki is not None:
+            _check_pair(site, chain, spki)
 
 
-def _papers(
-    env: Env, site: Site, signing_key: Sm2PrivateKey | None, provider: CryptoProvider
-) -> tuple[tuple[Certificate, ...], tuple[Certificate, ...], tuple[Certificate, ...]]:
-    """Our own certificates, the platform's for encryption and the one for receipts, checked."""
-    spec = site.identity
-    chain = _certificates(env, site, spec.certificate)
-    anchors = _certificates(env, site, spec.ca)
-    encryption = _certificates(env, site, spec.platform_encryption)
-    receipt = _certificates(env, site, spec.platform_receipt)
-    if chain:
-        if signing_key is not None and chain[0].spki != signing_key.public.spki:
-            raise SecurityError(
-                "certificate and key do not belong together",
-                code="HG-6100",
-                file=str(spec.certificate),
-            )
-        if chain[0].subject_cn != site.gateway.id:
-            raise SecurityError(
-                "the certificate names another gateway", code="HG-6101",
-                file=str(spec.certificate), named=str(chain[0].subject_cn), gateway=site.gateway.id,
-            )  # fmt: skip
-    for certificate, usage, role in (
-        *((c, Usage.ENCRYPT, Role.PLATFORM_ENCRYPTION) for c in encryption),
-        *((c, Usage.SIGN, Role.PLATFORM_RECEIPT) for c in receipt),
-    ):
-        _check(certificate, anchors, usage, role, provider)
-    if {each.spki for each in encryption} & {each.spki for each in receipt}:
-        raise SecurityError("one key for two purposes", code="HG-6102")
-    recipients = newest_of_each(encryption)
-    if len(recipients) > MAX_RECIPIENTS:
+def _check_pair(site: Site, chain: tuple[Certificate, ...], spki: bytes) -> None:
+    if chain and chain[0].spki != spki:
         raise SecurityError(
-            "too many platforms", code="HG-6113", count=len(recipients), most=MAX_RECIPIENTS
+            "certificate and key do not belong together",
+            code="HG-6100",
+            file=str(site.identity.certificate),
         )
-    if len(recipients) > 1 and spec.sign_records is False:
-        # Each of them has the record key then, and could seal records that pass for ours.
-        names = ", ".join(str(each.subject_cn) for each in recipients)
-        raise SecurityError("several platforms and no signatures", code="HG-6112", platforms=names)
-    return chain, recipients, receipt
-
-
-def newest_of_each(certificates: Sequence[Certificate]) -> tuple[Certificate, ...]:
-    """One encryption certificate a platform: of those with one common name, the one issued last.
-
-    In the order in which the platforms are first named. What an older certificate of a platform opens is
-    the platform's affair; nothing new is sealed for it.
-    """
-    found: dict[str | None, Certificate] = {}
-    for each in certificates:
-        known = found.get(each.subject_cn)
-        if known is None or each.not_before > known.not_before:
-            found[each.subject_cn] = each
-    return tuple(found.values())
-
-
-def _check(
-    certificate: Certificate,
-    anchors: Sequence[Certificate],
-    usage: Usage,
-    role: Role,
-    provider: CryptoProvider,
-) -> None:
-    if not anchors:
-        raise SecurityError(
-            "platform certificates need the root they are checked against", code="HG-6104"
-        )
-    try:
-        # No dates: without a trusted clock they say nothing, and the box may have booted in 1970.
-        verify_chain(certificate, (), anchors, usage=usage, at=None, provider=provider, role=role)
-    except CertificateRefused as error:
-        raise SecurityError(
-            f"platform certificate refused: {error}",
-            code="HG-6105",
-            role=role.value,
-            reason=str(error),
-        ) from error
 
 
 def _signing_key(
-    env: Env, site: Site, provider: CryptoProvider, unsaved: list[Made]
+    env: Env, site: Site, provider: CryptoProvider, custody: Custody, papers: Papers
 ) -> Sm2PrivateKey:
     if site.identity.key is not None:
-        pem = resolve_secret(env, site.identity.key, Path(site.base))
-        return provider.sm2_load_private(pem.encode())
-    path = site.state_folder / "identity.key"
-    return provider.sm2_load_private(
-        _own(
-            env, path, lambda: provider.sm2_generate().pem(), lambda pem: _pem(provider, pem), unsaved
-        )
-    )  # fmt: skip
+        return _given(env, site, provider)
+    if papers.sign and site.identity.certificate is None:
+        wanted = papers.chain(Role.GATEWAY)[0].spki
+        found = custody.find(wanted)
+        if found is None:
+            raise SecurityError(
+                "the key of this box's certificate is gone", code="HG-6131", keeper=custody.keeper
+            )
+        return found
+    # Asked for and not answered yet: what is sealed meanwhile is granted by the certificate that comes.
+    asked = None if papers.asked is None else custody.find(papers.asked.sign)
+    return asked or custody.first()
 
 
-def _pem(provider: CryptoProvider, pem: bytes) -> Look:
-    try:
-        provider.sm2_load_private(pem)
-    except SecurityError:
-        return Look.DAMAGED
-    return Look.WHOLE
+def _given(env: Env, site: Site, provider: CryptoProvider) -> Sm2PrivateKey:
+    """The key that the site file names: kept by whoever named it."""
+    assert site.identity.key is not None
+    pem = resolve_secret(env, site.identity.key, Path(site.base))
+    return provider.sm2_load_private(pem.encode())
 
 
-def _bare(key: bytes) -> Look:
-    return Look.PLAUSIBLE if len(key) == KEK_SIZE else Look.DAMAGED
+def _lying(env: Env, path: Path, provider: CryptoProvider) -> bytes | None:
+    """The public half of the box's own first key, without opening it."""
 
-
-def _own(
-    env: Env,
-    path: Path,
-    make: Callable[[], bytes],
-    look: Callable[[bytes], Look],
-    unsaved: list[Made],
-) -> bytes:
-    """A secret of this box, made where there is none; in memory only while the disk refuses."""
-    files = env.files
-    made: bytes | None = None
-    try:
-        kept = read_twins(files, path, look)
-        if kept is None:
-            made = kept = make()
-            write_twins(files, path, made)
-        return kept
-    except OSError as error:
-        if not may_pass(error):
-            raise _unreadable(path, error) from error
-        log.warning("a key of this box is not on disk", extra={"error": str(error)})
-        unsaved.append(Made(path, made or make()))
-        return unsaved[-1].content
-
-
-def _certificates(env: Env, site: Site, written: str | None) -> tuple[Certificate, ...]:
-    if written is None:
-        return ()
-    path = site.path(written)
-    try:
-        return load_certificates(env.files.read(path))
-    except OSError as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: OSError) -> SecurityError:
-    reason = str(error.strerror)
-    return SecurityError(f"{path}: {reason}", code="HG-6106", file=str(path), reason=reason)
-
-
-def _kek(env: Env, site: Site, unsaved: list[Made]) -> bytes:
-    if site.identity.kek is not None:
-        reference: SecretRef = site.identity.kek
+    def look(data: bytes) -> Look:
         try:
-            kek = bytes.fromhex(resolve_secret(env, reference, Path(site.base)).strip())
-        except ValueError:
-            kek = b""
-    else:
-        path = site.state_folder / "kek"
-        kek = _own(env, path, lambda: env.random.token(KEK_SIZE), _bare, unsaved)
-    if len(kek) != KEK_SIZE:
-        raise SecurityError("the local key must be 16 bytes", code="HG-6107")
-    return kek
+            _spki(data, provider)
+        except SecurityError:
+            return Look.DAMAGED
+        return Look.PLAUSIBLE if is_sealed(data) else Look.WHOLE
+
+    try:
+        data = read_twins(env.files, path, look, mend=False)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    return None if data is None else _spki(data, provider)
+
+
+def _spki(data: bytes, provider: CryptoProvider) -> bytes:
+    return sealed_spki(data) if is_sealed(data) else provider.sm2_load_private(data).public.spki

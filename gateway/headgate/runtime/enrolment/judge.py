@@ -1,0 +1,362 @@
+"""Everything that can be wrong with what came back on a USB stick, told at once. Pure.
+
+Files are known by what is in them, never by their names, so that a person may rename and swap them.
+The verdict is either a list of mistakes, or new papers that are whole; nothing in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from headgate.crypto.crl import RevocationList, check_signature
+from headgate.crypto.enveloped import enveloped_spki
+from headgate.crypto.provider import CryptoProvider
+from headgate.crypto.verify import Usage, verify_chain
+from headgate.crypto.x509 import Certificate, Role
+from headgate.errors import CertificateRefused, Problem, SecurityError
+from headgate.runtime.enrolment.bag import Bag, Found, sort_out
+from headgate.runtime.enrolment.papers import MAX_RETIRED, OWN_ROLES, Papers, loaded
+
+_USAGES: Final = {
+    Role.GATEWAY: Usage.SIGN,
+    Role.GATEWAY_LINK: Usage.SIGN,
+    Role.GATEWAY_ENCRYPTION: Usage.ENCRYPT,
+    Role.PLATFORM_ENCRYPTION: Usage.ENCRYPT,
+    Role.PLATFORM_RECEIPT: Usage.SIGN,
+    Role.PLATFORM_LINK: Usage.SIGN,
+}
+_PLATFORM: Final = (Role.PLATFORM_ENCRYPTION, Role.PLATFORM_RECEIPT)
+#: Digits of a fingerprint that a person must have compared at least (128 bits).
+LEAST_FINGERPRINT: Final = 32
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """What the box is and has, when something is brought to it.
+
+    `held` are the public halves of the keys in custody. `at` is now by a trusted clock, or None: then
+    no date is judged. `anchors` are roots trusted already; `trust` is a fingerprint that a person
+    compared with paper (hex, SM3 of the root certificate).
+    """
+
+    gateway: str
+    papers: Papers
+    held: frozenset[bytes]
+    anchors: tuple[Certificate, ...]
+    at: datetime | None
+    trust: str = ""
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """New papers and what has to be opened for them, or every mistake. `notes` are no mistakes."""
+
+    papers: Papers | None
+    mistakes: tuple[Problem, ...] = ()
+    notes: tuple[Problem, ...] = ()
+    #: SM2EnvelopedKey to open with our signing key of this SPKI, giving the key of that certificate.
+    enveloped: bytes | None = None
+    opener: bytes | None = None
+    gained: tuple[str, ...] = ()
+
+
+def judge(files: Mapping[str, bytes], standing: Standing, provider: CryptoProvider) -> Verdict:
+    """What these files amount to for this box."""
+    return _Judge(sort_out(files), standing, provider).verdict()
+
+
+class _Judge:
+    def __init__(self, bag: Bag, standing: Standing, provider: CryptoProvider) -> None:
+        self._bag = bag
+        self._standing = standing
+        self._provider = provider
+        self._mistakes: list[Problem] = list(bag.mistakes)
+        self._notes: list[Problem] = list(bag.notes)
+        self._gained: list[str] = []
+
+    def verdict(self) -> Verdict:
+        """Look at everything, and only then decide."""
+        anchors = self._anchors()
+        crls = self._crls(anchors)
+        own: dict[Role, tuple[bytes, ...]] = {}
+        for found in self._bag.leaves:
+            role = found.certificate.role
+            if role in OWN_ROLES:
+                if self._own(found, anchors, crls):
+                    own[role] = self._with_cas(found.certificate, anchors)
+            elif role in _PLATFORM:
+                self._fits(found, anchors, crls)
+            elif role is None:
+                unit = found.certificate.subject_ou or "-"
+                self._mistake("HG-6157", found.file, role=unit)
+            else:
+                self._note("HG-6172", found.file, role=role.value)
+        enveloped = self._enveloped(own)
+        self._one_purpose(own)
+        if not (self._bag.leaves or self._bag.crls or self._bag.cas or self._mistakes):
+            self._mistake("HG-6169", "-")
+        if self._mistakes:
+            return Verdict(None, tuple(self._mistakes), tuple(self._notes))
+        opener = own.get(Role.GATEWAY, self._standing.papers.sign)
+        return Verdict(
+            self._new(own, anchors, crls),
+            (),
+            tuple(self._notes),
+            enveloped,
+            Certificate.load(opener[0]).spki if enveloped and opener else None,
+            tuple(self._gained),
+        )
+
+    # ------------------------------------------------------------ whom to trust
+
+    def _anchors(self) -> tuple[Certificate, ...]:
+        """Roots known already, and those in the bag that a person vouches for."""
+        standing = self._standing
+        known = {each.der: each for each in standing.anchors}
+        roots = [found for found in self._bag.cas if found.certificate.self_issued]
+        wanted = "".join(standing.trust.split()).replace(":", "").lower()
+        if wanted and len(wanted) < LEAST_FINGERPRINT:
+            self._mistake("HG-6171", "-", least=LEAST_FINGERPRINT)
+            return tuple(known.values())
+        matched = False
+        for found in roots:
+            fingerprint = found.certificate.fingerprint.hex()
+            if found.certificate.der in known:
+                matched = matched or (bool(wanted) and _same(fingerprint, wanted))
+            elif wanted and _same(fingerprint, wanted):
+                matched = True
+                known[found.certificate.der] = found.certificate
+                self._gained.append(f"ca {found.certificate.subject_cn}")
+            elif known:
+                installed = ", ".join(each.fingerprint.hex()[:16] for each in known.values())
+                self._mistake(
+                    "HG-6159", found.file, name=str(found.certificate.subject_cn),
+                    fingerprint=fingerprint, installed=installed,
+                )  # fmt: skip
+            elif not wanted:
+                self._mistake("HG-6160", found.file, fingerprint=fingerprint)
+        if wanted and not matched:
+            seen = ", ".join(found.certificate.fingerprint.hex() for found in roots)
+            self._mistake("HG-6170", "-", given=wanted, found=seen or "-")
+        return tuple(known.values())
+
+    def _crls(self, anchors: Sequence[Certificate]) -> tuple[RevocationList, ...]:
+        """The newest list of each CA: those kept, and those in the bag that a CA of ours signed."""
+        newest = {(each.issuer, each.issuer_key_id): each for each in self._kept_crls()}
+        cas = (*anchors, *(found.certificate for found in self._bag.cas), *self._known_cas())
+        for file, crl in self._bag.crls:
+            reason = self._unsigned(crl, cas)
+            key = crl.issuer, crl.issuer_key_id
+            if reason:
+                self._mistake("HG-6168", file, reason=reason)
+            elif key not in newest or crl.is_newer_than(newest[key]):
+                newest[key] = crl
+                self._gained.append(f"crl {crl.issuer_cn} {crl.number}")
+            elif crl.der != newest[key].der:
+                kept = newest[key].number
+                self._mistake("HG-6173", file, number=crl.number, kept=kept)
+        return tuple(newest.values())
+
+    def _unsigned(self, crl: RevocationList, cas: Sequence[Certificate]) -> str:
+        reason = "its CA is not known here"
+        for ca in cas:
+            if ca.subject != crl.issuer:
+                continue
+            try:
+                check_signature(crl, ca, self._provider)
+                return ""
+            except CertificateRefused as error:
+                reason = str(error)
+        return reason
+
+    def _kept_crls(self) -> tuple[RevocationList, ...]:
+        return self._standing.papers.revocations()
+
+    def _known_cas(self) -> tuple[Certificate, ...]:
+        papers = self._standing.papers
+        every = (*papers.sign[1:], *papers.encryption[1:], *papers.link[1:])
+        return loaded(dict.fromkeys(every))
+
+    # ------------------------------------------------------------ certificates
+
+    def _own(
+        self, found: Found, anchors: Sequence[Certificate], crls: Sequence[RevocationList]
+    ) -> bool:
+        """Whether one of our own certificates is right: name, key, age, chain, dates."""
+        certificate, standing = found.certificate, self._standing
+        role = certificate.role
+        assert role is not None
+        if certificate.subject_cn != standing.gateway:
+            self._mistake(
+                "HG-6155", found.file, named=str(certificate.subject_cn), gateway=standing.gateway
+            )
+            return False
+        current = standing.papers.chain(role)
+        if current and certificate.not_before < current[0].not_before:
+            self._mistake(
+                "HG-6161", found.file, began=f"{certificate.not_before:%Y-%m-%d %H:%M}",
+                current=f"{current[0].not_before:%Y-%m-%d %H:%M}",
+            )  # fmt: skip
+            return False
+        if role is not Role.GATEWAY_ENCRYPTION and certificate.spki not in standing.held:
+            self._mistake("HG-6156", found.file, role=role.value)
+            return False
+        if not self._right_key(certificate, role):
+            self._mistake("HG-6174", found.file, role=role.value)
+            return False
+        if not self._fits(found, anchors, crls):
+            return False
+        if not current or certificate.der != current[0].der:
+            self._gained.append(f"{role.value} {certificate.serial:x}")
+        return True
+
+    def _right_key(self, certificate: Certificate, role: Role) -> bool:
+        """Whether the CA put the key we asked a role for into that role, not into another."""
+        papers = self._standing.papers
+        signs = {each.spki for each in papers.chain(Role.GATEWAY)}
+        links = {each.spki for each in papers.chain(Role.GATEWAY_LINK)}
+        if papers.asked is not None:
+            signs.add(papers.asked.sign)
+            links.add(papers.asked.link)
+        wrong = {
+            Role.GATEWAY: links,
+            Role.GATEWAY_LINK: signs,
+            Role.GATEWAY_ENCRYPTION: signs | links,
+        }[role]
+        return certificate.spki not in wrong
+
+    def _fits(
+        self, found: Found, anchors: Sequence[Certificate], crls: Sequence[RevocationList]
+    ) -> bool:
+        """Whether the chain holds, for this role, now, and nobody took it back."""
+        role = found.certificate.role
+        assert role is not None
+        if not anchors:
+            # Said already of the root, unless there is none at all.
+            if not self._bag.cas:
+                self._mistake("HG-6175", found.file)
+            return False
+        cas = [each.certificate for each in self._bag.cas] + list(self._known_cas())
+        others = [each for each in cas if not each.self_issued][:8]
+        try:
+            verify_chain(
+                found.certificate, others, anchors, usage=_USAGES[role], at=self._standing.at,
+                provider=self._provider, role=role, crls=crls,
+            )  # fmt: skip
+        except CertificateRefused as error:
+            reason = str(error.fields.get("reason", error))
+            self._mistake("HG-6158", found.file, role=role.value, reason=reason)
+            return False
+        return True
+
+    def _with_cas(self, leaf: Certificate, anchors: Sequence[Certificate]) -> tuple[bytes, ...]:
+        """A certificate and the CAs between it and the root, which grants carry along."""
+        cas = [each.certificate for each in self._bag.cas] + list(self._known_cas())
+        others = [each for each in cas if not each.self_issued][:8]
+        role = leaf.role
+        assert role is not None
+        chain = verify_chain(
+            leaf, others, anchors, usage=_USAGES[role], at=None, provider=self._provider, role=role
+        )
+        return tuple(each.der for each in chain[:-1])
+
+    # ------------------------------------------------------------ the encryption pair
+
+    def _enveloped(self, own: Mapping[Role, tuple[bytes, ...]]) -> bytes | None:
+        """The wrapped key, when it belongs to the encryption certificate that came with it."""
+        found, keys = own.get(Role.GATEWAY_ENCRYPTION), self._bag.enveloped
+        rejected = any(
+            each.certificate.role is Role.GATEWAY_ENCRYPTION for each in self._bag.leaves
+        )
+        if found is None:
+            if keys and not rejected:
+                self._mistake("HG-6163", keys[0][0])
+            return None
+        certificate = Certificate.load(found[0])
+        if certificate.spki in self._standing.held:
+            return None
+        for file, data in keys:
+            try:
+                if enveloped_spki(data) == certificate.spki:
+                    return data
+            except SecurityError as error:
+                self._mistake("HG-6151", file, reason=str(error))
+                return None
+        if keys:
+            self._mistake("HG-6166", keys[0][0])
+        else:
+            file = next(
+                e.file for e in self._bag.leaves if e.certificate.role is Role.GATEWAY_ENCRYPTION
+            )
+            self._mistake("HG-6164", file)
+        return None
+
+    def _one_purpose(self, own: Mapping[Role, tuple[bytes, ...]]) -> None:
+        """No key for two roles, ours or the platform's."""
+        mine = {role: Certificate.load(chain[0]) for role, chain in own.items()}
+        everyone = [*mine.values()]
+        everyone += [e.certificate for e in self._bag.leaves if e.certificate.role in _PLATFORM]
+        everyone += [
+            each for each in loaded(self._standing.papers.platform) if each not in everyone
+        ]
+        seen: dict[bytes, Role | None] = {}
+        for each in everyone:
+            if seen.setdefault(each.spki, each.role) is not each.role:
+                self._mistake("HG-6167", "-", name=str(each.subject_cn))
+
+    # ------------------------------------------------------------ the new papers
+
+    def _new(
+        self,
+        own: Mapping[Role, tuple[bytes, ...]],
+        anchors: Sequence[Certificate],
+        crls: Sequence[RevocationList],
+    ) -> Papers:
+        old = self._standing.papers
+        sign = own.get(Role.GATEWAY, old.sign)
+        retired = old.retired
+        if old.sign and sign[0] != old.sign[0]:
+            retired = (old.sign[0], *retired)[:MAX_RETIRED]
+        link = own.get(Role.GATEWAY_LINK, old.link)
+        asked = old.asked
+        if asked is not None and sign and Certificate.load(sign[0]).spki == asked.sign:
+            asked = None
+        platform = list(old.platform)
+        for found in self._bag.leaves:
+            if found.certificate.role in _PLATFORM and found.certificate.der not in platform:
+                platform.append(found.certificate.der)
+                role = found.certificate.role
+                assert role is not None
+                self._gained.append(f"{role.value} {found.certificate.subject_cn}")
+        return msgspec.structs.replace(
+            old,
+            sign=sign,
+            encryption=own.get(Role.GATEWAY_ENCRYPTION, old.encryption),
+            link=link,
+            retired=retired,
+            anchors=tuple(dict.fromkeys((*old.anchors, *self._new_anchors(anchors)))),
+            platform=tuple(platform[-16:]),
+            crls=tuple(each.der for each in crls),
+            asked=asked,
+        )
+
+    def _new_anchors(self, anchors: Sequence[Certificate]) -> Iterator[bytes]:
+        installed = {each.der for each in self._standing.anchors}
+        for each in anchors:
+            if each.der not in installed:
+                yield each.der
+
+    # ------------------------------------------------------------ words
+
+    def _mistake(self, code: str, file: str, **fields: str | int) -> None:
+        self._mistakes.append(Problem(file, code, {"file": file, **fields}))
+
+    def _note(self, code: str, file: str, **fields: str | int) -> None:
+        self._notes.append(Problem(file, code, {"file": file, **fields}))
+
+
+def _same(fingerprint: str, wanted: str) -> bool:
+    """Whether a person's fingerprint, perhaps only its first half, is this one."""
+    return fingerprint.startswith(wanted)
