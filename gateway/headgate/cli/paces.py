@@ -25,9 +25,8 @@ def paces(site: Site, points_s: float) -> Iterator[tuple[str, dict[str, object]]
             continue
         share = site.state.history_share if entry.history_share is None else entry.history_share
         rate = entry.history_rate or site.state.history_rate
-        bound = "" if rate is None else f", {rate}/s"
-        yield "HG-4030", {"uplink": entry.id, "share": f"{share:.0%}", "rate": bound}
-        if rate is not None and rate.bytes < made:
+        yield "HG-4030", {"uplink": entry.id, "share": f"{share:.0%}", "rate": f", {rate}/s"}
+        if rate.bytes < made:
             hours = f"{made / rate.bytes:.1f}"
             fields = {"uplink": entry.id, "rate": str(rate), "made": round(made), "hours": hours}
             yield "HG-4031", fields

@@ -64,10 +64,10 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = 0.5
     history_rate: Annotated[
-        Size | None,
+        Size,
         span("64B", "1GiB"),
         doc(
-            "At most this much history per second, to each uplink; without limit if absent.",
-            "每个上行每秒最多发送这么多历史数据；未填则不限。",
+            "At most this much history per second, to each uplink.",
+            "每个上行每秒最多发送这么多历史数据。",
         ),
-    ] = None
+    ] = Size.parse("4MiB")

@@ -70,7 +70,7 @@ class Outlets:
             pace=Pace(
                 history_after_s=site.state.history_after.s,
                 history_share=share,
-                history_bytes_s=None if rate is None else float(rate.bytes),
+                history_bytes_s=float(rate.bytes),
             ),
         )
         self._outboxes.add(outbox)
