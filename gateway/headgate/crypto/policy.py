@@ -53,7 +53,8 @@ TERMS: Final[dict[Role, Terms]] = {
     Role.GATEWAY_LINK: Terms(_SIGN, 731, frozenset({Purpose.TLS_CLIENT})),
     Role.PLATFORM_ENCRYPTION: Terms(_ENCRYPT, 731),
     Role.PLATFORM_RECEIPT: Terms(_COMMIT, 731),
-    Role.PLATFORM_LINK: Terms(_SIGN, 397, frozenset({Purpose.TLS_SERVER})),
+    # Both: the broker's end takes connections, the receiver makes one to it.
+    Role.PLATFORM_LINK: Terms(_SIGN, 397, frozenset({Purpose.TLS_SERVER, Purpose.TLS_CLIENT})),
     Role.OPERATOR: Terms(_COMMIT, 366),
     Role.TECHNICIAN: Terms(_COMMIT, 366),
     Role.PUBLISHER: Terms(_COMMIT, 1096, frozenset({Purpose.CODE_SIGNING})),

@@ -27,10 +27,6 @@ class Moment(msgspec.Struct, frozen=True):
     now: datetime
     trusted: bool
 
-    def judges(self, not_before: datetime, not_after: datetime) -> bool:
-        """Whether something with these dates is good now."""
-        return self.now <= not_after and (not self.trusted or not_before <= self.now)
-
 
 def moment(clock: Clock, *known: datetime) -> Moment:
     """The time as far as it is known; `known` are instants that are certainly past."""

@@ -52,6 +52,8 @@ _NO_COMMON = (
     "no shared",
     "wrong signature type",
 )
+# Alerts about what was sent, not about who sent it.
+_STREAM = ("bad record mac", "record overflow", "decode error", "unexpected message")
 _NO_TLS = ("wrong version number", "http request", "packet length too long", "record layer failure")
 _CUT = ("unexpected eof", "eof occurred")
 
@@ -89,6 +91,8 @@ def of_handshake(reason: str, *, sm: bool = False, began: bool = False) -> Refus
     """
     said = reason.lower().replace("_", " ").replace("/", " ")
     if any(words in said for words in _OURS_REFUSED):
+        return Refused("HG-5064", reason)
+    if began and "alert" in said and not any(words in said for words in _STREAM):
         return Refused("HG-5064", reason)
     if any(words in said for words in _TOO_OLD):
         return Refused("HG-5069" if sm else "HG-5065", reason)

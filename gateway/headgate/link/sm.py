@@ -11,14 +11,16 @@ The signature inside the handshake is made with the ID of RFC 8998, section 3.2.
 from __future__ import annotations
 
 import socket as sockets
-from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, Final
 
-from cryptography import x509 as foreign
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from headgate.crypto import encoding
+from headgate.crypto.crl import RevocationList
+from headgate.crypto.extensions import Purpose
 from headgate.crypto.provider import LIBCRYPTO_VARIABLE, CryptoProvider, default_provider
+from headgate.crypto.revocation import Freshness, Lists
 from headgate.crypto.verify import Usage, verify_chain
 from headgate.crypto.x509 import Certificate, Role, load_certificates
 from headgate.env import Env
@@ -38,10 +40,9 @@ GROUP: Final = "curveSM2"
 SIGNATURE: Final = "sm2sig_sm3"
 # What OpenSSL has called the group; RFC 8998, section 3.1 says curveSM2.
 _GROUPS: Final = frozenset({"curvesm2", "sm2"})
+_SERVER: Final = Purpose.TLS_SERVER.value
 _NO_CHECK_TIME: Final = 0x200000
-_CRL_CHECK_ALL: Final = 0x4 | 0x8
 _PARTIAL_CHAIN: Final = 0x80000
-_ANCHORS: Final = 32
 
 
 class SmContext:
@@ -68,6 +69,7 @@ class SmContext:
                 raise problem(
                     where, "HG-5085", reason=f"its OU is {own.subject_ou!r}, not {allowed}"
                 )
+            self._lists()
             self._make(moment(env.clock), _Verdict(""))
         except CertificateRefused as refusal:
             raise problem(where, "HG-5031", reason=str(refusal)) from None
@@ -94,21 +96,26 @@ class SmContext:
         name = self._terms.server_name or server_hostname or ""
         verdict = _Verdict(name)
         try:
+            crls = self._lists()
+        except (CertificateRefused, OSError, ValueError) as error:
+            raise Refused("HG-5067", str(error), name=name) from None
+        try:
             own = self._own()
-            now = moment(self._env.clock, own.not_before)
+            past = own.not_before, *(crl.this_update for crl in crls)
+            now = moment(self._env.clock, *past)
             if own.not_after < now.now:
                 raise Refused("HG-5085", f"it expired at {own.not_after.isoformat()}", name=name)
             connection = SSL.Connection(self._make(now, verdict), None)
-        except CertificateRefused as refusal:
-            raise Refused("HG-5085", str(refusal), name=name) from None
+        except (CertificateRefused, ValueError) as error:
+            raise Refused("HG-5085", str(error), name=name) from None
         except SSL.Error as error:
             raise Refused("HG-5085", words(error), name=name) from None
-        if name and names.parse_address(name) is None:
-            connection.set_tlsext_host_name(name.encode("idna"))
+        if names.parse_address(name) is None and (asked := names.as_certified(name)):
+            connection.set_tlsext_host_name(asked.encode("ascii"))
         connection.set_connect_state()
 
         def judge(done: SSL.Connection) -> Facts:
-            return self._judge(done, name, now)
+            return self._judge(done, name, now, crls)
 
         return SmLine(sock, connection, judge, lambda: verdict.refusal, self._env.clock)
 
@@ -132,31 +139,29 @@ class SmContext:
         # The store is the context's own; without a reference to that it is freed memory.
         store = made.get_cert_store()
         assert store is not None
-        for anchor in self._anchors[:_ANCHORS]:
+        for anchor in self._anchors:
             store.add_cert(crypto.load_certificate(crypto.FILETYPE_ASN1, anchor.der))
-        flags = _PARTIAL_CHAIN
-        if terms.crl is not None:
-            for revoked in self._lists(terms):
-                store.add_crl(revoked)
-            flags |= _CRL_CHECK_ALL
-        if not now.trusted:
-            flags |= _NO_CHECK_TIME
-        store.set_flags(flags)
+        store.set_flags(_PARTIAL_CHAIN | (0 if now.trusted else _NO_CHECK_TIME))
         return made
 
-    def _lists(self, terms: Terms) -> Sequence[foreign.CertificateRevocationList]:
-        assert terms.crl is not None
-        data = self._env.files.read(terms.crl)
+    def _lists(self) -> tuple[RevocationList, ...]:
+        """Read anew each time: they are renewed every few days."""
+        if self._terms.crl is None:
+            return ()
+        data = self._env.files.read(self._terms.crl)
         if b"-----BEGIN" not in data:
-            return [foreign.load_der_x509_crl(data)]
-        blocks = [body for label, body in encoding.pem_blocks(data) if label == "X509 CRL"]
-        if not blocks:
-            raise ValueError(f"{terms.crl} holds no revocation list")
-        return [foreign.load_der_x509_crl(body) for body in blocks]
+            return (RevocationList.load(data),)
+        blocks = encoding.pem_blocks(data)
+        found = tuple(RevocationList.load(body) for label, body in blocks if label == "X509 CRL")
+        if not found:
+            raise CertificateRefused(f"{self._terms.crl} holds no revocation list")
+        return found
 
     # ------------------------------------------------------------ what was agreed
 
-    def _judge(self, done: SSL.Connection, name: str, now: Moment) -> Facts:
+    def _judge(
+        self, done: SSL.Connection, name: str, now: Moment, crls: tuple[RevocationList, ...]
+    ) -> Facts:
         """Raises Refused unless everything is as RFC 8998 and our own rules have it."""
         version = done.get_protocol_version_name()
         cipher = done.get_cipher_name() or "-"
@@ -175,22 +180,49 @@ class SmContext:
                 [each for each in above if each not in self._anchors],
                 self._anchors,
                 usage=Usage.SIGN,
-                at=now.now if now.trusted else None,
+                # Dates are judged below, with a word of their own.
+                at=None,
                 provider=self._provider,
             )
-            found = names.names_of(leaf)
         except CertificateRefused as refusal:
             raise Refused("HG-5060", str(refusal), certificate=True, name=name) from None
         for each in proved:
-            if not now.judges(each.not_before, each.not_after):
+            if now.now > each.not_after:
                 reason = f"{each.subject_cn}: expired at {each.not_after.isoformat()}"
                 raise Refused("HG-5062", reason, certificate=True, name=name)
-        if leaf.role is not Role.PLATFORM_LINK or not found.allow(names.SERVER_AUTH):
-            reason = f"its OU is {leaf.subject_ou!r}"
+            if now.trusted and now.now < each.not_before:
+                reason = f"{each.subject_cn}: not before {each.not_before.isoformat()}"
+                raise Refused("HG-5063", reason, certificate=True, name=name)
+        self._check_revoked(proved, name, now, crls)
+        allowed = leaf.purposes is None or {Purpose.ANY.value, _SERVER} & leaf.purposes
+        if leaf.role is not Role.PLATFORM_LINK or not allowed:
+            reason = f"its OU is {leaf.subject_ou!r}" if allowed else "not for TLS servers"
             raise Refused("HG-5068", reason, certificate=True, name=name)
-        if not found.bear(name):
-            raise Refused("HG-5061", f"it bears {found}", certificate=True, name=name)
+        if not names.bears(leaf.names, name):
+            reason = f"it bears {names.listed(leaf.names)}"
+            raise Refused("HG-5061", reason, certificate=True, name=name)
         return Facts(version, cipher, group, leaf.subject_cn or "")
+
+    def _check_revoked(
+        self,
+        proved: tuple[Certificate, ...],
+        name: str,
+        now: Moment,
+        crls: tuple[RevocationList, ...],
+    ) -> None:
+        """With a file of lists, each CA of the chain must have one in force. An old list still revokes."""
+        if self._terms.crl is None:
+            return
+        for freshness, code in (
+            (Freshness.BEST_KNOWN, "HG-5066"),
+            (Freshness.REQUIRED, "HG-5067"),
+        ):
+            lists = Lists(crls, freshness, now.now, self._provider)
+            try:
+                for certificate, issuer in pairwise(proved):
+                    lists.check(certificate, issuer)
+            except CertificateRefused as refusal:
+                raise Refused(code, str(refusal), certificate=True, name=name) from None
 
 
 class _Verdict:
