@@ -15,15 +15,10 @@ from typing import Final
 
 import msgspec
 
-from headgate.crypto.issue import (
-    CA_USAGE,
-    ENCRYPT_USAGE,
-    SIGN_USAGE,
-    issue_certificate,
-    subject_name,
-)
+from headgate.crypto.issue import issue_certificate, subject_name
+from headgate.crypto.policy import TERMS
 from headgate.crypto.provider import CryptoProvider, Sm2PrivateKey
-from headgate.crypto.x509 import Certificate, Role
+from headgate.crypto.x509 import Certificate, Names, Role
 from headgate.env import Files
 from headgate.errors import SecurityError
 
@@ -35,16 +30,26 @@ _ORGANIZATION: Final = "Development only"
 # A topic level and a file name (docs/reference/uplink.md, section 1).
 _GATEWAY_ID: Final = re.compile(r"[a-z0-9-]{1,64}")
 
-_USAGE: Final = {
-    Role.CA: CA_USAGE,
-    Role.GATEWAY: SIGN_USAGE,
-    Role.PLATFORM_RECEIPT: SIGN_USAGE,
-    Role.PLATFORM_ENCRYPTION: ENCRYPT_USAGE,
-}
 _PLATFORM: Final = (
     (Role.PLATFORM_ENCRYPTION, "platform-encryption"),
     (Role.PLATFORM_RECEIPT, "platform-receipt"),
+    (Role.PLATFORM_LINK, "platform-link"),
 )
+# Two operators: some points want the approval of a second person.
+_PEOPLE: Final = (
+    (Role.OPERATOR, "operator"),
+    (Role.OPERATOR, "operator-2"),
+    (Role.TECHNICIAN, "technician"),
+    (Role.PUBLISHER, "publisher"),
+)
+# What one gateway has, by what its files are called after its id.
+_OF_A_GATEWAY: Final = (
+    (Role.GATEWAY, ""),
+    (Role.GATEWAY_ENCRYPTION, "-encryption"),
+    (Role.GATEWAY_LINK, "-link"),
+)
+#: What the platform's end of a link is called on a desk.
+HERE: Final = Names(("localhost",), ("127.0.0.1", "::1"))
 
 
 class Kind(Enum):
@@ -82,18 +87,24 @@ def make_pair(
     *,
     now: datetime,
     provider: CryptoProvider,
+    names: Names | None = None,
 ) -> tuple[Certificate, Sm2PrivateKey]:
-    """A fresh key and its certificate; without an authority, a self-signed root."""
+    """A fresh key and its certificate; without an authority, a self-signed root.
+
+    `names` are for a platform's link alone.
+    """
     key = provider.sm2_generate()
     certificate = issue_certificate(
         subject=subject_name(name, role, _ORGANIZATION),
         spki=key.public.spki,
         issuer=authority.certificate if authority else None,
         issuer_key=authority.key if authority else key,
-        key_usage=_USAGE[role],
+        key_usage=TERMS[role].key_usage,
         not_before=now - _BACKDATED,
         not_after=now + (LEAF_LIFE if authority else ROOT_LIFE),
         path_length=0 if role is Role.CA else None,
+        purposes=TERMS[role].purposes,
+        names=names,
         provider=provider,
     )
     return certificate, key
@@ -105,8 +116,9 @@ def make_development_pki(
     now: datetime,
     provider: CryptoProvider,
     authority: Authority | None = None,
+    names: Names = HERE,
 ) -> tuple[PkiFile, ...]:
-    """Root, platform and gateway pairs; with an authority, only the gateways' own.
+    """Root, platform, people and gateways; with an authority, only the gateways' own.
 
     Raises:
         SecurityError: a gateway id that cannot be a file name and a topic level.
@@ -121,7 +133,15 @@ def make_development_pki(
     made: list[PkiFile] = []
 
     def add(role: Role, name: str, stem: str, issuer: Authority | None) -> Authority:
-        certificate, key = make_pair(role, name, issuer, now=now, provider=provider)
+        if any(file.path.with_suffix("") == PurePosixPath(stem) for file in made):
+            # "gw" and "gw-link" would share a file: the link of one is the other's own.
+            raise SecurityError(
+                f"gateway id {name!r}: its files would be another gateway's",
+                code="HG-6012",
+                gateway=name,
+            )
+        hosts = names if role is Role.PLATFORM_LINK else None
+        certificate, key = make_pair(role, name, issuer, now=now, provider=provider, names=hosts)
         # The key first: a certificate on disk then always has its key.
         for kind, content in ((Kind.KEY, key.pem()), (Kind.CERTIFICATE, certificate.pem())):
             made.append(PkiFile(PurePosixPath(f"{stem}.{kind.value}"), content, role, kind))
@@ -129,10 +149,11 @@ def make_development_pki(
 
     if authority is None:
         authority = add(Role.CA, "Headgate development root", "ca", None)
-        for role, stem in _PLATFORM:
+        for role, stem in (*_PLATFORM, *_PEOPLE):
             add(role, stem, stem, authority)
     for gateway in dict.fromkeys(gateways):
-        add(Role.GATEWAY, gateway, f"gateways/{gateway}", authority)
+        for role, suffix in _OF_A_GATEWAY:
+            add(role, gateway, f"gateways/{gateway}{suffix}", authority)
     return tuple(made)
 
 
@@ -143,15 +164,20 @@ def write_development_pki(
     now: datetime,
     provider: CryptoProvider,
     files: Files,
+    names: Names = HERE,
 ) -> tuple[PkiFile, ...]:
     """Make the PKI in `folder`, or add gateways to the one that is there; nothing is overwritten.
+
+    `names` is where gateways meet the platform's end of a link.
 
     Raises:
         SecurityError: a file to be written exists, or the folder holds half an authority.
         OSError: the folder cannot be read or written.
     """
     authority = _read_authority(folder, provider, files)
-    made = make_development_pki(gateways, now=now, provider=provider, authority=authority)
+    made = make_development_pki(
+        gateways, now=now, provider=provider, authority=authority, names=names
+    )
     if not made:
         raise _exists(folder / "ca.crt")
     for file in made:

@@ -12,7 +12,7 @@ from headgate.crypto.certs import write_development_pki
 from headgate.crypto.issue import make_request, subject_name
 from headgate.crypto.provider import CryptoProvider
 from headgate.crypto.verify import Usage, verify_chain
-from headgate.crypto.x509 import Certificate, Role
+from headgate.crypto.x509 import Certificate, Names, Role
 from headgate.env import system_env
 from headgate.errors import CryptoUnavailable, SecurityError
 
@@ -26,6 +26,10 @@ def write(folder: Path, gateways: list[str], provider: CryptoProvider) -> set[st
     return {str(file.path) for file in made}
 
 
+def of_gateway(gateway: str) -> set[str]:
+    return {f"gateways/{gateway}{suffix}" for suffix in ("", "-encryption", "-link")}
+
+
 def run(*arguments: str | Path, lang: str = "en") -> tuple[int, str]:
     result = CliRunner().invoke(app, list(map(str, arguments)), env={"HEADGATE_LANG": lang})
     if result.exception and not isinstance(result.exception, SystemExit):
@@ -37,7 +41,9 @@ def test_every_pair_is_written_and_keys_are_private(
     tmp_path: Path, provider: CryptoProvider
 ) -> None:
     names = write(tmp_path / "pki", ["gw-1"], provider)
-    pairs = {"ca", "platform-encryption", "platform-receipt", "gateways/gw-1"}
+    platform = {"platform-encryption", "platform-receipt", "platform-link"}
+    people = {"operator", "operator-2", "technician", "publisher"}
+    pairs = {"ca", *platform, *people, *of_gateway("gw-1")}
     assert names == {f"{pair}.{kind}" for pair in pairs for kind in ("key", "crt")}
     for path in (tmp_path / "pki").rglob("*.*"):
         wanted = 0o600 if path.suffix == ".key" else 0o644
@@ -52,7 +58,14 @@ def test_every_pair_is_written_and_keys_are_private(
     [
         ("gateways/gw-1", Role.GATEWAY, Usage.SIGN),
         ("platform-receipt", Role.PLATFORM_RECEIPT, Usage.SIGN),
+        ("gateways/gw-1-encryption", Role.GATEWAY_ENCRYPTION, Usage.ENCRYPT),
+        ("gateways/gw-1-link", Role.GATEWAY_LINK, Usage.SIGN),
         ("platform-encryption", Role.PLATFORM_ENCRYPTION, Usage.ENCRYPT),
+        ("platform-link", Role.PLATFORM_LINK, Usage.SIGN),
+        ("operator", Role.OPERATOR, Usage.SIGN),
+        ("operator-2", Role.OPERATOR, Usage.SIGN),
+        ("technician", Role.TECHNICIAN, Usage.SIGN),
+        ("publisher", Role.PUBLISHER, Usage.SIGN),
     ],
 )
 def test_each_certificate_is_good_for_its_role_and_no_other(
@@ -74,11 +87,41 @@ def test_a_gateway_is_added_later_by_the_same_root(
 ) -> None:
     write(tmp_path, ["gw-1"], provider)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.*")}
-    assert write(tmp_path, ["gw-2"], provider) == {"gateways/gw-2.key", "gateways/gw-2.crt"}
+    pairs = of_gateway("gw-2")
+    assert write(tmp_path, ["gw-2"], provider) == {
+        f"{p}.{kind}" for p in pairs for kind in ("key", "crt")
+    }
     assert all(path.read_bytes() == content for path, content in before.items())
     root = Certificate.load((tmp_path / "ca.crt").read_bytes())
     leaf = Certificate.load((tmp_path / "gateways/gw-2.crt").read_bytes())
     verify_chain(leaf, [], [root], usage=Usage.SIGN, at=NOW, provider=provider)
+
+
+def test_a_platform_is_called_by_this_machines_names_and_by_those_given(tmp_path: Path) -> None:
+    run("dev", tmp_path / "a")
+    link = Certificate.load((tmp_path / "a/platform-link.crt").read_bytes())
+    assert link.names == Names(("localhost",), ("127.0.0.1", "::1"))
+    run("dev", tmp_path / "b", "--host", "MQTT.city.example", "--host", "10.0.3.21")
+    link = Certificate.load((tmp_path / "b/platform-link.crt").read_bytes())
+    assert link.names == Names(
+        ("localhost", "mqtt.city.example"), ("127.0.0.1", "::1", "10.0.3.21")
+    )
+    with pytest.raises(SecurityError) as caught:
+        run("dev", tmp_path / "c", "--host", "mqtts://city")
+    assert caught.value.code == "HG-6230"
+    assert not (tmp_path / "c").exists()
+
+
+def test_one_gateways_link_is_never_another_gateway(
+    tmp_path: Path, provider: CryptoProvider
+) -> None:
+    with pytest.raises(SecurityError) as caught:
+        write(tmp_path, ["gw", "gw-link"], provider)
+    assert caught.value.code == "HG-6012"
+    write(tmp_path, ["gw"], provider)
+    with pytest.raises(SecurityError) as caught:
+        write(tmp_path, ["gw-link"], provider)
+    assert caught.value.code == "HG-6010"
 
 
 @pytest.mark.parametrize("gateways", [[], ["gw-1"], ["gw-2", "gw-1"]])
