@@ -87,6 +87,35 @@ def verify_chain(
     return climb.from_(leaf)
 
 
+def verify_ca(
+    ca: Certificate,
+    intermediates: Sequence[Certificate],
+    anchors: Sequence[Certificate],
+    *,
+    at: datetime | None,
+    provider: CryptoProvider,
+    crls: Sequence[RevocationList] = (),
+    freshness: Freshness = Freshness.BEST_KNOWN,
+) -> tuple[Certificate, ...]:
+    """As `verify_chain`, for a certificate that itself issues; an anchor proves itself.
+
+    Raises:
+        CertificateRefused: says which certificate and why.
+    """
+    if len(intermediates) > MAX_INTERMEDIATES or len(anchors) > MAX_ANCHORS:
+        raise CertificateRefused(
+            f"more than {MAX_INTERMEDIATES} intermediates or {MAX_ANCHORS} anchors"
+        )
+    _check_ca(ca, below=0)
+    _check_validity(ca, at)
+    _load_key(ca, provider)
+    trusted = {anchor.der for anchor in anchors}
+    if ca.der in trusted:
+        return (ca,)
+    lists = Lists(crls, freshness, at, provider)
+    return _Climb([*anchors, *intermediates], trusted, at, provider, lists, below=1).from_(ca)
+
+
 class _Climb:
     """The search from a leaf to an anchor; it turns back at a refusal and tries the next issuer.
 
@@ -100,7 +129,10 @@ class _Climb:
         at: datetime | None,
         provider: CryptoProvider,
         lists: Lists,
+        below: int = 0,
     ) -> None:
+        """`below`: how many CA certificates the chain begins with, which count for path lengths."""
+        self._below = below
         self._pool = pool
         self._trusted = trusted
         self._at = at
@@ -116,7 +148,7 @@ class _Climb:
             if issuer.subject != child.issuer or any(issuer.der == c.der for c in chain):
                 continue
             try:
-                self._check(child, issuer, below=len(chain) - 1)
+                self._check(child, issuer, below=len(chain) - 1 + self._below)
                 if issuer.der in self._trusted:
                     return (*chain, issuer)
                 if len(chain) + 1 >= MAX_CHAIN:
