@@ -217,7 +217,7 @@ class Life:
         box, rng = self.box, self.rng
         name = f"gauge-{rng.randint(1, 9)}"
         device = box.state.device_number(name)
-        if not box.state.flush():
+        if not (box.state.flush() and box.state.numbers_kept()):
             return True  # no record may use a number that is not kept: nothing to say this time
         self.tell("device", name, device)
         losses = box.spool.losses()

@@ -43,7 +43,9 @@ class DeviceNumbers:
     def load(self) -> None:
         """Add what only the second home knows."""
         taken = set(self._numbers.values())
-        for device, number in self._saved().items():
+        saved = self._saved()
+        self._new = not self._numbers.keys() <= saved.keys()  # the disk refused it then
+        for device, number in saved.items():
             if device not in self._numbers and number not in taken:
                 self._numbers[device] = number
                 self._note(device, number)
@@ -77,6 +79,11 @@ class DeviceNumbers:
             # Both homes are gone, and records that were delivered and let go may have used higher ones.
             number += CLEAR_OF_IT
         self._lowest = max(self._lowest, number + 1)
+
+    @property
+    def kept(self) -> bool:
+        """Whether the second home has every number."""
+        return not self._new
 
     def save(self) -> None:
         """Write the second home where there is something new. A refusing disk is tried again next time."""

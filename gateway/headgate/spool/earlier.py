@@ -57,6 +57,8 @@ class Earlier:
         self._found: list[Stretch] = []
         self._unreadable: list[Entry] = []
         self._spent: set[int] = set()
+        # Segments that say where they begin: what lay before them can be counted.
+        self._begun: set[int] = set()
         # What each record that is here tells of, by serial; None where its clear index is damaged.
         self._tellers: dict[int, Sequence[Account] | None] = {}
         #: Losses that a lost record had told of.
@@ -159,6 +161,7 @@ class Earlier:
         rows = Rows(self._name, number, self._names)
         rows.file_size = self._disk.size(number)
         if header.serial >= 0:
+            self._begun.add(number)
             self._found.append(Stretch(header.serial, header.serial, header.totals, header.totals))
         accounts: list[Account] = []
         found = Stretches(self._found)
@@ -167,6 +170,7 @@ class Earlier:
             if isinstance(entry, Damage) or entry.serial >= limit or entry.serial <= last:
                 continue
             last = entry.serial
+            self._begun.add(number)
             self.ledger.reached(End(number, entry.epoch, entry.n))
             if self.ledger.covers(entry.serial):
                 # Its loss is known, or the power went between the ledger and the unlink.
@@ -220,8 +224,8 @@ class Earlier:
         if not self.totals:
             # The last record's index is damaged: its readings are unknown, so count on from what is known.
             self.totals = max((s.after for s in ends if s.after), default=ZERO)
-        newest = max(self.segments, default=0)
-        if newest in self._disk.cut_short:
+        # A file that was only just made when the power went comes after it, and says nothing.
+        if max(self._begun | self._disk.cut_short, default=0) in self._disk.cut_short:
             # Whatever it holds beyond what was noted cannot be counted, and must not be silent either.
             loss = unread(self._name, self.serial)
             if loss not in self.ledger.pending:

@@ -411,6 +411,10 @@ class State:
         """The number of a device, for ever, never given to another. Flush before a record uses a new one."""
         return self._devices.number(device)
 
+    def numbers_kept(self) -> bool:
+        """Whether every number that was given is kept in its second home, too, by the last `flush`."""
+        return self._devices.kept
+
     def devices(self) -> Mapping[str, int]:
         """Every device that ever had a number."""
         return self._devices.all()

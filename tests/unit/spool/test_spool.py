@@ -215,6 +215,26 @@ def test_a_newest_segment_that_cannot_be_read_is_told_also_where_nobody_can_coun
     assert make().open().losses == ()
 
 
+def test_an_unreadable_end_is_told_also_where_an_empty_segment_follows(
+    make: Make, tmp_path: Path
+) -> None:
+    spool = make()
+    spool.open()
+    ledgers = {log: (tmp_path / log / "ledger").read_bytes() for log in LOGS}
+    spool.commit([record(0)])
+    spool.close()
+    for log, data in ledgers.items():
+        (tmp_path / log / "ledger").write_bytes(data)
+    (path,) = (tmp_path / "data").glob("*.seg")
+    (tmp_path / "data" / "000000000002.seg").touch()  # the power went when it had just been made
+    whole = system_env()
+    env = Env(whole.clock, whole.random, Sick(path.name, -1), whole.net, whole.single)
+    again = Spool(env, tmp_path, segment_bytes=4096, quota_bytes=1 << 20, ballast_bytes=8192)
+    found = again.open()
+    again.close()
+    assert [(loss.reason, loss.readings) for loss in found.losses] == [(GapReason.CORRUPT, None)]
+
+
 def test_a_loss_of_alarms_is_not_said_again_once_the_record_that_said_it_is_gone(
     make: Make, tmp_path: Path
 ) -> None:

@@ -337,3 +337,28 @@ def test_a_start_on_a_disk_that_turned_read_only_knows_what_was_flushed_last(
     again.open()
     assert again.settled("city") == {b"e1": RangeSet([(0, 99), (200, 201)])}
     again.close()
+
+
+def test_a_second_home_that_the_disk_refused_is_written_by_a_later_start(tmp_path: Path) -> None:
+    def opened() -> State:
+        state = State(system_env(), tmp_path / "state.db")
+        state.open()
+        return state
+
+    state = opened()
+    (tmp_path / ".devices.new").mkdir()  # in the way of its next version
+    assert state.device_number("gauge") == 1
+    assert state.flush()
+    assert not state.numbers_kept()
+    state.close()
+    (tmp_path / ".devices.new").rmdir()
+    state = opened()
+    assert not state.numbers_kept()
+    assert state.flush()
+    assert state.numbers_kept()
+    state.close()
+    for path in tmp_path.glob("state.db*"):
+        path.unlink()
+    state = opened()
+    assert state.device_number("gauge") == 1
+    state.close()
