@@ -7,18 +7,17 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from kit.issuing import END, NOW, PROVIDER, START, issue, set_field, with_fields
 
 from headgate.crypto import der, encoding
 from headgate.crypto.issue import (
     CA_USAGE,
     ENCRYPT_USAGE,
     SIGN_USAGE,
-    issue_certificate,
     load_request,
     make_request,
     subject_name,
 )
-from headgate.crypto.provider import Sm2PrivateKey, default_provider
 from headgate.crypto.verify import MAX_INTERMEDIATES, Usage, verify_chain
 from headgate.crypto.x509 import (
     Certificate,
@@ -28,34 +27,6 @@ from headgate.crypto.x509 import (
     load_certificates,
 )
 from headgate.errors import CertificateRefused
-
-PROVIDER = default_provider()
-START = datetime(2026, 1, 1, tzinfo=UTC)
-NOW = START + timedelta(days=100)
-END = START + timedelta(days=730)
-
-
-def issue(
-    name: str,
-    role: Role,
-    issuer: Certificate | None,
-    issuer_key: Sm2PrivateKey | None,
-    **changes: Any,
-) -> tuple[Certificate, Sm2PrivateKey]:
-    """A certificate and its key; further arguments go to `issue_certificate`."""
-    key = changes.pop("key", None) or PROVIDER.sm2_generate()
-    given: dict[str, Any] = {
-        "subject": subject_name(name, role),
-        "spki": key.public.spki,
-        "issuer": issuer,
-        "issuer_key": issuer_key or key,
-        "key_usage": CA_USAGE if role is Role.CA else SIGN_USAGE,
-        "not_before": START,
-        "not_after": END,
-        "provider": PROVIDER,
-    }
-    return issue_certificate(**(given | changes)), key
-
 
 ROOT, ROOT_KEY = issue("root", Role.CA, None, None)
 CITY, CITY_KEY = issue("city", Role.CA, ROOT, ROOT_KEY, path_length=0)
@@ -137,14 +108,7 @@ def test_size_and_count_are_capped() -> None:
 
 def _with_field(replace: Callable[[list[bytes]], None]) -> bytes:
     """The gateway certificate with its TBS fields changed and signed again by the root."""
-    reader = der.Reader(der.whole(GATEWAY.der).element().content)
-    fields = []
-    while reader.peek() is not None:
-        fields.append(reader.element().raw)
-    replace(fields)
-    tbs = der.sequence(*fields)
-    algorithm = der.sequence(der.oid(encoding.OID_SM2_SIGN_WITH_SM3))
-    return der.sequence(tbs, algorithm, der.bits(ROOT_KEY.sign(tbs)))
+    return with_fields(GATEWAY.der, ROOT_KEY, replace)
 
 
 def _extension(oid: str, value: bytes, *, critical: bool) -> bytes:
@@ -158,13 +122,6 @@ _USAGE = _extension("2.5.29.15", der.bits(b"\x80", 7), critical=True)
 def _extensions(*items: bytes) -> Callable[[list[bytes]], None]:
     def replace(fields: list[bytes]) -> None:
         fields[7] = der.encode(der.context(3), der.sequence(*items))
-
-    return replace
-
-
-def _set(index: int, value: bytes) -> Callable[[list[bytes]], None]:
-    def replace(fields: list[bytes]) -> None:
-        fields[index] = value
 
     return replace
 
@@ -190,13 +147,13 @@ P256_SPKI = bytes.fromhex(
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (_set(0, der.encode(der.context(0), der.integer(1))), "version 3"),
-        (_set(1, der.integer(0)), "serial"),
-        (_set(1, der.integer(1 << 161)), "serial"),
-        (_set(2, der.sequence(der.oid("1.2.840.10045.4.3.2"))), "two different"),
-        (_set(6, P256_SPKI), "not an SM2 key"),
-        (_set(5, _name(("2.5.4.3", "gw\x1b[2J"))), "do not print"),
-        (_set(3, _name(("2.5.4.3", "root\x07"))), "do not print"),
+        (set_field(0, der.encode(der.context(0), der.integer(1))), "version 3"),
+        (set_field(1, der.integer(0)), "serial"),
+        (set_field(1, der.integer(1 << 161)), "serial"),
+        (set_field(2, der.sequence(der.oid("1.2.840.10045.4.3.2"))), "two different"),
+        (set_field(6, P256_SPKI), "not an SM2 key"),
+        (set_field(5, _name(("2.5.4.3", "gw\x1b[2J"))), "do not print"),
+        (set_field(3, _name(("2.5.4.3", "root\x07"))), "do not print"),
         (_extensions(_USAGE, _USAGE), "twice"),
         (_extensions(_USAGE, _extension("2.5.29.30", b"\x30\x00", critical=True)), "constraints"),
         (_extensions(_USAGE, _extension("2.5.29.30", b"\x30\x00", critical=False)), "constraints"),
@@ -211,11 +168,13 @@ P256_SPKI = bytes.fromhex(
             "path length",
         ),
         (
-            _set(4, der.sequence(der.encode(0x17, b"2601010000Z"), der.encode(0x17, b"x" * 13))),
+            set_field(
+                4, der.sequence(der.encode(0x17, b"2601010000Z"), der.encode(0x17, b"x" * 13))
+            ),
             "time",
         ),
         (
-            _set(4, der.sequence(*[der.encode(0x17, b"260230000000Z")] * 2)),
+            set_field(4, der.sequence(*[der.encode(0x17, b"260230000000Z")] * 2)),
             "calendar",
         ),
         (lambda fields: fields.insert(7, der.encode(0x81, b"\x00")), "bytes after the end"),
@@ -233,7 +192,7 @@ def test_an_unknown_extension_that_is_not_critical_is_ignored() -> None:
 
 def test_two_units_are_no_role() -> None:
     name = _name(("2.5.4.11", "headgate-gateway"), ("2.5.4.11", "headgate-ca"), ("2.5.4.3", "x"))
-    certificate = Certificate.load(_with_field(_set(5, name)))
+    certificate = Certificate.load(_with_field(set_field(5, name)))
     assert certificate.subject_ou is None
     assert certificate.role is None
     with pytest.raises(CertificateRefused, match="OU"):
@@ -390,7 +349,7 @@ def test_a_key_off_the_curve_is_refused() -> None:
     spki = bytearray(GATEWAY.spki)
     spki[-1] ^= 1
     with pytest.raises(CertificateRefused, match="not on the SM2 curve"):
-        verify(Certificate.load(_with_field(_set(6, bytes(spki)))))
+        verify(Certificate.load(_with_field(set_field(6, bytes(spki)))))
 
 
 # --- requests and issuing ----------------------------------------------------------------------
