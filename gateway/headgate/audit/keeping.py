@@ -64,30 +64,38 @@ class FirstLines:
         self._seen.pop(number, None)
 
 
+class Since(msgspec.Struct, frozen=True):
+    """What was written since the start, in how long: the rate of a box that never knew the time."""
+
+    bytes: int
+    us: int
+
+
 def measure(
-    known: Mapping[int, int], first: FirstLines, wall_us: int, quota: int, free: int
+    known: Mapping[int, int],
+    first: FirstLines,
+    wall_us: int,
+    quota: int,
+    free: int,
+    start: Since,
 ) -> Keeping:
     """How the log stands against its quota and the disk."""
     total = sum(map(on_disk, known.values())) + RESERVE
-    recent = 0
-    since: int | None = None
-    oldest: int | None = None
+    recent, since, oldest = 0, None, None
     for number in sorted(known, reverse=True):
         line = first.of(number)
         if line is not None and line.clock != "unsynced":
             oldest = line.wall
-            if wall_us - line.wall > _RATE_DAYS * DAY_US:
-                if since is None:
-                    since = line.wall
-                    recent += on_disk(known[number])
-                continue
-            since = line.wall
-        recent += on_disk(known[number])
+        if since is None or wall_us - since < _RATE_DAYS * DAY_US:
+            recent += on_disk(known[number])
+            since = oldest
     if since is None:
-        return Keeping(total, len(known), 0, None, oldest)
-    per_day = max(1, recent * DAY_US // max(DAY_US, wall_us - since))
-    room = min(quota, total + free)
-    return Keeping(total, len(known), per_day, room // per_day, oldest)
+        per_day = start.bytes * DAY_US // max(DAY_US, start.us)
+    else:
+        per_day = recent * DAY_US // max(DAY_US, wall_us - since)
+    room = min(quota, total + free) - RESERVE
+    days = max(0, room) // per_day if per_day else None
+    return Keeping(total, len(known), per_day, days, oldest)
 
 
 def dropped(number: int, first: Line | None, after: Line) -> Entry:

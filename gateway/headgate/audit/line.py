@@ -23,6 +23,7 @@ NOTHING: Final = "0" * 64
 #: No line is longer: longer texts are cut before they are written, and a longer line is damage.
 LONGEST_LINE: Final = 16 * 1024
 _LONGEST_TEXT: Final = 256
+_LONGEST_ENTRY: Final = 12 * 1024
 _MOST_FIELDS: Final = 24
 _CRC_DIGITS: Final = 8
 
@@ -79,10 +80,14 @@ def bounded(entry: Entry) -> Entry:
         _cut(name): _cut(value) if isinstance(value, str) else value
         for name, value in list(entry.fields.items())[:_MOST_FIELDS]
     }
-    return Entry(
+    kept = Entry(
         kind=_cut(entry.kind), who=_cut(entry.who), what=_cut(entry.what),
         result=_cut(entry.result), code=_cut(entry.code), fields=fields,
     )  # fmt: skip
+    # Escapes may still make six bytes of one character.
+    while fields and len(_encode(kept)) > _LONGEST_ENTRY:
+        fields.popitem()
+    return kept
 
 
 def _cut(text: str) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import itertools
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -20,14 +19,16 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from headgate.audit.check import Report
 from headgate.audit.entry import Entry
 from headgate.audit.files import LogFolder
 from headgate.audit.flood import Flood
 from headgate.audit.head import Head, Signer
-from headgate.audit.keeping import DAY_US, DAYS, FirstLines, Keeping, Reserve, dropped, measure
+from headgate.audit.keeping import DAY_US, Keeping
 from headgate.audit.line import bounded
 from headgate.audit.opening import find_start
 from headgate.audit.pen import Instant, Pen
+from headgate.audit.upkeep import CHECK_EVERY_US, Upkeep, damaged
 from headgate.env import ClockState, Env
 from headgate.errors import HeadgateError, SpoolError
 from headgate.messages import say
@@ -40,6 +41,12 @@ T = TypeVar("T")
 HEAD_EVERY_US: Final = 3600 * 1_000_000
 #: How often somebody looks whether there is anything to do.
 _LOOK_EVERY_S: Final = 10.0
+#: The first look at the whole log: not while everything else begins.
+_FIRST_CHECK_US: Final = 300 * 1_000_000
+#: Between two files of it: there is no hurry.
+_BREATH_S: Final = 0.2
+#: What the log says of itself: told when it happened.
+_OWN_WORD: Final = frozenset({"HG-9318", "HG-9324"})
 #: After the disk refused, the next try comes this much later.
 _REST_US: Final = 1_000_000
 #: Entries that wait in memory while the disk refuses; more are counted.
@@ -97,12 +104,9 @@ class AuditLog:
     ) -> None:
         self._env = env
         self._folder = LogFolder(env.files, folder)
-        self._quota = quota_bytes
         self._remember = remember
         self._thread = env.single("headgate-audit")
         self._flood = Flood()
-        self._first = FirstLines(self._folder)
-        self._reserve = Reserve(self._folder, env.random.token(4096))
         #: What the wall clock says, and how far it can be trusted; the timekeeper knows better, once it runs.
         self.wall: Callable[[int], tuple[int, ClockState]] = self._bare_wall
         #: Who signs heads; None while there is no key.
@@ -116,7 +120,9 @@ class AuditLog:
             self._folder, gateway, version, sm3, self._instant, start,
             large=file_bytes, long_us=DAY_US,
         )  # fmt: skip
-        self._cause = start.cause
+        token = env.random.token(4096)
+        self._upkeep = Upkeep(self._folder, self._pen, sm3, self._instant, token, quota_bytes)
+        self._checked_us = env.clock.boottime_us() - CHECK_EVERY_US + _FIRST_CHECK_US
         self._waiting: list[Told] = []
         self._under_way: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
@@ -165,7 +171,7 @@ class AuditLog:
         return Instant(at, clock.boot_id(), wall, state)
 
     def _bare_wall(self, at_us: int) -> tuple[int, ClockState]:
-        return self._env.clock.wall_us(), "unsynced"
+        return self._env.clock.wall_us(), self._env.clock.wall_state()[0]
 
     def _refusal(self) -> SpoolError:
         reason = self._failing or "it is closed"
@@ -209,7 +215,7 @@ class AuditLog:
         try:
             self._pen.write(entries)
         except OSError as error:
-            if error.errno not in _NO_ROOM or not self._reserve.drop():
+            if error.errno not in _NO_ROOM or not self._upkeep.reserve.drop():
                 raise
             self._pen.write(entries)
 
@@ -336,103 +342,65 @@ class AuditLog:
                 await self.settled()
                 now_us = self._env.clock.boottime_us()
                 due = self._head_us is None or now_us - self._head_us >= HEAD_EVERY_US
+                # What was lost is signed at once.
                 if due or self._pen.breaks != breaks:
                     breaks = self._pen.breaks
-                    await self._hourly()
+                    await self.hourly()
+                if now_us - self._checked_us >= CHECK_EVERY_US:
+                    self._checked_us = now_us
+                    await self.check()
             except Exception:
                 log.exception("housekeeping of the audit log")
             await asyncio.sleep(_LOOK_EVERY_S)
 
-    async def _hourly(self) -> None:
+    async def hourly(self) -> None:
+        """Tell what was held back and what is gone, make room, sign the head, measure."""
         for entry in self._flood.told():
             self.tell(entry)
+        for entry in await self._aside(self._upkeep.missing):
+            self._damaged(entry)
         await self.settled()
-        for entry in await self._aside(self._missing):
-            self.tell(entry)
-        await self.settled()
+        await self._measured()
         try:
-            given_up = await self._aside(self._make_room)
+            going = await self._aside(self._upkeep.make_room)
         except OSError as error:
             self._refused(str(error.strerror or error))
-            given_up = None
+            going = []
         await self.sign()
-        if given_up is not None:
-            young = await self._aside(partial(self._remove, given_up))
-            if young:
-                self._alarm("audit-dropped", True, float(len(given_up)))
-        self._keeping = await self._aside(self._measure)
-        self._alarm("audit-retention", self._keeping.at_risk, float(self._keeping.days or 0))
-        broken = bool(self._pen.breaks or self.damaged)
-        self._alarm("audit-broken", broken, float(self._pen.breaks))
+        young = await self._aside(partial(self._upkeep.remove, going)) if going else False
+        if young:
+            self._alarm("audit-dropped", True, float(len(going)))
+            await self._measured()
+        self._alarm("audit-broken", bool(self._pen.breaks or self.damaged), float(self._pen.breaks))
 
-    def _missing(self) -> list[Entry]:
-        """Files that were there and are gone, or have another length: told once."""
-        found = []
-        for number, size in list(self._pen.known.items()):
-            try:
-                have = self._folder.size(number)
-            except OSError:
-                continue
-            if have == size:
-                continue
-            if number == self._pen.place.file:
-                continue  # the next write sees it, and begins anew
-            what = f"file {number} is gone" if have is None else f"file {number} has another length"
-            found.append(
-                Entry(
-                    kind="log-damaged",
-                    who="gateway",
-                    what=what,
-                    result="failed",
-                    fields={"file": number, "bytes": have, "bytes_written": size},
-                )
-            )
-            self.damaged = what
-            if have is None:
-                del self._pen.known[number]
-            else:
-                self._pen.known[number] = have
-        return found
+    async def _measured(self) -> None:
+        keeping = self._keeping = await self._aside(self._upkeep.measure)
+        self._alarm("audit-retention", keeping.at_risk, float(keeping.days or 0))
 
-    def _measure(self) -> Keeping:
-        self._reserve.make()
-        instant = self._instant()
-        try:
-            free = self._env.files.free(self._folder.folder)
-        except OSError:
-            free = 0
-        known = self._pen.known
-        return measure(known, self._first, instant.wall, self._quota, free)
-
-    def _make_room(self) -> list[int] | None:
-        """Put on record which files go; None when none has to."""
-        going: list[int] = []
-        keeping = self._measure()
-        total = keeping.bytes
-        numbers = sorted(self._pen.known)
-        for number, after in itertools.pairwise(numbers):
-            if total <= self._quota:
+    async def check(self) -> None:
+        """Go over the whole log; what is not as it was written is told, and alarms."""
+        steps = self._upkeep.check()
+        report: Report | None = None
+        while report is None:
+            report = await self._aside(partial(next, steps))
+            if report is None:
+                await asyncio.sleep(_BREATH_S)
+        for finding in report.findings:
+            if finding.grave and finding.code not in _OWN_WORD:
+                # One entry is enough: `headgate audit verify` names them all.
+                entry = damaged(f"{len(report.findings)} findings", **finding.fields)
+                self._damaged(msgspec.structs.replace(entry, code=finding.code))
+                self._alarm("audit-broken", True, float(len(report.findings)))
+                await self.settled()
+                await self.sign()
                 break
-            next_line = self._first.of(after)
-            if next_line is None:
-                break  # what is left could not be shown to hang on what goes
-            entry = dropped(number, self._first.of(number), next_line)
-            self._pen.write([(entry, self._instant())])
-            going.append(number)
-            total -= self._pen.known[number]
-        return going or None
 
-    def _remove(self, going: Sequence[int]) -> bool:
-        """Remove what is on record as given up; whether any of it was younger than it may be."""
-        young = False
-        now_us = self._instant().wall
-        for number in going:
-            line = self._first.of(number)
-            young |= line is None or now_us - line.wall < DAYS * DAY_US
-            self._env.files.remove(self._folder.path(number))
-            self._pen.known.pop(number, None)
-            self._first.forget(number)
-        return young
+    def _damaged(self, entry: Entry) -> None:
+        what = f"{entry.what} {entry.code} {entry.fields}"
+        if what != self.damaged:
+            self.damaged = what
+            log.error(say("HG-9303", "en", reason=entry.what), extra={"code": "HG-9303"})
+            self.tell(entry)
 
     # ------------------------------------------------------------ asking
 
@@ -442,7 +410,7 @@ class AuditLog:
         return AuditStatus(
             log=place.log, seq=place.seq, sm3=place.sm3, head_seq=self._head_seq,
             files=len(self._pen.known), bytes=keeping.bytes if keeping else sum(self._pen.known.values()),
-            quota=self._quota, per_day=keeping.per_day if keeping else 0,
+            quota=self._upkeep.quota, per_day=keeping.per_day if keeping else 0,
             days=keeping.days if keeping else None, waiting=len(self._waiting),
             unwritten=self._unwritten, held_back=self._flood.held_back, breaks=self._pen.breaks,
             damaged=self.damaged, failing=self._failing, alarms=tuple(sorted(self._alarms)),

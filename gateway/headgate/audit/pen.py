@@ -250,8 +250,10 @@ class Pen:
         text = "a file was changed or taken away while it was written"
         if self.place.file not in self.known:  # the very first write: nothing was confirmed
             return Cause("altered", text)
-        size = self._folder.size(self.place.file) or 0
-        if size >= self.place.end:
+        size = self._folder.size(self.place.file)
+        if size is None:
+            del self.known[self.place.file]  # told here, and not again as missing
+        elif size >= self.place.end:
             return Cause("altered", text)
         return Cause("altered", text, lost_from=self._first_seq, lost_to=self.place.seq)
 
