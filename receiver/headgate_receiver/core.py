@@ -7,6 +7,7 @@ the commit fails, calls `forget` and sends nothing. Source: uplink.md, sections 
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
@@ -17,32 +18,30 @@ import msgspec
 
 from headgate.crypto.provider import CryptoProvider
 from headgate.crypto.x509 import Certificate
-from headgate.envelope.grant import verify_grant
-from headgate.envelope.payload import Payload, Unknown, decode_payload, decode_table
+from headgate.envelope.payload import Payload, decode_payload
 from headgate.envelope.ranges import RangeSet
 from headgate.envelope.receipt import MAX_RANGES, MAX_VERDICTS, Receipt, Verdict, VerdictCode
-from headgate.envelope.record import Header, open_record, parse_header
-from headgate.errors import EnvelopeError, SealBroken, SecurityError
-from headgate.model import Block, Item
+from headgate.envelope.record import Header, Opened, open_proven, parse_header
+from headgate.errors import EnvelopeError, SealBroken, SecurityError, SignatureInvalid
 from headgate_receiver.forks import Forks, links, text
-from headgate_receiver.keys import PlatformKeys
-from headgate_receiver.looks import TableReader
+from headgate_receiver.grants import Grants, Wrapped
+from headgate_receiver.keys import KeysUnavailable, PlatformKeys
+from headgate_receiver.links import Links
 from headgate_receiver.store import (
     Batch,
     Before,
-    Held,
-    Look,
-    NewTable,
+    Fork,
     OpenRecord,
     Refusal,
+    SignedRecord,
     Sink,
     StoredGrant,
 )
+from headgate_receiver.tables import Tables, Wants
+from headgate_receiver.waiting import MAX_HELD, Waiting
 
 log = logging.getLogger(__name__)
 
-#: What waits for grants and tables is a convenience (the gateway keeps it too), so it is bounded.
-MAX_HELD: Final = 64 * 1024 * 1024
 #: More keys than this under one (epoch, key id) are somebody playing; the rest is not tried.
 MAX_CANDIDATES: Final = 4
 _REMEMBERED: Final = 20_000
@@ -55,14 +54,6 @@ class Answer(msgspec.Struct):
     epoch: bytes
     settled: set[int] = msgspec.field(default_factory=set)
     verdicts: dict[int, Verdict] = msgspec.field(default_factory=dict)
-
-
-class _Wants(Exception):
-    """A record needs a table that is not here."""
-
-    def __init__(self, table: bytes) -> None:
-        super().__init__(table.hex())
-        self.table = table
 
 
 class Core:
@@ -84,6 +75,7 @@ class Core:
         self._keys = keys
         self._anchors = anchors
         self._now = now
+        self._public = functools.lru_cache(maxsize=4096)(provider.sm2_load_public)
         #: SM3 of gateway certificates that are believed no more; may be replaced between turns.
         self.revoked = revoked
         self._max_held = max_held
@@ -97,11 +89,13 @@ class Core:
         #: Epochs whose link was told in this turn by a record of another one.
         self.told: list[tuple[str, bytes]] = []
         self._answers: dict[tuple[str, bytes], Answer] = {}
-        self._grants: OrderedDict[tuple[bytes, bytes], list[StoredGrant]] = OrderedDict()
-        self._tables: OrderedDict[bytes, TableReader] = OrderedDict()
+        self._grants = Grants(
+            self._provider, self._sink, self._keys, self._anchors, self._now, self._batch
+        )
+        self._tables = Tables(self._provider, self._sink, self._batch)
+        self._links = Links(self._sink)
         self._stored: OrderedDict[tuple[str, bytes], RangeSet] = OrderedDict()
-        self._held = {each.digest: each for each in self._sink.held()}
-        self._held_size = sum(len(each.data) for each in self._held.values())
+        self._waiting = Waiting(self._provider, self._sink, self._batch, self._max_held)
 
     def _now_us(self) -> int:
         return int(self._now().timestamp() * 1_000_000)
@@ -115,12 +109,15 @@ class Core:
             log.warning("the store changed outside the receiver: starting from what it holds now")
             self.forget()
         # Only here, where all that is remembered is committed too.
-        for memory in (self._grants, self._tables, self._stored):
-            while len(memory) > _REMEMBERED:
-                memory.popitem(last=False)
-        self._forks.begin()
+        while len(self._stored) > _REMEMBERED:
+            self._stored.popitem(last=False)
         self.told = []
         self._batch = Batch(self._now_us())
+        self._waiting.batch = self._batch
+        self._forks.begin()
+        self._links.begin()
+        self._grants.begin(self._batch)
+        self._tables.begin(self._batch)
         self._answers = {}
         return changed
 
@@ -172,47 +169,32 @@ class Core:
     # ------------------------------------------------------------ grants
 
     async def grant(self, message: bytes, sender: str) -> None:
-        """Take a grant: check it, keep it, and open what waited for it."""
+        """Take a grant: check it, keep it, and open what waited for it. Waits for the platform's keys."""
+        wrapped = self.check_grant(message, sender)
+        if wrapped is None:
+            return
         try:
-            grant = await verify_grant(
-                self._provider,
-                message,
-                anchors=self._anchors,
-                recipients=self._keys.recipients,
-                unwrap=self._keys.unwrap,
-                at=self._now(),
-                revoked=self.revoked,
-            )
+            secret = await self._keys.unwrap(wrapped.certificate, wrapped.ciphertext)
         except SecurityError as error:
-            self._refuse(Refusal("grant", sender, error.code, str(error)))
-            return
-        known = self._grants_of(grant.epoch, grant.key.key_id)
-        same = [each for each in known if each.gateway == grant.gateway]
-        if same:
-            if same[0].core != grant.core:
-                self._refuse(
-                    Refusal(
-                        "grant",
-                        sender,
-                        "HG-7020",
-                        "another core under a key id that is taken",
-                        grant.gateway,
-                        grant.epoch,
-                    )
-                )
-            return
-        stored = StoredGrant(grant.gateway, grant.epoch, grant.key, grant.core, grant.certificate)
-        known.append(stored)
-        self._batch.grants.append(stored)
-        log.info("grant", extra={"gateway": grant.gateway, "key": grant.key.key_id.hex()})
-        self._release(grant.epoch + grant.key.key_id)
+            self._grants.refuse(sender, error)
+        except KeysUnavailable as error:
+            log.error("%s", error, extra={"code": error.code})
+        else:
+            self.granted(wrapped, secret)
 
-    def _grants_of(self, epoch: bytes, key_id: bytes) -> list[StoredGrant]:
-        key = (epoch, key_id)
-        found = self._grants.get(key)
-        if found is None:
-            found = self._grants[key] = list(self._sink.grants(epoch, key_id))
-        return found
+    def check_grant(self, message: bytes, sender: str) -> Wrapped | None:
+        """The first half of `grant`, for who does not wait: what is to be unwrapped, if anything."""
+        return self._grants.check(message, sender, self.revoked)
+
+    def granted(self, wrapped: Wrapped, secret: bytes) -> None:
+        """The second half of `grant`: its secret has come, in this turn or an earlier one."""
+        stored = self._grants.opened(wrapped, secret)
+        if stored is not None:
+            self._release(stored.epoch + stored.key.key_id)
+
+    def not_granted(self, wrapped: Wrapped, error: SecurityError) -> None:
+        """Or: it does not open."""
+        self._grants.refuse(wrapped.sender, error)
 
     # ------------------------------------------------------------ records
 
@@ -223,9 +205,9 @@ class Core:
         except SecurityError as error:
             self._refuse(Refusal("record", sender, error.code, str(error)))
             return
-        candidates = self._grants_of(header.epoch, header.key_id)[:MAX_CANDIDATES]
+        candidates = self._grants.of(header.epoch, header.key_id)[:MAX_CANDIDATES]
         if not candidates:
-            self._hold(data, sender, header.epoch + header.key_id)
+            self._waiting.hold(data, sender, header.epoch + header.key_id)
             verdict = Verdict(header.n, VerdictCode.NEED_GRANT, header.key_id)
             self._answer(sender, header.epoch).verdicts[header.n] = verdict
             return
@@ -239,31 +221,41 @@ class Core:
         failure: SecurityError = SealBroken("no key opens it")
         for grant in candidates:
             try:
-                payload = self._open(grant, header, data, alone=len(candidates) == 1)
-            except SealBroken as error:
+                opened = self._open(grant, header, data, alone=len(candidates) == 1)
+                payload = None if opened is None else decode_payload(opened.payload)
+            except (SealBroken, SignatureInvalid) as error:
                 failure = error
             except EnvelopeError as error:
                 # The tag was right: this is the gateway's own word, and it will not get better.
                 self._refuse_for_good(grant.gateway, header, sender, error)
                 return
             else:
-                if payload is not None:
-                    self._take(grant.gateway, header, payload, data, sender)
+                if opened is not None and payload is not None:
+                    self._take(grant, header, opened, payload, data, sender)
                 return
-        # Nothing proves that the gateway sent this: it must not cost the gateway its record.
-        self._refuse(Refusal("record", sender, failure.code, str(failure)))
-        answer = self._answer(candidates[0].gateway, header.epoch)
-        answer.verdicts.setdefault(
-            header.n, Verdict(header.n, VerdictCode.NOT_OPENED, "the seal is broken")
-        )
+        self._not_proved(candidates[0].gateway, header, sender, failure)
+
+    def _not_proved(
+        self, gateway: str, header: Header, sender: str, failure: SecurityError
+    ) -> None:
+        """Nothing proves that the gateway sent this: it must not cost the gateway its record."""
+        code, said = failure.code, "the seal is broken"
+        if isinstance(failure, SignatureInvalid):
+            code, said = "HG-7025", "the origin is not proved"
+        self._refuse(Refusal("record", sender, code, str(failure)))
+        verdict = Verdict(header.n, VerdictCode.NOT_OPENED, said)
+        self._answer(gateway, header.epoch).verdicts.setdefault(header.n, verdict)
 
     def _open(
         self, grant: StoredGrant, header: Header, data: bytes, *, alone: bool
-    ) -> Payload | None:
-        """The payload; None when the record is settled already and was answered so."""
+    ) -> Opened | None:
+        """The record; None when it is settled already and was answered so."""
         settled = header.n in self._stored_of(grant.gateway, header.epoch)
-        # A known n needs no opening, unless a second gateway claims the same key id.
-        opened = b"" if settled and alone else open_record(self._provider, grant.key, data)
+        opened = None
+        if not (settled and alone):
+            # A known n needs no opening, unless a second gateway claims the same key id.
+            signer = self._public(grant.signer) if grant.key.core is not None else None
+            opened = open_proven(self._provider, grant.key, data, signer)
         answer = self._answer(grant.gateway, header.epoch)
         if settled:
             answer.settled.add(header.n)
@@ -272,16 +264,24 @@ class Core:
         if refused is not None:
             answer.verdicts[header.n] = Verdict(header.n, VerdictCode.REFUSED, refused[:120])
             return None
-        return decode_payload(opened)
+        return opened
 
     def _take(
-        self, gateway: str, header: Header, payload: Payload, data: bytes, sender: str
+        self,
+        grant: StoredGrant,
+        header: Header,
+        opened: Opened,
+        payload: Payload,
+        data: bytes,
+        sender: str,
     ) -> None:
+        gateway = grant.gateway
         try:
-            self._learn_tables(payload)
-            looks, items, unknown = self._read(payload)
-        except _Wants as wants:
-            self._hold(data, sender, wants.table)
+            for learnt in self._tables.learn(payload):
+                self._release(learnt)
+            looks, items, unknown = self._tables.read(payload)
+        except Wants as wants:
+            self._waiting.hold(data, sender, wants.table)
             verdict = Verdict(header.n, VerdictCode.NEED_TABLE, wants.table)
             self._answer(gateway, header.epoch).verdicts[header.n] = verdict
             return
@@ -297,6 +297,7 @@ class Core:
             looks,
             items,
             unknown,
+            _signed(opened),
         )
         self._batch.records.append(record)
         self._look_for_forks(record)
@@ -304,25 +305,6 @@ class Core:
         answer = self._answer(gateway, header.epoch)
         answer.settled.add(header.n)
         answer.verdicts.pop(header.n, None)
-
-    def _read(self, payload: Payload) -> tuple[list[Look], list[Item], list[Unknown]]:
-        looks: list[Look] = []
-        items: list[Item] = []
-        unknown: list[Unknown] = []
-        readers: dict[int, TableReader] = {}
-        for item in payload.items:
-            if type(item) is Block:
-                index = item.table
-                assert type(index) is int
-                reader = readers.get(index)
-                if reader is None:
-                    reader = readers[index] = self._table(payload.tables[index])
-                looks.append(reader.read(item))
-            elif isinstance(item, Unknown):
-                unknown.append(item)
-            else:
-                items.append(item)
-        return looks, items, unknown
 
     def _look_for_forks(self, record: OpenRecord) -> None:
         gateway = record.gateway
@@ -336,56 +318,16 @@ class Core:
         beyond = self._forks.came(gateway, record.epoch, record.n)
         if beyond is not None:
             found.append(beyond)
+        if not self._links.fit(record):
+            found.append(Fork(gateway, record.epoch, (), "chain-fork", record.n))
         for fork in found:
-            log.error(
-                "%s: %s", fork.code, text(fork), extra={"gateway": gateway, "code": "HG-7023"}
-            )
+            code = "HG-7026" if fork.code == "chain-fork" else "HG-7023"
+            log.error("%s: %s", fork.code, text(fork), extra={"gateway": gateway, "code": code})
         self._batch.forks += found
-
-    # ------------------------------------------------------------ tables
-
-    def _learn_tables(self, payload: Payload) -> None:
-        """Keep every table announced, also when the record itself must wait for another."""
-        for body in payload.announced:
-            digest = self._provider.sm3(body)
-            if digest in self._tables or self._sink.table(digest) is not None:
-                continue
-            table = decode_table(body)
-            self._tables[digest] = TableReader(digest, table)
-            self._batch.tables.append(NewTable(digest, body, table))
-            self._release(digest)
-
-    def _table(self, digest: bytes) -> TableReader:
-        reader = self._tables.get(digest)
-        if reader is None:
-            body = self._sink.table(digest)
-            if body is None:
-                raise _Wants(digest)
-            reader = self._tables[digest] = TableReader(digest, decode_table(body))
-        return reader
-
-    # ------------------------------------------------------------ what waits
-
-    def _hold(self, data: bytes, sender: str, waits_for: bytes) -> None:
-        digest = self._provider.sm3(data)
-        if digest in self._held or self._held_size + len(data) > self._max_held:
-            return
-        held = Held(digest, sender, waits_for, data)
-        self._held[digest] = held
-        self._held_size += len(data)
-        self._batch.held.append(held)
 
     def _release(self, key: bytes) -> None:
         """Judge again what waited for this grant or table."""
-        waiting = [each for each in self._held.values() if each.waits_for == key]
-        for held in waiting:
-            del self._held[held.digest]
-            self._held_size -= len(held.data)
-            if held in self._batch.held:
-                self._batch.held.remove(held)
-            else:
-                self._batch.released.append(held.digest)
-        for held in waiting:
+        for held in self._waiting.release(key):
             self.record(held.data, held.sender)
 
     # ------------------------------------------------------------ words
@@ -419,3 +361,12 @@ class Core:
         self._refuse(Refusal("record", sender, "HG-7021", reason, gateway, header.epoch, header.n))
         verdict = Verdict(header.n, VerdictCode.REFUSED, reason[:120])
         self._answer(gateway, header.epoch).verdicts[header.n] = verdict
+
+
+def _signed(opened: Opened) -> SignedRecord | None:
+    if opened.proof is None or opened.link is None:
+        return None
+    sealed, proof = opened.sealed, opened.proof
+    return SignedRecord(
+        opened.link, proof.previous, proof.signature, sealed.header, sealed.lengths, sealed.frame
+    )

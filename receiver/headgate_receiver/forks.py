@@ -8,6 +8,10 @@ Three things are told, each once, as an alarm whose source is the receiver:
 - `epoch-anew`: a second start knows none before it. The state folder was lost or replaced, or another
   box has this identity.
 
+A fourth is found in the links between signed records (`links.py`):
+
+- `chain-fork`: a record does not follow the one before it, though the gateway signed both.
+
 All that comes is stored all the same: records of two lives have different epochs and never meet.
 """
 
@@ -128,10 +132,17 @@ def text(fork: Fork) -> str:
         return (
             f"epochs {epochs} know none before them: the state was lost, or two boxes have one name"
         )
+    if fork.code == "chain-fork":
+        return f"record {fork.n} of epoch {previous} does not fit those beside it: two boxes sign"
     if fork.code == "epoch-beyond":
         return f"epoch {previous} went on after the point up to which the next start knows it"
     return f"epochs {epochs} all follow {previous}: a clone, or a restored image"
 
 
 #: OPC 10000-9 severities of the alarms.
-SEVERITY: Final = {"epoch-fork": 900, "epoch-beyond": 700, "epoch-anew": 500}
+SEVERITY: Final = {
+    "epoch-fork": 900,
+    "epoch-beyond": 700,
+    "epoch-anew": 500,
+    "chain-fork": 900,
+}

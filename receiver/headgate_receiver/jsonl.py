@@ -97,7 +97,10 @@ class JsonLinesSink(SqliteSink):
         fresh: dict[bytes, PointTable],
         fixes: dict[tuple[str, bytes], ClockFix],
     ) -> list[dict[str, Any]]:
-        head = {"gateway": record.gateway, "epoch": record.epoch.hex(), "n": record.n}
+        head = {
+            "gateway": record.gateway, "epoch": record.epoch.hex(), "n": record.n,
+            "origin": "sealed" if record.signed is None else "signed",
+        }  # fmt: skip
         fix = fixes.get((record.gateway, record.boot)) or self._fix(record)
         lines: list[dict[str, Any]] = []
         for look in record.looks:

@@ -19,6 +19,13 @@ CREATE TABLE IF NOT EXISTS grants (
     PRIMARY KEY (epoch, key_id, gateway)
 ) WITHOUT ROWID;
 
+-- The certificates behind grants, for who checks a signature later.
+CREATE TABLE IF NOT EXISTS certificates (
+    digest      BLOB PRIMARY KEY,        -- SM3 of the DER
+    signer      BLOB NOT NULL,           -- SubjectPublicKeyInfo
+    der         BLOB NOT NULL
+) WITHOUT ROWID;
+
 -- One row per process start of a gateway. linked: its first record has arrived.
 CREATE TABLE IF NOT EXISTS epochs (
     gateway     TEXT NOT NULL,
@@ -51,6 +58,22 @@ CREATE TABLE IF NOT EXISTS records (
     received_us INTEGER NOT NULL,
     UNIQUE (gateway, epoch, n)
 );
+
+-- Records that bear the gateway's signature, as evidence: uplink.md, section 5, says how to check one.
+CREATE TABLE IF NOT EXISTS signed_records (
+    gateway   TEXT NOT NULL,
+    epoch     BLOB NOT NULL,
+    n         INTEGER NOT NULL,
+    link      BLOB NOT NULL,             -- what the next record names
+    previous  BLOB NOT NULL,             -- link of the record before; 32 zero bytes begin a chain
+    signature BLOB NOT NULL,
+    header    BLOB NOT NULL,
+    lengths   BLOB NOT NULL,
+    frame     BLOB NOT NULL,             -- the payload as it was compressed
+    record    INTEGER NOT NULL REFERENCES records (id),
+    PRIMARY KEY (gateway, epoch, n)
+);
+CREATE INDEX IF NOT EXISTS signed_records_of ON signed_records (record);
 
 CREATE TABLE IF NOT EXISTS boots (
     id      INTEGER PRIMARY KEY,
@@ -228,3 +251,26 @@ JOIN boots AS b ON b.id = r.boot
 JOIN records AS c ON c.id = r.record
 LEFT JOIN clock_fixes AS f
     ON f.boot = r.boot AND f.chosen = 1 AND r.at_us BETWEEN f.from_us AND f.to_us;
+
+-- The same, and what their origin rests on: 'signed' by the gateway, or 'sealed' with a key that the
+-- gateway and this platform have alone. proved_us: since when that is known here.
+CREATE VIEW IF NOT EXISTS reading_origins AS
+SELECT
+    r.*,
+    CASE WHEN s.n IS NULL THEN 'sealed' ELSE 'signed' END AS origin,
+    r.received_us AS proved_us,
+    s.signature
+FROM readings AS r
+LEFT JOIN signed_records AS s ON s.gateway = r.gateway AND s.epoch = r.epoch AND s.n = r.n;
+
+-- Signed records whose predecessor is not here: between the two, nothing is proved to be complete.
+CREATE VIEW IF NOT EXISTS chain_gaps AS
+SELECT
+    s.gateway, s.epoch, s.n AS before_n,
+    (SELECT max(p.n) FROM signed_records AS p
+      WHERE p.gateway = s.gateway AND p.epoch = s.epoch AND p.n < s.n) AS after_n
+FROM signed_records AS s
+WHERE s.previous <> zeroblob(32) AND NOT EXISTS (
+    SELECT 1 FROM signed_records AS p
+    WHERE p.gateway = s.gateway AND p.epoch = s.epoch AND p.n = s.n - 1
+);

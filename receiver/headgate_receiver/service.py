@@ -1,8 +1,9 @@
 """The receiver at work: MQTT in, one transaction per turn, receipts out.
 
-A turn takes whatever has arrived, judges it, commits it, sends the receipts, and only then tells the
-broker that the messages are ours. Under load turns grow by themselves, up to the broker's window;
-an idle line answers at once. Killed at any point, the broker or the gateway sends again.
+A turn takes whatever has arrived, judges it, commits it, and only then tells the broker that the messages
+are ours. Under load turns grow by themselves, up to the broker's window; an idle line answers at once.
+The platform's keys may be slow, one by one: a grant is opened and a receipt signed beside the turns, and
+what waits for a slow key waits alone. Killed at any point, the broker or the gateway sends again.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from headgate.env import Env
-from headgate.envelope.receipt import Receipt, encode_body, join_receipt
+from headgate.envelope.receipt import Receipt
 from headgate.errors import UplinkUnavailable
 from headgate.link import Context
 from headgate.mqtt import Link, Message, PublishRefused, Settings, connect
 from headgate_receiver.core import Answer, Core
+from headgate_receiver.errands import KeyErrands
 from headgate_receiver.keys import PlatformKeys
 from headgate_receiver.resend import FIRST_S, Missing
 from headgate_receiver.store import Sink, StoreError
@@ -54,7 +56,7 @@ class Receiver:
         self._env = env
         self._core = core
         self._sink = sink
-        self._keys = keys
+        self._errands = KeyErrands(keys)
         self._broker = broker
         self._tls = tls
         self._serial = 0
@@ -96,32 +98,49 @@ class Receiver:
     async def _receive(self, link: Link, thread: object) -> None:
         messages = link.messages(manual=True)
         coming = asyncio.ensure_future(anext(messages))
+        opened = asyncio.ensure_future(self._errands.opened())
         try:
             while True:
-                await asyncio.wait((coming,), timeout=self._look_s)
+                await asyncio.wait(
+                    (coming, opened), timeout=self._look_s, return_when=asyncio.FIRST_COMPLETED
+                )
                 if coming.done():
                     turn = [coming.result(), *link.take_waiting(MAX_TURN - 1)]
                     await self._turn(link, turn, thread)
                     coming = asyncio.ensure_future(anext(messages))
+                elif opened.done():
+                    await self._turn(link, (), thread)
+                if opened.done():
+                    opened = asyncio.ensure_future(self._errands.opened())
                 # Between turns, where all that is known is committed; and also on an idle line.
                 await self._ask_again(link)
         finally:
             coming.cancel()
-            await asyncio.gather(coming, return_exceptions=True)
+            opened.cancel()
+            await asyncio.gather(coming, opened, return_exceptions=True)
+            await self._errands.stop()
 
     async def _turn(self, link: Link, turn: Sequence[Message], thread: object) -> None:
         core = self._core
         if core.begin():
             self._missing.forget()
-        for message in turn:
-            parts = message.topic.split("/")
-            if len(parts) != 5:
-                continue
-            sender = parts[2]
-            if parts[4] == "grant":
-                await core.grant(message.payload, sender)
-            elif parts[4] == "record":
-                core.record(message.payload, sender)
+        parts = [(message, message.topic.split("/")) for message in turn]
+        came = [(each, part[2], part[4]) for each, part in parts if len(part) == 5]
+        wrapped = [
+            found
+            for each, sender, kind in came
+            if kind == "grant" and (found := core.check_grant(each.payload, sender)) is not None
+        ]
+        # Keys at hand answer at once, and the records that came along need not be held.
+        await self._errands.unwrap(wrapped)
+        for what, secret in self._errands.take():
+            if isinstance(secret, bytes):
+                core.granted(what, secret)
+            else:
+                core.not_granted(what, secret)
+        for each, sender, kind in came:
+            if kind == "record":
+                core.record(each.payload, sender)
         batch, answers = core.end()
         if not batch.empty:
             loop = asyncio.get_running_loop()
@@ -136,17 +155,17 @@ class Receiver:
         self.stored += len(batch.records)
         for told in core.told:
             self._missing.met(*told)
-        await self._answer(link, answers)
+        self._answer(link, answers)
         for message in turn:
             link.ack(message)
 
-    async def _answer(self, link: Link, answers: Sequence[Answer]) -> None:
+    def _answer(self, link: Link, answers: Sequence[Answer]) -> None:
         for answer in answers:
             if answer.settled:
                 self._missing.met(answer.gateway, answer.epoch)
             for receipt in self._core.receipts(answer, self._next_serial()):
                 self._serial = receipt.serial
-                await self._send(link, receipt)
+                self._errands.sign(receipt, lambda topic, data: self._send(link, topic, data))
 
     async def _ask_again(self, link: Link) -> None:
         """Receipts that settle nothing and say what this store misses."""
@@ -164,16 +183,18 @@ class Receiver:
                 },
             )
             serial = self._serial = self._next_serial()
-            await self._send(link, Receipt(wish.gateway, wish.epoch, serial, 0, resend=wish.ranges))
+            receipt = Receipt(wish.gateway, wish.epoch, serial, 0, resend=wish.ranges)
+            self._errands.sign(receipt, lambda topic, data: self._send(link, topic, data))
 
     def _next_serial(self) -> int:
         # Rises through restarts without being stored.
         return max(self._serial + 1, self._env.clock.wall_us())
 
-    async def _send(self, link: Link, receipt: Receipt) -> None:
-        body = encode_body(receipt)
-        message = join_receipt(body, await self._keys.sign(body))
+    async def _send(self, link: Link, topic: str, message: bytes) -> None:
         try:
-            await link.publish(f"headgate/v1/{receipt.gateway}/down/receipt", message)
+            await link.publish(topic, message)
         except PublishRefused as error:
             log.error("receipt refused by the broker: %s", error, extra={"code": error.code})
+        except UplinkUnavailable as error:
+            # The gateway sends again what got no receipt, and gets one then.
+            log.debug("receipt not sent: %s", error)

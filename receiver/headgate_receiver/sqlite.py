@@ -107,14 +107,18 @@ class SqliteSink:
     def grants(self, epoch: bytes, key_id: bytes) -> Sequence[StoredGrant]:
         """Grants of this key id."""
         rows = self._db.execute(
-            "SELECT gateway, salt, record_key, core, certificate FROM grants "
+            "SELECT gateway, salt, record_key, core, certificate, signer, der FROM grants "
+            "LEFT JOIN certificates ON digest = certificate "
             "WHERE epoch = ? AND key_id = ? ORDER BY received_us",
             (epoch, key_id),
         )
         return [
-            StoredGrant(gateway, epoch, RecordKey(key_id, salt, key), core, certificate)
-            for gateway, salt, key, core, certificate in rows
-        ]
+            StoredGrant(
+                gateway, epoch, RecordKey(key_id, salt, key), core, certificate, signer or b"",
+                der or b"",
+            )
+            for gateway, salt, key, core, certificate, signer, der in rows
+        ]  # fmt: skip
 
     def table(self, digest: bytes) -> bytes | None:
         """The announced form of a table."""
@@ -177,6 +181,14 @@ class SqliteSink:
         ).fetchone()
         return None if row is None else Before(*row)
 
+    def link(self, gateway: str, epoch: bytes, n: int) -> tuple[bytes, bytes] | None:
+        """Of a stored record that is signed: its link, and the link that it names before it."""
+        row: tuple[bytes, bytes] | None = self._db.execute(
+            "SELECT link, previous FROM signed_records WHERE gateway = ? AND epoch = ? AND n = ?",
+            (gateway, epoch, n),
+        ).fetchone()
+        return row
+
     def held(self) -> Sequence[Held]:
         """All records that wait, oldest first."""
         rows = self._db.execute(
@@ -226,6 +238,10 @@ class SqliteSink:
                 )
                 for g in batch.grants
             ),
+        )
+        many(
+            "INSERT OR IGNORE INTO certificates VALUES (?, ?, ?)",
+            ((g.certificate, g.signer, g.der) for g in batch.grants if g.der),
         )
         many(
             "INSERT OR IGNORE INTO epochs (gateway, epoch, first_us) VALUES (?, ?, ?)",
@@ -306,6 +322,14 @@ class SqliteSink:
         )
         number = cursor.lastrowid
         assert number is not None
+        if (signed := record.signed) is not None:
+            self._db.execute(
+                "INSERT INTO signed_records VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    record.gateway, record.epoch, record.n, signed.link, signed.previous,
+                    signed.signature, signed.header, signed.lengths, signed.frame, number,
+                ),
+            )  # fmt: skip
         for item in record.items:
             insert_item(self._db, item, record, boot, number, self._boot)
         self._db.executemany(

@@ -34,6 +34,10 @@ class StoredGrant(msgspec.Struct, frozen=True):
     key: RecordKey
     core: bytes
     certificate: bytes
+    signer: bytes = b""
+    """The gateway's public key (SubjectPublicKeyInfo)."""
+    der: bytes = b""
+    """Its certificate."""
 
 
 class Look(msgspec.Struct, frozen=True):
@@ -56,6 +60,20 @@ class Look(msgspec.Struct, frozen=True):
     offsets_us: Sequence[int] | None
 
 
+class SignedRecord(msgspec.Struct, frozen=True):
+    """What of a signed record convinces somebody else: all that was signed, and the signature.
+
+    With the gateway's certificate and the grant's core, anybody can check it (uplink.md, section 5).
+    """
+
+    link: bytes
+    previous: bytes
+    signature: bytes
+    header: bytes
+    lengths: bytes
+    frame: bytes
+
+
 class OpenRecord(msgspec.Struct, frozen=True):
     """A record to be stored: checked, opened, read."""
 
@@ -68,6 +86,8 @@ class OpenRecord(msgspec.Struct, frozen=True):
     items: Sequence[Item]
     """Everything that is no block."""
     unknown: Sequence[Unknown]
+    signed: SignedRecord | None = None
+    """None: that it is the gateway's rests on the seal, whose key this platform has alone."""
 
 
 class NewTable(msgspec.Struct, frozen=True):
@@ -102,13 +122,15 @@ class Refusal(msgspec.Struct, frozen=True):
 class Fork(msgspec.Struct, frozen=True):
     """One gateway lives twice, or began anew: what `forks.py` says of it.
 
-    `previous` is the epoch that all of `epochs` follow, None where they know none.
+    `previous` is the epoch that all of `epochs` follow, None where they know none; of a `chain-fork` the
+    epoch in which record `n` does not fit.
     """
 
     gateway: str
     previous: bytes | None
     epochs: tuple[bytes, ...]
     code: str = "epoch-fork"
+    n: int | None = None
 
 
 class Before(msgspec.Struct, frozen=True):
@@ -179,6 +201,10 @@ class Sink(Protocol):
 
     def before(self, gateway: str, epoch: bytes) -> Before | None:
         """What the epoch link of this epoch says; None while it is not here, or for the first epoch."""
+        ...
+
+    def link(self, gateway: str, epoch: bytes, n: int) -> tuple[bytes, bytes] | None:
+        """Of a stored record that is signed: its link, and the link that it names before it."""
         ...
 
     def held(self) -> Sequence[Held]:

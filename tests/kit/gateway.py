@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from kit.pki import Party, Pki
 
+from headgate.envelope.chain import Chain
 from headgate.envelope.grant import GrantCore, derive, make_core, sign_grant
 from headgate.envelope.payload import PayloadBuilder, encode_table
 from headgate.envelope.record import Sealer
@@ -45,7 +46,9 @@ class Gateway:
         salt: bytes = b"salt",
         identity: Party | None = None,
         boot: bytes = BOOT,
+        signs: bool = False,
     ) -> None:
+        self.signs = signs
         self.pki = pki
         self.identity = identity or pki.gateway
         self.id = self.identity.certificate.subject_cn or ""
@@ -53,11 +56,15 @@ class Gateway:
         self.boot = boot
         self.n = 0
         self._sealer = Sealer(pki.provider)
+        self.chain = Chain(pki.provider)
+        self.chain.signed_by(self.identity.key)
         self.new_key(key_id, salt)
 
     def new_key(self, key_id: bytes, salt: bytes, secret: bytes = bytes(range(32))) -> None:
         spki = self.identity.certificate.spki
-        self.core: GrantCore = make_core(self.pki.provider, self.id, spki, self.epoch, key_id, salt)
+        self.core: GrantCore = make_core(
+            self.pki.provider, self.id, spki, self.epoch, key_id, salt, signed=self.signs
+        )
         self.secret = secret
         self.key = derive(self.pki.provider, secret, self.core)
 
@@ -75,7 +82,10 @@ class Gateway:
         return builder.close()
 
     def seal(self, payload: bytes) -> bytes:
-        record = self._sealer.seal(self.key, self.epoch, self.n, payload)
+        if self.signs:
+            record = self._sealer.seal_signed(self.key, self.epoch, self.n, payload, self.chain)
+        else:
+            record = self._sealer.seal(self.key, self.epoch, self.n, payload)
         self.n += 1
         return record
 

@@ -359,7 +359,7 @@ async def test_floods_and_giants_are_bounded(tmp_path: Path, pki: Pki) -> None:
     async with world(tmp_path, pki, up=Man.silent) as here:
         city = here.man.city
         core = here.receiver._core
-        core._max_held = 100_000
+        core._waiting._limit = 100_000
         giants = [("record", 2 * 1024 * 1024 + 1), ("grant", 16 * 1024 + 1), ("status", 5_000)]
         for name, size in giants:
             start = b"HG\x02\x01" if name == "grant" else b"HG\x01\x01\x01\0\0\0"
@@ -369,8 +369,8 @@ async def test_floods_and_giants_are_bounded(tmp_path: Path, pki: Pki) -> None:
                 b"HG\x01\x01\x01\0\0\0" + os.urandom(16) + at.to_bytes(8, "big") + os.urandom(1000)
             )
             await city.publish(f"headgate/v1/gate-{at % 3}/up/record", junk)
-        await here.man.until(lambda: core._held_size > 90_000)
+        await here.man.until(lambda: core._waiting.size > 90_000)
         await here.all_arrive()
-        assert core._held_size <= 100_000
+        assert core._waiting.size <= 100_000
         assert here.platform.rows("SELECT sum(length(data)) <= 100000 FROM held") == [(1,)]
         assert here.platform.rows("SELECT count(*) FROM refusals WHERE kind = 'grant'") == [(1,)]

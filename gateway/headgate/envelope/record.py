@@ -166,9 +166,9 @@ def open_record(provider: CryptoProvider, key: RecordKey, data: bytes) -> bytes:
 
 
 def open_proven(
-    provider: CryptoProvider, key: RecordKey, data: bytes, signer: Sm2PublicKey
+    provider: CryptoProvider, key: RecordKey, data: bytes, signer: Sm2PublicKey | None
 ) -> Opened:
-    """A record, opened, and its signature checked where its key asks for one.
+    """A record, opened, and its signature checked where its key asks for one (else no `signer` is needed).
 
     Nothing is decompressed before that: what only another holder of the key vouches for is no
     malformed record of the gateway, it is none of the gateway's.
@@ -183,6 +183,8 @@ def open_proven(
     if key.core is None:
         frame = _frame_of(plaintext, _LENGTHS_SIZE)
         return Opened(_inflate(plaintext, frame), Sealed(header, lengths, frame))
+    if signer is None:
+        raise SignatureInvalid("nobody knows the key that signed it")
     try:
         start, proof = _proof(plaintext)
         sealed = Sealed(header, lengths, _frame_of(plaintext, start))

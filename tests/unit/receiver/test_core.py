@@ -392,7 +392,7 @@ async def test_rows_deleted_by_somebody_else_are_noticed(
 async def test_what_waits_is_bounded(
     pki: Pki, platform: Any, gateway: Gateway, gauge: Gauge
 ) -> None:
-    platform.core._max_held = 1000
+    platform.core._waiting._limit = 1000
     records = [gateway.record(gauge.block(at), announce=[gauge.body]) for at in range(10)]
     asked = await platform.deliver(*records)
     assert len(verdicts(asked)) == 10
