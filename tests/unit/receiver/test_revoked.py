@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from kit.pki import Pki
 
-from headgate.cli.certs import describe
+from headgate.cli.certs.show import describe
 from headgate.env import SystemFiles, system_env
 from headgate.errors import ConfigError
 from headgate_receiver.cli import _read_again
