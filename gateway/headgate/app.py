@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from headgate.config import Known, Site
 from headgate.crypto.provider import LIBCRYPTO_VARIABLE, CryptoProvider, default_provider
 from headgate.env import Env
 from headgate.envelope.payload import decode_table, encode_table
-from headgate.errors import ConfigError, HeadgateError, Problem, SpoolError
+from headgate.errors import ConfigError, HeadgateError, Problem, SecurityError, SpoolError
 from headgate.messages import say
 from headgate.model import Alarm, ClockFix, Event
 from headgate.model import Identity as DeviceIdentity
@@ -45,6 +46,9 @@ from headgate.runtime.daybook import SAVE_EVERY_US, Daybook
 from headgate.runtime.delivery import Delivery
 from headgate.runtime.disk import Disk, disk_metrics
 from headgate.runtime.ending import last_sign, note_sign, off_gap, undated_gap
+from headgate.runtime.enrolment.calls import EnrolmentCalls
+from headgate.runtime.enrolment.desk import Desk, certificate_problems
+from headgate.runtime.enrolment.watch import Watch
 from headgate.runtime.errands import Errands
 from headgate.runtime.field import Field
 from headgate.runtime.home import Home
@@ -279,9 +283,14 @@ class Gateway:
             env, lambda: self._field.devices, self._writer.put_item, self._writer.durable,
             self._forget,
         )  # fmt: skip
+        self._desk = Desk(
+            env, lambda: self.site, self._provider, lambda: self._identity, audit,
+            self._trusted_now, self._identity_anew,
+        )  # fmt: skip
+        self._certificates = Watch(self._desk, self._writer.put_item, audit, self._identity_anew)
         handlers = {
             **calls.handlers(), **errands.handlers(), **replaced.handlers(),
-            **self._rotation.handlers(),
+            **self._rotation.handlers(), **EnrolmentCalls(self._desk).handlers(),
         }  # fmt: skip
         calls_told = audited(handlers, self._audit)
         self._api = LocalApi(env, site.api_socket, calls_told, self._audit.tell)
@@ -316,6 +325,7 @@ class Gateway:
         for uplink in site.uplink:
             if uplink.enabled:
                 self._start_uplink(uplink)
+        self._certificates.start()
         try:
             await self._api.open()
         except OSError as error:
@@ -338,6 +348,7 @@ class Gateway:
             await self._notifier.stopping()
             await self._api.close()
             await self._metrics.close()
+            await self._certificates.stop()
             await self._identification.stop()
             await self._writer.aside(self._learnings.save)  # a stop may come before it is written
             await self._field.stop()
@@ -411,6 +422,7 @@ class Gateway:
 
         Raises:
             ConfigError: the file has mistakes; everything runs on as it was.
+            SecurityError: a key or certificate does not fit; likewise.
         """
         async with self._changing:
             try:
@@ -420,12 +432,17 @@ class Gateway:
                 many = len(error.problems)
                 self._tell("config-refused", first.where, "refused", first.code, problems=many)
                 raise
+            except SecurityError as error:
+                self._tell("config-refused", "identity", "refused", error.code)
+                raise
 
     async def _reload(self) -> Mapping[str, Any]:
         new, installed = self._load()
+        identity = load_identity(self._env, new, self._provider, self._trusted_now())
         self.installed = installed
         changes = config.diff(self.site, new)
         self.site = new
+        await self._be(identity)
         self._drivers = Drivers(installed.registry)
         roster = self._roster(new)
         await self._writer.aside(self._state.flush)  # new numbers stand before a record uses one
@@ -445,6 +462,25 @@ class Gateway:
         self._tell("config", changed_tables(changes), hash=digest)
         said: dict[str, Any] = msgspec.to_builtins(changes)
         return said
+
+    # ------------------------------------------------------------ who it is
+
+    def _trusted_now(self) -> datetime | None:
+        """The time for judging certificates; None while the clock was never trusted in this boot."""
+        us = self._timekeeper.trusted_us(self._env.clock.boottime_us())
+        return None if us is None else datetime.fromtimestamp(us / 1e6, UTC)
+
+    async def _identity_anew(self) -> None:
+        """Take over keys and certificates as they lie on disk now; records go on without a break."""
+        await self._be(load_identity(self._env, self.site, self._provider, self._trusted_now()))
+
+    async def _be(self, identity: Identity) -> None:
+        self._identity = identity
+        self._audit.signer = KeySigner(self._provider, identity.signing_key)
+        self._outlets.adopt(identity)
+        granted = await self._rotation.adopt(identity)
+        if granted:
+            log.info("keys granted anew", extra={"grants": granted})
 
     async def _identified(self, name: str, identity: DeviceIdentity) -> None:
         """A device said who it is: where its map hangs on that, it gets the right one."""
@@ -480,6 +516,9 @@ class Gateway:
         """As `reload`, on SIGHUP: mistakes go to the log, and everything runs on as it was."""
         try:
             await self.reload()
+        except SecurityError as error:
+            text = say(error.code, "en", **error.fields)
+            log.error(text, extra={"code": error.code, "where": "identity"})
         except ConfigError as error:
             for problem in error.problems:
                 text = say(problem.code, "en", **problem.fields)
@@ -606,6 +645,8 @@ class Gateway:
             f"{p.where}: {say(p.code, language, **p.fields)} [{p.code}]" for p in self._problems
         ]
         said["problems"] += said["disk"]["problems"]
+        said["identity"] |= self._desk.summary()
+        said["problems"] += certificate_problems(self._desk, language)
         said["problems"] += audit_problems(audit, str(self.site.state_folder / "audit"), language)
         return said
 

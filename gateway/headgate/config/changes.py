@@ -10,7 +10,7 @@ import msgspec
 from headgate.config.site import Site
 
 #: Tables that a running gateway takes over at once; the others need a restart.
-_LIVE = ("log",)
+_LIVE = ("log", "identity")
 #: What two technicians sign, where a site wants that.
 CONTROLS = ("controls", "control", "heartbeat")
 _TABLES = ("gateway", "state", "identity", "audit", "metrics", "log", "api", "plugins")
@@ -73,11 +73,42 @@ def config_hash(site: Site, sm3: Callable[[bytes], bytes]) -> bytes:
 def controls_digest(site: Site, sm3: Callable[[bytes], bytes]) -> bytes:
     """The digest of what may be commanded on this gateway: what technicians sign.
 
-    Where the signatures lie does not count; comments, order of keys and the split into files neither.
+    The controls with the devices and lines that they are about, so that no signed pump becomes another one.
+    Where the signatures lie does not count; comments, order of keys, the split into files, and keys with
+    their default value neither.
     """
     rules = msgspec.structs.replace(site.controls, signatures="controls.sig")
-    said = (site.gateway.id, rules, site.control, site.heartbeat)
+    devices = [device for device in site.device if _concerned(site, device.id)]
+    lines = [
+        (channel.id, str(channel.url))
+        for channel in site.channel
+        if any(device.channel == channel.id for device in devices)
+    ]
+    said = (
+        site.gateway.id, _given(rules), [_given(each) for each in site.control],
+        [_given(each) for each in site.heartbeat], [_given(each) for each in devices], lines,
+    )  # fmt: skip
     return sm3(b"headgate-controls-v1\0" + msgspec.json.encode(said, order="deterministic"))
+
+
+def _concerned(site: Site, device: str) -> bool:
+    """Whether a control or a heartbeat moves a device, or looks at it before it moves another."""
+    moved = {control.device for control in site.control} | {beat.device for beat in site.heartbeat}
+    if device in moved:
+        return True
+    texts = (
+        text
+        for control in site.control
+        for text in (*control.interlock, control.remote_when or "", "{" + (control.feedback or ""))
+    )
+    return any(f"{{{device}/" in text for text in texts)
+
+
+def _given(entry: msgspec.Struct) -> dict[str, Any]:
+    """What an entry says beyond its defaults, so that a key of a later version changes no digest."""
+    defaults = {f.name: f.default for f in msgspec.structs.fields(entry)}
+    said = {name: getattr(entry, name) for name in entry.__struct_fields__}
+    return {name: value for name, value in said.items() if value != defaults[name]}
 
 
 def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> Difference:

@@ -48,6 +48,8 @@ class Standing(msgspec.Struct, frozen=True):
     anchors: tuple[Certificate, ...]
     at: datetime | None
     trust: str = ""
+    #: Roots that something else has proved: the online service, by its own fingerprint.
+    vouched: tuple[Certificate, ...] = ()
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -114,7 +116,7 @@ class _Judge:
     def _anchors(self) -> tuple[Certificate, ...]:
         """Roots known already, and those in the bag that a person vouches for."""
         standing = self._standing
-        known = {each.der: each for each in standing.anchors}
+        known = {each.der: each for each in (*standing.anchors, *standing.vouched)}
         roots = [found for found in self._bag.cas if found.certificate.self_issued]
         wanted = "".join(standing.trust.split()).replace(":", "").lower()
         if wanted and len(wanted) < LEAST_FINGERPRINT:

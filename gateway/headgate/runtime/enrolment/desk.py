@@ -1,0 +1,367 @@
+"""What `headgate enroll` asks for: how things stand, a request, and taking in what came back.
+
+One desk a gateway. It never changes a running identity by itself: it writes keys and papers, then has
+`take_over` load them; whatever fails before that leaves the old identity whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from headgate.audit import Audit, Entry
+from headgate.config import Site
+from headgate.crypto.names import write_name
+from headgate.crypto.provider import CryptoProvider
+from headgate.crypto.requests import Request, make_request
+from headgate.crypto.x509 import Certificate, Role
+from headgate.env import Env
+from headgate.errors import ConfigError, Problem, SecurityError
+from headgate.messages import Language, say
+from headgate.runtime.enrolment.certified import Certified, gather
+from headgate.runtime.enrolment.concerns import concerns, endings
+from headgate.runtime.enrolment.custody import Custody
+from headgate.runtime.enrolment.judge import Standing, Verdict, judge
+from headgate.runtime.enrolment.papers import Asked, Folder, Papers, Service
+from headgate.runtime.identity import Identity
+
+log = logging.getLogger(__name__)
+
+COUNTRY = "CN"
+#: What a box lacks before anybody enrolled it, and a box with plain uplinks for ever.
+_NEVER_THERE = frozenset({"HG-6146", "HG-6147", "HG-6148", "HG-6149", "HG-6104"})
+
+
+class Requests(msgspec.Struct, frozen=True):
+    """What goes to the CA: one request a role."""
+
+    gateway: str
+    sign: Request
+    link: Request
+
+
+class Desk:
+    """Enrolment of one gateway.
+
+    Args:
+        site: the site as it is now.
+        identity: the identity as it is now.
+        now: the time by a trusted clock; None while there is none.
+        take_over: loads what was written into the running gateway.
+    """
+
+    def __init__(
+        self,
+        env: Env,
+        site: Callable[[], Site],
+        provider: CryptoProvider,
+        identity: Callable[[], Identity],
+        audit: Audit,
+        now: Callable[[], datetime | None],
+        take_over: Callable[[], Awaitable[None]],
+    ) -> None:
+        self.env = env
+        self._site = site
+        self.provider = provider
+        self._identity = identity
+        self._audit = audit
+        self.now = now
+        self._take_over = take_over
+        self._busy = asyncio.Lock()
+
+    @property
+    def folder(self) -> Folder:
+        """Where the papers lie."""
+        return Folder(self.env, self.provider, self._site().state_folder)
+
+    def papers(self) -> Papers:
+        """The papers as they lie there."""
+        return self.folder.load(self._site().gateway.id)
+
+    @property
+    def identity(self) -> Identity:
+        """What the gateway is now."""
+        return self._identity()
+
+    @property
+    def custody(self) -> Custody:
+        """Where the private keys are."""
+        custody = self._identity().custody
+        assert custody is not None
+        return custody
+
+    def certified(self, at: datetime | None) -> Certified:
+        """What counts at an instant, as it lies on disk now.
+
+        Raises:
+            SecurityError: a file that the site names does not fit any more.
+        """
+        site = self._site()
+        ended = not site.identity.keep_local_wrap
+        return gather(self.env, site, self.provider, self.papers(), at, keep_ended=ended)
+
+    def fingerprint(self, spki: bytes) -> str:
+        """What a person compares a key by: the first half of SM3 of its SPKI, in groups of four."""
+        digits = self.provider.sm3(spki).hex()[:32]
+        return " ".join(digits[i : i + 4] for i in range(0, len(digits), 4))
+
+    def renewal_due(self, at: datetime) -> bool:
+        """Whether one of our own certificates ends within `renew_before`, and a service may be asked."""
+        spec = self._site().identity
+        papers = self.papers()
+        if spec.renew != "online" or papers.service is None or spec.certificate is not None:
+            return False
+        own = [papers.chain(role)[:1] for role in (Role.GATEWAY, Role.GATEWAY_LINK)]
+        limit = at + timedelta(microseconds=spec.renew_before.us)
+        return any(each.not_after <= limit for chain in own for each in chain)
+
+    # ------------------------------------------------------------ how things stand
+
+    def status(self) -> dict[str, Any]:
+        """Certificates, what is missing and what to do next. Nothing secret."""
+        identity, at, papers = self._identity(), self.now(), self.papers()
+        certified = self.certified(at)
+        found = list(concerns(certified, papers, at))
+        if identity.left_behind:
+            found.append(Problem("identity", "HG-6128", {}))
+        return {
+            "gateway": identity.gateway,
+            "keeper": self.custody.keeper,
+            "module": self.custody.description,
+            "clock_trusted": at is not None,
+            "enrolled": identity.enrolled,
+            "asked": papers.asked is not None,
+            "service": None if papers.service is None else papers.service.url,
+            "certificates": [
+                {
+                    "role": each.role, "name": each.name, "serial": each.serial, "ours": each.ours,
+                    "begins": each.begins.isoformat(), "ends": each.ends.isoformat(),
+                    "days": None if each.days is None else round(each.days, 1),
+                }
+                for each in endings(certified, at)
+            ],
+            "problems": [
+                {"code": each.code, "fields": {k: str(v) for k, v in each.fields.items()}}
+                for each in found
+            ],
+        }  # fmt: skip
+
+    def summary(self) -> dict[str, Any]:
+        """The identity's part of the gateway's status. Nothing secret, nothing read from disk."""
+        identity, at = self._identity(), self.now()
+        own = [each for each in endings(identity.certified, at) if each.ours]
+        return {
+            "keeper": self.custody.keeper,
+            "module": self.custody.description,
+            "barred": identity.certified.barred,
+            "certificates": [
+                {"role": each.role, "ends": each.ends.isoformat(), "serial": each.serial}
+                for each in own
+            ],
+        }
+
+    # ------------------------------------------------------------ asking
+
+    async def request(
+        self, who: str, *, anew: bool = False, organization: str | None = None
+    ) -> Requests:
+        """The requests for our signing and our link certificate.
+
+        The same again while one is open. `anew` makes fresh keys: after a key was lost or revoked.
+
+        Raises:
+            SecurityError: the site file keeps certificate or key itself, or no key can be kept.
+        """
+        async with self._busy:
+            self._check_ours()
+            papers = self.papers()
+            asked = papers.asked
+            if asked is None or anew or self._lost(asked):
+                asked = self._new_keys(papers, anew=anew)
+                papers = self._save(msgspec.structs.replace(papers, asked=asked))
+                what = self.provider.sm3(asked.sign)[:8].hex()
+                await self._note("identity-made", who, f"key {what}", "ok")
+            return self._requests(asked, organization)
+
+    def _check_ours(self) -> None:
+        spec = self._site().identity
+        for key in ("certificate", "key"):
+            if getattr(spec, key) is not None:
+                raise SecurityError("kept by the site file", code="HG-6179", key=key)
+
+    def _lost(self, asked: Asked) -> bool:
+        held = set(self.custody.held())
+        return asked.sign not in held or asked.link not in held
+
+    def _new_keys(self, papers: Papers, *, anew: bool) -> Asked:
+        custody = self.custody
+        try:
+            # Before the first certificate the key that already seals is certified: what it granted to
+            # nobody yet is granted by the certificate that comes.
+            fresh = anew or papers.sign
+            sign = custody.generate() if fresh else self._identity().signing_key
+            link = custody.generate()
+        except OSError as error:
+            raise self._unwritten(error) from error
+        return Asked(sign.public.spki, link.public.spki, self.env.clock.wall_us())
+
+    def _requests(self, asked: Asked, organization: str | None) -> Requests:
+        gateway = self._site().gateway.id
+
+        def one(role: Role, spki: bytes) -> Request:
+            key = self.custody.find(spki)
+            if key is None:
+                raise SecurityError("a key is gone", code="HG-6131", keeper=self.custody.keeper)
+            return make_request(write_name(gateway, role.value, organization, COUNTRY), key)
+
+        return Requests(gateway, one(Role.GATEWAY, asked.sign), one(Role.GATEWAY_LINK, asked.link))
+
+    # ------------------------------------------------------------ taking in
+
+    async def bring(
+        self,
+        files: Mapping[str, bytes],
+        who: str,
+        *,
+        trust: str = "",
+        vouched: tuple[Certificate, ...] = (),
+        service: Service | None = None,
+    ) -> Verdict:
+        """Take in what the CA gave: all of it, or nothing.
+
+        Args:
+            files: by name, which is for people alone.
+            who: for the audit log.
+            trust: the fingerprint of a root that a person compared with paper.
+            vouched: roots that were proved otherwise.
+            service: where to renew from now on.
+
+        Raises:
+            ConfigError: every mistake found.
+            SecurityError: the wrapped key does not open, or the disk refuses.
+        """
+        async with self._busy:
+            try:
+                verdict = await self._bring(files, who, trust, vouched, service)
+            except ConfigError as error:
+                code = error.problems[0].code
+                what = ", ".join(sorted({problem.where for problem in error.problems}))
+                await self._note("enrolment-refused", who, what, "refused", code)
+                raise
+            except SecurityError as error:
+                what = ", ".join(sorted(files))
+                await self._note("enrolment-refused", who, what, "refused", error.code)
+                raise
+        return verdict
+
+    async def _bring(
+        self,
+        files: Mapping[str, bytes],
+        who: str,
+        trust: str,
+        vouched: tuple[Certificate, ...],
+        service: Service | None,
+    ) -> Verdict:
+        papers, site = self.papers(), self._site()
+        at = self.now()
+        anchors = self.certified(None).anchors
+        held = frozenset((*self.custody.held(), self._identity().signing_key.public.spki))
+        standing = Standing(site.gateway.id, papers, held, anchors, at, trust, vouched)
+        verdict = judge(files, standing, self.provider)
+        if verdict.papers is None:
+            raise ConfigError(verdict.mistakes)
+        if verdict.papers.sign != papers.sign:
+            self._check_ours()
+        if verdict.enveloped is not None:
+            self._open(verdict)
+        new = verdict.papers
+        if service is not None:
+            new = msgspec.structs.replace(new, service=service)
+        if new == papers:
+            return verdict
+        saved = self._save(new)
+        try:
+            await self._take_over()
+        except SecurityError:
+            # What runs is the old identity: what lies on disk must say the same.
+            self._save(papers)
+            raise
+        for kind, what in _gains(papers, verdict.gained):
+            await self._note(kind, who, what, "ok", number=saved.number)
+        self._forget_keys(papers, saved)
+        return verdict
+
+    def _open(self, verdict: Verdict) -> None:
+        """The encryption key into custody. An import that fails after this leaves an unused key."""
+        assert verdict.enveloped is not None
+        signing = self.custody.find(verdict.opener) if verdict.opener else None
+        if signing is None:
+            raise SecurityError("no signing key for the wrapped key", code="HG-6165")
+        try:
+            self.custody.take_in(signing, verdict.enveloped)
+        except OSError as error:
+            raise self._unwritten(error) from error
+        except SecurityError as error:
+            if error.code.startswith("HG-62"):
+                raise  # the form of the wrapped key: said as what it is
+            raise SecurityError(str(error), code="HG-6165") from error
+
+    def _forget_keys(self, before: Papers, after: Papers) -> None:
+        """Link and encryption keys that were replaced. Signing keys stay: records may still want them."""
+        for old, new in ((before.link, after.link), (before.encryption, after.encryption)):
+            if old and new and old[0] != new[0]:
+                spki = _spki(old[0])
+                if spki not in (_spki(new[0]), _spki(after.sign[0]) if after.sign else b""):
+                    self.custody.remove(spki)
+
+    def _save(self, papers: Papers) -> Papers:
+        try:
+            return self.folder.save(papers)
+        except OSError as error:
+            raise self._unwritten(error) from error
+
+    def _unwritten(self, error: OSError) -> SecurityError:
+        folder = self._site().state_folder
+        return SecurityError(
+            f"{folder}: {error}", code="HG-4006", folder=str(folder), cause=str(error)
+        )
+
+    async def _note(
+        self, kind: str, who: str, what: str, result: str, code: str = "", **fields: int
+    ) -> None:
+        await self._audit.note(
+            Entry(kind=kind, who=who, what=what, result=result, code=code, fields={**fields})
+        )
+
+
+def certificate_problems(desk: Desk, language: Language) -> list[str]:
+    """What runs out or no longer counts, as sentences; what a box never had is no problem of its."""
+    identity, at = desk.identity, desk.now()
+    found = concerns(identity.certified, identity.papers or Papers(gateway=identity.gateway), at)
+    return [
+        f"identity: {say(each.code, language, **each.fields)} [{each.code}]"
+        for each in found
+        if each.code not in _NEVER_THERE
+    ]
+
+
+def _gains(before: Papers, gained: tuple[str, ...]) -> list[tuple[str, str]]:
+    """What to write down: the first certificate enrols, a further one renews, the platform's rotates."""
+    said = []
+    for what in gained:
+        role = what.split(" ")[0]
+        if role.startswith("headgate-gateway"):
+            kind = "renewed" if before.sign else "enrolled"
+        else:
+            kind = "key-rotated"
+        said.append((kind, what))
+    return said
+
+
+def _spki(der: bytes) -> bytes:
+    return Certificate.load(der).spki

@@ -1,0 +1,157 @@
+"""Looks once a minute whether certificates run out, were revoked, or have to be renewed.
+
+Only a trusted clock is believed: a box that booted in 1970 raises nothing and bars nothing. An alarm
+is raised at 60, 30 and 7 days and when it is over, and cleared when the certificate was replaced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from headgate.audit import Audit, Entry
+from headgate.errors import HeadgateError
+from headgate.messages import say
+from headgate.model import Alarm, Item
+from headgate.runtime.enrolment.concerns import Ending, endings, step_of
+from headgate.runtime.enrolment.desk import Desk
+from headgate.runtime.enrolment.online import refresh_online, renew_online
+
+log = logging.getLogger(__name__)
+
+EVERY_S: Final = 60.0
+#: How grave it is, by days left (OPC UA: 1 to 1000).
+SEVERITY: Final = {60: 300, 30: 500, 7: 700, 0: 900}
+ALARM: Final = "certificate-expiry"
+#: After a renewal that failed.
+RETRY: Final = timedelta(hours=1)
+#: How often lists and the platform's certificates are fetched from a service.
+REFRESH: Final = timedelta(hours=12)
+
+
+class Watch:
+    """Runs beside the gateway. `look` is one round, for whoever drives the clock himself."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        put_item: Callable[[Item], object],
+        audit: Audit,
+        take_over: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._desk = desk
+        self._put_item = put_item
+        self._audit = audit
+        self._take_over = take_over
+        #: What was said: point of the alarm to its step.
+        self._said: dict[str, int] = {}
+        self._not_before: dict[str, datetime] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin; the first look comes at once."""
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="certificates")
+
+    async def stop(self) -> None:
+        """End."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+            with contextlib.suppress(asyncio.CancelledError):
+                self._task.result()
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self.look()
+            except HeadgateError as error:
+                log.warning("certificates not looked at: %s", error, extra={"code": error.code})
+            except Exception:
+                log.exception("certificates not looked at")  # the next minute tries again
+            await asyncio.sleep(EVERY_S)
+
+    async def look(self) -> None:
+        """One round; nothing while the clock is not trusted."""
+        at = self._desk.now()
+        if at is None:
+            return
+        if self._changed(at):
+            await self._take_over()
+        await self._tell(endings(self._desk.identity.certified, at))
+        await self._keep_up(at)
+
+    def _changed(self, at: datetime) -> bool:
+        """Whether what counts is not what the running identity believes."""
+        now = self._desk.certified(at)
+        known = self._desk.identity.certified
+        return (now.barred, now.recipients, now.receipts, now.chain) != (
+            known.barred, known.recipients, known.receipts, known.chain,
+        )  # fmt: skip
+
+    async def _tell(self, found: Sequence[Ending]) -> None:
+        live: set[str] = set()
+        for each in found:
+            step = None if each.days is None else step_of(each.days)
+            if step is None:
+                continue
+            point = f"{each.role}/{each.serial}"
+            live.add(point)
+            if self._said.get(point) != step:
+                self._said[point] = step
+                await self._raise(point, each, step)
+        for point in set(self._said) - live:
+            del self._said[point]
+            self._put_item(self._alarm(point, 300, None, "", active=False))
+
+    async def _raise(self, point: str, each: Ending, step: int) -> None:
+        days = each.days or 0.0
+        code = "HG-6144" if each.ours else "HG-6145"
+        if step == 0:
+            code = "HG-6140" if each.ours else "HG-6142"
+        fields: dict[str, str | int | float | bool | None] = {
+            "role": each.role, "name": each.name, "end": f"{each.ends:%Y-%m-%d}",
+            "days": max(0, int(days)),
+        }  # fmt: skip
+        log.warning(say(code, "en", **fields), extra={"code": code, "serial": each.serial})
+        self._put_item(self._alarm(point, SEVERITY[step], round(days, 2), code, active=True))
+        entry = Entry(
+            kind="certificate-expiry", who="gateway", what=point, result="ok", code=code,
+            fields=fields,
+        )  # fmt: skip
+        await self._audit.note(entry)
+
+    def _alarm(
+        self, point: str, severity: int, days: float | None, code: str, *, active: bool
+    ) -> Alarm:
+        return Alarm(
+            0, point, ALARM, severity, active, self._desk.env.clock.boottime_us(), days, code
+        )
+
+    # ------------------------------------------------------------ by ourselves
+
+    async def _keep_up(self, at: datetime) -> None:
+        """Renew and fetch lists where the box was enrolled online; a failure waits for its next hour."""
+        if self._desk.renewal_due(at):
+            await self._try("renew", at, renew_online)
+        if self._desk.papers().service is not None:
+            await self._try("refresh", at, refresh_online, REFRESH)
+
+    async def _try(
+        self,
+        what: str,
+        at: datetime,
+        work: Callable[[Desk], Awaitable[bool]],
+        pause: timedelta = RETRY,
+    ) -> None:
+        if at < self._not_before.get(what, at):
+            return
+        self._not_before[what] = at + RETRY
+        try:
+            if await work(self._desk):
+                self._not_before[what] = at + pause
+        except HeadgateError as error:
+            log.warning("%s: %s", what, error, extra={"code": error.code})
