@@ -27,7 +27,7 @@ from headgate.runtime.ownline import OwnLine
 from headgate_drivers.opcua import OpcUaDriver
 
 #: The points of `generic/pump-station`: those told each cycle, and what is told when it changes.
-POINTS = 25
+POINTS = 27
 
 # ---------------------------------------------------------------- values
 
@@ -435,9 +435,10 @@ async def test_a_pump_after_the_standard_is_read_by_its_profile(tmp_path: Path) 
 async def test_what_is_written_is_in_the_stations_own_log(tmp_path: Path) -> None:
     async with stations() as farm:
         driver, channel, device = OpcUaDriver(), line(farm.url, tmp_path), station()
-        await driver.write(channel, device, "pump1_running", True)
-        await driver.write(channel, device, "heartbeat", 7)
-        await driver.write(channel, device, "pump1_auto", True)
+        await farm.command({"hold": True})  # between two cycles
+        assert await driver.write(channel, device, "pump1_run", True) is True
+        assert await driver.write(channel, device, "heartbeat", 7) == 7
+        assert await driver.write(channel, device, "pump1_auto", True) is True
         await farm.command({"selector": "local", "device": "ps-001"})
         with pytest.raises(DeviceRefused):
             await driver.write(channel, device, "pump2_running", True)

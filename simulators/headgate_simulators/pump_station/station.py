@@ -46,10 +46,11 @@ VARIABLES: Mapping[str, tuple[Any, str]] = {
     },
     "Controller/Sample": (_UINT, "sample"),
 }
-#: What telecontrol needs, told when it changes: whether a pump is the automatic's, whether the selector
-#: stands at remote, whether the watchdog missed the heartbeat and gave every pump back.
+#: What telecontrol needs, told when it changes: whether a pump is the automatic's, what is wanted of it,
+#: whether the selector stands at remote, whether the watchdog missed the heartbeat and gave every pump back.
 _TELECONTROL: Mapping[str, bool] = {
-    "Pump1/Auto": True, "Pump2/Auto": True, "Controller/Remote": True, "Controller/FallenBack": False,
+    "Pump1/Auto": True, "Pump2/Auto": True, "Pump1/Wanted": False, "Pump2/Wanted": False,
+    "Controller/Remote": True, "Controller/FallenBack": False,
 }  # fmt: skip
 
 
@@ -97,7 +98,7 @@ class Station:
         for number in (1, 2):
             folder = f"Pump{number}"
             for word, wish in (("Start", True), ("Stop", False), ("Release", None)):
-                method = self._method(number - 1, wish)
+                method = self._method(server, number - 1, wish)
                 node_id = _at(space, f"{self.id}.{folder}.{word}")
                 await folders[folder].add_method(node_id, _named(space, word), method, [], [])
         setpoint = await folders["WetWell"].add_variable(
@@ -139,13 +140,14 @@ class Station:
             list(self._nodes.values()), period=timedelta(days=1), count=100_000
         )
 
-    def _method(self, pump: int, wish: bool | None) -> Any:
+    def _method(self, server: Server, pump: int, wish: bool | None) -> Any:
         async def method(parent: Any) -> Any:
             if (self.well.pumps[pump].tripped and wish) or not self.remote:
                 return ua.StatusCode(ua.StatusCodes.BadInvalidState)
             if all(each.commanded is None for each in self.well.pumps):
                 self._beat_at = time.monotonic()  # one watchdog time to begin with the heartbeat
             self.well.pumps[pump].commanded = wish
+            await self._tell_telecontrol(server, datetime.now(UTC))
             return []
 
         return method
@@ -269,14 +271,7 @@ class Station:
             ):
                 value = ua.DataValue(ua.Variant(said, _DOUBLE), ua.StatusCode(), at)
                 await server.write_attribute_value(self._standard[f"{number}/{word}"].nodeid, value)
-        for path, said in (
-            ("Pump1/Auto", self.well.pumps[0].commanded is None),
-            ("Pump2/Auto", self.well.pumps[1].commanded is None),
-            ("Controller/Remote", self.remote),
-            ("Controller/FallenBack", self.fallen_back),
-        ):
-            told = ua.DataValue(ua.Variant(said, _BOOL), ua.StatusCode(), at, datetime.now(UTC))
-            await server.write_attribute_value(self._nodes[path].nodeid, told)
+        await self._tell_telecontrol(server, at)
         for name, stands in (
             ("WetWell/HighLevel", self.well.level_m >= ALARM_M),
             ("Pump1/PumpTripped", self.well.pumps[0].tripped),
@@ -287,6 +282,17 @@ class Station:
         gone |= {"level", "high_level"} if self.sensor_broken else set()
         gone |= set(self._unheard.values())
         return {point: None if point in gone else float(said) for point, said in values.items()}
+
+    async def _tell_telecontrol(self, server: Server, at: datetime) -> None:
+        """With each cycle, and at once when a method was called; what really runs shows later."""
+        said = {"Controller/Remote": self.remote, "Controller/FallenBack": self.fallen_back}
+        for number, pump in enumerate(self.well.pumps, 1):
+            said[f"Pump{number}/Auto"] = pump.commanded is None
+            wanted = pump.running if pump.commanded is None else pump.commanded
+            said[f"Pump{number}/Wanted"] = wanted
+        for path, value in said.items():
+            told = ua.DataValue(ua.Variant(value, _BOOL), ua.StatusCode(), at, datetime.now(UTC))
+            await server.write_attribute_value(self._nodes[path].nodeid, told)
 
     async def _watch(self) -> None:
         """The watchdog: who took a pump over keeps the heartbeat moving, or loses it."""
