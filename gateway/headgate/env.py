@@ -78,19 +78,11 @@ class AppendFile(Protocol):
         ...
 
 
-class Files(Protocol):
-    """Files and folders. All paths are absolute or relative to the working folder; all calls block."""
-
-    def append(self, path: Path) -> AppendFile:
-        """Create `path` (it must not exist) and open it for appending."""
-        ...
+class ReadFiles(Protocol):
+    """Files and folders, to be read. Paths are absolute or relative to the working folder; calls block."""
 
     def read(self, path: Path, offset: int = 0, size: int | None = None) -> bytes:
         """Up to `size` bytes from `offset`; all by default. Raises OSError."""
-        ...
-
-    def replace(self, path: Path, data: bytes, mode: int = 0o644) -> None:
-        """Write a whole file so that a power cut leaves the old one or the new one, never a mix."""
         ...
 
     def size(self, path: Path) -> int | None:
@@ -99,6 +91,18 @@ class Files(Protocol):
 
     def list(self, folder: Path) -> list[str]:
         """Names in a folder, sorted; empty when there is no such folder."""
+        ...
+
+
+class Files(ReadFiles, Protocol):
+    """Files and folders, to be read and written."""
+
+    def append(self, path: Path) -> AppendFile:
+        """Create `path` (it must not exist) and open it for appending."""
+        ...
+
+    def replace(self, path: Path, data: bytes, mode: int = 0o644) -> None:
+        """Write a whole file so that a power cut leaves the old one or the new one, never a mix."""
         ...
 
     def make_folder(self, path: Path, mode: int = 0o755) -> None:

@@ -1,0 +1,134 @@
+"""Importing a package from the bytes that were checked, and from nowhere else.
+
+A file that is changed after the check, or added, does not exist for the import; compiled files beside
+the code are not looked at. Data files are read through `importlib.resources` or, for profiles, through
+`Shelf`.
+"""
+
+from __future__ import annotations
+
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.resources.abc import TraversableResources
+from pathlib import Path
+from types import CodeType, ModuleType
+from typing import Any
+
+from headgate.env import ReadFiles
+from headgate.errors import PluginError
+from headgate.packages.tree import Tree
+
+_NATIVE = (".so", ".pyd", ".pyc")
+
+
+def check_importable(name: str, files: Mapping[str, bytes]) -> None:
+    """Return when a package of this module name can be imported from memory.
+
+    Raises:
+        PluginError: the name is not a plain module name, or belongs to somebody else; native code.
+    """
+    if not name.isidentifier() or name in sys.stdlib_module_names or name.startswith("headgate"):
+        raise PluginError(f"module name {name}", code="HG-2037", module=name)
+    if "__init__.py" not in files:
+        raise PluginError("no __init__.py", code="HG-2024", file="__init__.py", wrong="missing")
+    for path in files:
+        if path.endswith(_NATIVE):
+            raise PluginError(f"native code: {path}", code="HG-2038", file=path)
+
+
+class Finder(importlib.abc.MetaPathFinder):
+    """Finds the modules of one verified package. Put it first on `sys.meta_path`."""
+
+    def __init__(self, module: str, root: Path, files: Mapping[str, bytes]) -> None:
+        self.module = module
+        self._root = root
+        self._files = files
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        """The spec of a module of this package; a module that it lacks is not looked for elsewhere."""
+        first, *below = fullname.split(".")
+        if first != self.module:
+            return None
+        stem = "/".join(below)
+        for file, is_package in (
+            (f"{stem}/__init__.py" if stem else "__init__.py", True),
+            (f"{stem}.py", False),
+        ):
+            if file in self._files:
+                loader = _Loader(self._root, file, self._files)
+                return importlib.util.spec_from_file_location(
+                    fullname, self._root / file, loader=loader,
+                    submodule_search_locations=[str((self._root / file).parent)] if is_package else None,
+                )  # fmt: skip
+        raise ModuleNotFoundError(f"No module named {fullname!r}", name=fullname)
+
+
+class _Loader(importlib.abc.InspectLoader):
+    def __init__(self, root: Path, file: str, files: Mapping[str, bytes]) -> None:
+        self._root, self._file, self._files = root, file, files
+
+    def is_package(self, fullname: str) -> bool:
+        return self._file.rpartition("/")[2] == "__init__.py"
+
+    def get_source(self, fullname: str) -> str:
+        return importlib.util.decode_source(self._files[self._file])
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.source_to_code(self._files[self._file], str(self._root / self._file))
+
+    def get_resource_reader(self, fullname: str) -> TraversableResources:
+        folder = self._file.rpartition("/")[0]
+        return _Resources(Tree(self._files, folder))
+
+
+class _Resources(TraversableResources):
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+
+    def files(self) -> Any:
+        return self._tree
+
+
+class Shelf:
+    """Files of verified packages, served from memory; all others as they lie on disk."""
+
+    def __init__(
+        self, files: ReadFiles, packages: Iterable[tuple[Path, Mapping[str, bytes]]]
+    ) -> None:
+        self._files = files
+        self._trees = {root: Tree(content, "") for root, content in packages}
+
+    def _find(self, path: Path) -> Tree | None:
+        for root, tree in self._trees.items():
+            if path == root or root in path.parents:
+                return tree.joinpath(*path.relative_to(root).parts)
+        return None
+
+    def read(self, path: Path, offset: int = 0, size: int | None = None) -> bytes:
+        """As `Files.read`."""
+        found = self._find(path)
+        if found is None:
+            return self._files.read(path, offset, size)
+        data = found.read_bytes()
+        return data[offset:] if size is None else data[offset : offset + size]
+
+    def size(self, path: Path) -> int | None:
+        """As `Files.size`."""
+        found = self._find(path)
+        if found is None:
+            return self._files.size(path)
+        return len(found.read_bytes()) if found.is_file() else 0 if found.is_dir() else None
+
+    def list(self, folder: Path) -> list[str]:
+        """As `Files.list`."""
+        found = self._find(folder)
+        if found is None:
+            return self._files.list(folder)
+        if found.is_file():
+            raise NotADirectoryError(str(folder))
+        return sorted(each.name for each in found.iterdir())
