@@ -1,7 +1,8 @@
 """Rot: bytes of any file of a box change behind its back, or the file goes. It starts, and says what is gone.
 
 A case is a number: a box lives from it, stops or dies with its place noted, one file is spoilt, and three
-starts follow: the first says the loss, the second says it again while no gap is durable, the third never.
+starts follow: the first says the loss, the second says it again while no gap is durable, the third never;
+unless the segment whose record told of it is gone as well, or noise from end to end: then it says both.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import random
 from collections import Counter
 from pathlib import Path
 
-from crash_box import CrashBox
+from crash_box import STATE, CrashBox
 from part_images import live, shape_of, start
 from programme import Counts, Report, cases
 from promises import Book, Judge, expect
@@ -32,6 +33,7 @@ class RotJudge(Judge):
         self.judge_losses()
         self.judge_offers(again=self.memory)
         self.judge_numbers(sign=not self.memory)
+        self.judge_link()
         if self.victim.name != "identities.json":
             self.judge_papers()
         if not self.memory:
@@ -107,25 +109,51 @@ def _starts(files: RecordedFiles, victim: Path, box: CrashBox, rng: random.Rando
     try:
         again = RotJudge(second, book, at, victim)
         again.judge_losses()
+        expect(second.link == first.link, "another link than the start before:", second.link)
         expect(again.found.keys() == judge.found.keys(), "another start found something else")
         repeated = {loss.account for loss in second.spool.losses()}
         expect(said == repeated, "a loss is said otherwise by the next start:", said, repeated)
-        second.book = again.spool_after()
+        second.book = again.book_after()
         second.book.epochs.append(second.epoch)
         second.know_losses()
         expect(second.commit(rng, 1), "a sound disk refused")
         expect(not second.spool.losses(), "a loss is said again after its gap was durable")
+        if rng.random() < 0.5:
+            second.spool.close()
+        else:
+            second.keep_house()  # and killed
     finally:
         second.state._disconnect()
     files.locks.clear()
+    spoilt = rng.random() < 0.5
+    if spoilt:
+        _spoil_tellers(files, second, rng)
+    at = files.op
     third = start(files, shape, second.book, rng)
     try:
-        for rows in third.spool.segments():
-            for row in rows.alive():
-                rows.epoch(row)
-        expect(not third.spool.losses(), "a loss is said again by a later start")
+        expect(third.link[0] == second.epoch, "the link names", third.link, "not", second.epoch)
+        if spoilt:
+            RotJudge(third, second.book, at, victim).judge_losses()
+        else:
+            expect(not third.spool.losses(), "a loss is said again by a later start")
     finally:
         third.die()
+
+
+def _spoil_tellers(files: RecordedFiles, box: CrashBox, rng: random.Random) -> None:
+    """Nothing can be read any more of the segments that this start of the box has written."""
+    for rows in box.spool.segments():
+        if len(rows) and rows.epoch(0) == box.epoch:
+            path = STATE / "spool" / rows.log / f"{rows.number:012}.seg"
+            if rng.random() < 0.3:
+                files.entries.pop(path)
+                files.names.pop(path)
+            else:
+                files.entries[path].rot(_noise)
+
+
+def _noise(data: bytearray) -> None:
+    data[:] = random.Random(len(data)).randbytes(len(data))
 
 
 def run(seed: int, deadline: float, report: Report) -> None:

@@ -338,8 +338,12 @@ class State:
         if epoch is None:
             return (newest.epoch, newest.last_n) if newest else (None, None)
         known = self._epochs.get(epoch)
-        if newest is None or known is None:
+        if newest is None:
             return epoch, last_n
+        if known is None:
+            # Of a memory from a backup, or begun anew: what a start named as the one before it is older.
+            named = any(each.previous == epoch for each in self._epochs.values())
+            return (newest.epoch, newest.last_n) if named else (epoch, last_n)
         if known.started < newest.started:
             return newest.epoch, newest.last_n
         return epoch, max((n for n in (last_n, known.last_n) if n is not None), default=None)

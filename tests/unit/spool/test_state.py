@@ -83,6 +83,15 @@ def test_the_epoch_link_names_the_newest_that_either_knows(
     assert state.begin_epoch(b"e3", found) == link
 
 
+def test_a_memory_begun_anew_is_newer_than_the_start_that_it_followed(open_state: Open) -> None:
+    state = open_state()
+    assert state.begin_epoch(b"e8", (b"e7", 12)) == (b"e7", 12)  # nothing is remembered of it
+    state.committed(b"e8", 3)
+    state = open_state()
+    # The records of the latter cannot be read any more; those of the former are still there.
+    assert state.begin_epoch(b"e9", (b"e7", 12)) == (b"e8", 3)
+
+
 @pytest.mark.parametrize("damage", ["empty", "garbage", "header", "middle"])
 def test_a_damaged_database_is_set_aside_and_device_numbers_survive(
     open_state: Open, tmp_path: Path, damage: str
