@@ -164,6 +164,7 @@ class Gateway:
             self._identity = self._own_identity()
         except BaseException:
             self._spool.close()
+            self._state.release()
             self._home.leave()
             raise
         boot = env.clock.boot_id()

@@ -82,6 +82,18 @@ KINDS: dict[str, Kind] = {
     "command-unknown": Kind(
         "nobody knows what became of {what}", "{what} 的执行结果未知"
     ),
+    "command-cancelled": Kind("withdrawn: {what}", "已撤回：{what}"),
+    "command-expired": Kind("too late for {what}", "已过期：{what}"),
+    "command-superseded": Kind("another command took the place of {what}", "{what} 已被取代"),
+    "command-unproved": Kind(
+        "{times} messages on {what} that prove nobody: {reason}",
+        "{what} 收到 {times} 条无法证明来源的消息：{reason}",
+        limited=True,
+    ),
+    "lease-ending": Kind(
+        "the lease of {what} is being ended ({why}, {on_lease_end})",
+        "正在结束 {what} 的租约（{why}，{on_lease_end}）",
+    ),
     "lease-renewed": Kind("the lease of {what} was renewed", "{what} 的租约已续期"),
     "lease-ended": Kind("the lease of {what} ended", "{what} 的租约已结束"),
     "local-switch": Kind("local or remote: {what}", "就地／远方切换：{what}"),

@@ -13,6 +13,7 @@ import errno
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
@@ -126,6 +127,7 @@ class AuditLog:
         self._waiting: list[Told] = []
         self._under_way: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
+        self._ending = asyncio.Event()
         self._unwritten = 0
         self._failing: str | None = None
         self._rested_us = 0
@@ -285,7 +287,7 @@ class AuditLog:
         """Sign the last head; nothing is told of after it but what comes while all else ends."""
         task, self._task = self._task, None
         if task is not None:
-            task.cancel()
+            self._ending.set()  # not cancelled: a head that is in the log is sent up, too
             await asyncio.wait([task])
         await self.settled()
         await self.sign()
@@ -335,7 +337,7 @@ class AuditLog:
 
     async def _keep(self) -> None:
         breaks = -1
-        while True:
+        while not self._ending.is_set():
             try:
                 if self._waiting:
                     self._kick()
@@ -351,7 +353,12 @@ class AuditLog:
                     await self.check()
             except Exception:
                 log.exception("housekeeping of the audit log")
-            await asyncio.sleep(_LOOK_EVERY_S)
+            await self._pause(_LOOK_EVERY_S)
+
+    async def _pause(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._ending.wait()
 
     async def hourly(self) -> None:
         """Tell what was held back and what is gone, make room, sign the head, measure."""
@@ -381,16 +388,16 @@ class AuditLog:
         """Go over the whole log; what is not as it was written is told, and alarms."""
         steps = self._upkeep.check()
         report: Report | None = None
-        while report is None:
+        while report is None and not self._ending.is_set():
             report = await self._aside(partial(next, steps))
             if report is None:
-                await asyncio.sleep(_BREATH_S)
-        for finding in report.findings:
+                await self._pause(_BREATH_S)
+        for finding in report.findings if report is not None else ():
             if finding.grave and finding.code not in _OWN_WORD:
                 # One entry is enough: `headgate audit verify` names them all.
-                entry = damaged(f"{len(report.findings)} findings", **finding.fields)
+                entry = damaged("entries that were written earlier", **finding.fields)
                 self._damaged(msgspec.structs.replace(entry, code=finding.code))
-                self._alarm("audit-broken", True, float(len(report.findings)))
+                self._alarm("audit-broken", True, 1.0)
                 await self.settled()
                 await self.sign()
                 break

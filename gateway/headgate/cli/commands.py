@@ -45,9 +45,11 @@ COMMANDS: dict[str, Command] = {
     "opcua": Command(
         "headgate.cli.opcua:app", "OPC UA: trust, browse", "OPC UA：证书互信、浏览", "opcua"
     ),
+    "enroll": Command("headgate.cli.enroll:app", "this box's certificates", "本机证书的申请与导入"),
     "certs": Command("headgate.cli.certs:app", "keys and certificates", "密钥与证书"),
     "keys": Command("headgate.cli.keys:app", "change the record key", "更换数据密钥"),
     "spool": Command("headgate.cli.spool:app", "what waits on disk", "查看本地缓存"),
+    "audit": Command("headgate.cli.audit:app", "the log of security events", "安全审计日志"),
     "schema": Command("headgate.cli.schema:app", "JSON Schema of our files", "输出 JSON Schema"),
     "install": Command("headgate.cli.install:app", "install from a folder of wheels", "离线安装"),
     "uninstall": Command("headgate.cli.install:removal", "take it off again", "卸载"),

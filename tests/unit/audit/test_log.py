@@ -14,39 +14,18 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kit.audit_log import KEY, KEYS, PROVIDER, entry, filled, lines, opened
 from msgspec import structs
 
-from headgate.audit import AuditLog, Entry, Head, Signer
+from headgate.audit import AuditLog, Entry, Head
 from headgate.audit.check import Checker, Report
 from headgate.audit.files import LogFolder
 from headgate.audit.flood import BURST
 from headgate.audit.keeping import RESERVE
 from headgate.audit.line import NOTHING, Found, Line, encode, json_text, scan
-from headgate.crypto.provider import default_provider
 from headgate.env import AppendFile, SystemFiles
 from headgate.errors import SpoolError
-from headgate.runtime.audited import KeySigner
 from headgate.testing.env import ManualClock, fake_env, run
-
-PROVIDER = default_provider()
-
-
-def entry(kind: str = "started", **fields: object) -> Entry:
-    return Entry(kind=kind, who="gateway", what="hg", result="ok", fields=fields)  # type: ignore[arg-type]
-
-
-def opened(folder: Path, **more: object) -> AuditLog:
-    env = more.pop("env", None) or fake_env(ManualClock())
-    return AuditLog(env, folder, "hg-1", "0.1", PROVIDER.sm3, quota_bytes=1 << 24, **more)  # type: ignore[arg-type]
-
-
-def lines(folder: Path) -> list[Found]:
-    found = []
-    for path in sorted(folder.glob("*.log")):
-        for each in scan(path.read_bytes()):
-            assert isinstance(each, Found), each
-            found.append(each)
-    return found
 
 
 def test_each_entry_hangs_on_the_one_before(tmp_path: Path) -> None:
@@ -188,33 +167,6 @@ def test_room_is_kept_back_for_the_entries_of_a_full_disk(tmp_path: Path) -> Non
 
     run(main)
     assert report_of(tmp_path / "audit").sound
-
-
-def filled(
-    folder: Path, *, starts: int = 2, signer: Signer | None = None, later_s: int = 0
-) -> list[Head]:
-    """A small log of some starts; its heads."""
-    heads: list[Head] = []
-
-    async def main() -> None:
-        for start in range(starts):
-            clock = ManualClock()
-            clock.advance(later_s + start * 7200)
-            remembered = heads[-1].seq if heads else 0
-            log = opened(folder, env=fake_env(clock), remembered=remembered)
-            log.signer, log.on_head = signer or KEY, heads.append
-            await log.note(entry())
-            await log.note(entry("command-accepted", value=3.5, mode="auto"))
-            await log.hourly()
-            await log.note(entry("stopping"))
-            log.close()
-
-    run(main)
-    return heads
-
-
-KEY = KeySigner(PROVIDER, PROVIDER.sm2_generate())
-KEYS = {KEY.key.hex(): KEY._key.public.verify}
 
 
 def test_a_sound_log_is_sound_and_its_heads_are_its_own(tmp_path: Path) -> None:
