@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import inspect
 import os
 import shutil
@@ -140,6 +141,8 @@ def missing_peers(names: tuple[str, ...]) -> list[str]:
     with_sbin = f"{os.environ.get('PATH', '')}:/usr/sbin"
     have = {
         "libmodbus": lambda: find_library("modbus") is not None,
+        # Looked for, never imported: its OpenSSL must not meet ours.
+        "tongsuopy": lambda: importlib.util.find_spec("tongsuopy") is not None,
         "modbus-serial": lambda: _from_npm("modbus-serial"),
         "node-opcua-server": lambda: _from_npm("node-opcua-server"),
         # Debian keeps servers in a folder that only root has on its path.

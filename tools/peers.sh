@@ -39,6 +39,15 @@ if [ -f tests/peers/package.json ] &&
     fi
 fi
 
+# Tongsuo, the SM fork of OpenSSL: published for one processor, so nobody else can be asked for it.
+if [ "$(uname -sm)" = "Linux x86_64" ] && ! .venv/bin/python -c "import importlib.util, sys
+sys.exit(importlib.util.find_spec('tongsuopy') is None)"; then
+    echo "installing the test peer tongsuopy with pip"
+    .venv/bin/python -m pip install --disable-pip-version-check --no-input -q --no-deps \
+        --only-binary :all: ${WHEELHOUSE:+--no-index --find-links "$WHEELHOUSE"} tongsuopy==1.0.1 \
+        >.venv/tongsuopy.log 2>&1 || peers="$peers tongsuopy(pip)"
+fi
+
 if [ -n "$peers" ]; then
     export HEADGATE_PEERS="${HEADGATE_PEERS:-optional}"
     echo "not on this machine:$peers. Tests that meet them are skipped, everything else runs."

@@ -345,6 +345,8 @@ class _Client(aiomqtt.Client):
             else ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),),
         )
         self._client.connect_timeout = min(max(settings.timeout_s, 0.05), _LONGEST_CONNECT_S)
+        if settings.unix is not None:
+            self._client._create_unix_socket_connection = self._dial  # type: ignore[method-assign]
         self._settings = settings
         self._client.manual_ack_set(True)
         # Subscriptions go out one by one; publishes have their own bookkeeping below.
@@ -399,6 +401,17 @@ class _Client(aiomqtt.Client):
             if self._handshake is not None:
                 self._handshake.failed()
             raise OSError(str(error)) from None
+
+    def _dial(self) -> socket.socket:
+        """A unix socket; paho's own way leaves one open when nobody listens."""
+        dialled = socket.socket(socket.AF_UNIX)
+        try:
+            dialled.settimeout(self._client.connect_timeout)
+            dialled.connect(self._settings.unix or "")
+        except OSError:
+            dialled.close()
+            raise
+        return dialled
 
     def _on_disconnect(
         self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None

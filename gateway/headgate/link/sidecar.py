@@ -18,6 +18,8 @@ from headgate.link.refusal import Refused
 from headgate.link.terms import Facts, Terms
 
 _UCRED: Final = struct.Struct("3i")
+# Root can read everything on the box anyway.
+_ALWAYS: frozenset[int] = frozenset({0})
 
 
 def stays_here(host: str) -> bool:
@@ -45,8 +47,8 @@ class SidecarContext:
     encrypts = False
 
     def __init__(self, terms: Terms) -> None:
-        own = os.geteuid()
-        self._users = frozenset((0, own) if terms.user is None else (0, own, _number(terms.user)))
+        named = () if terms.user is None else (_number(terms.user),)
+        self._users = _ALWAYS | {os.geteuid(), *named}
 
     def wrap_socket(
         self,
