@@ -187,6 +187,12 @@ class Liar:
         self._flush(session)
         return session
 
+    def links(self) -> list[tuple[str, object]]:
+        """Clients that are connected, each with its connection."""
+        return [
+            (name, one.writer) for name, one in self._sessions.items() if one.writer is not None
+        ]
+
     def _subscribe(self, session: _Session, body: bytes) -> None:
         size, at = _number(body, 2)
         at += size

@@ -5,8 +5,17 @@ The long form is the part `chaos` of `make crash`.
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
+
 import pytest
+from kit.outbox import EPOCH, MemoryOutbox, receipt, record
+from liar import Liar, Mood
 from part_chaos import MOODS, Story
+
+from headgate.mqtt import Settings, connect
+from headgate.sdk import UplinkContext
+from headgate_plugins.mqtt import MqttUplink
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -34,3 +43,29 @@ def test_the_programme_knows_every_lie() -> None:
     told = {name for mood in MOODS.values() for name in mood.__dataclass_fields__
             if getattr(mood, name)}  # fmt: skip
     assert told == set(MOODS["all of it"].__dataclass_fields__)
+
+
+async def test_a_broker_that_forgets_on_a_live_link_that_we_listen_is_told_again() -> None:
+    outbox = MemoryOutbox([record(0), record(1)])
+    async with Liar("deaf") as liar:
+        liar.mood = Mood(deaf=1.0)
+        given = {
+            "url": liar.url, "epoch": EPOCH.hex(), "version": "0.1.0", "receipt_timeout": "100ms",
+            "reconnect_min_s": 0.01, "reconnect_max_s": 0.05,
+        }  # fmt: skip
+        up = MqttUplink(UplinkContext("city", "gate-7", given))
+        task = asyncio.create_task(up.run(outbox))
+        try:
+            while up.state != "no receipts":
+                await asyncio.sleep(0.01)
+            ((_, before),) = liar.links()
+            liar.mood = Mood()
+            async with connect(Settings(host="127.0.0.1", port=liar.port)) as link:
+                while outbox.settled != {0, 1}:
+                    await link.publish("headgate/v1/gate-7/down/receipt", receipt(floor=2))
+                    await asyncio.sleep(0.02)
+                assert before in dict(liar.links()).values(), "it had to connect again for that"
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task

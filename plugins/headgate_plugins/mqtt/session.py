@@ -290,6 +290,15 @@ class Session:
                 self._outbox.give_back(late)
                 self._changed.set()
                 self._tell()
+                await self._listen_again()
+
+    async def _listen_again(self) -> None:
+        """A broker may have forgotten, on a link that lives on, that we listen; asking twice is free."""
+        try:
+            await self._link.subscribe(self._terms.topic("down/receipt"))
+        except UplinkUnavailable as error:
+            if error.code != "HG-5020":
+                raise
 
     def _tell(self) -> None:
         if self._refused is not None:
