@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from headgate.cli.certs import dev, show
+from headgate.cli.certs import dev, found, issue, revoke, show
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -12,5 +12,5 @@ app = typer.Typer(
     add_completion=False,
     help="Development certificates; a small CA; what a file says. 开发证书、小型 CA、查看文件。",
 )
-for part in (dev, show):
+for part in (dev, found, issue, revoke, show):
     app.registered_commands += part.app.registered_commands
