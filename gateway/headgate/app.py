@@ -42,6 +42,8 @@ from headgate.runtime.audited import (
 )
 from headgate.runtime.batch import Committed
 from headgate.runtime.calls import Calls
+from headgate.runtime.commands.journal import Journal
+from headgate.runtime.commands.room import Commands, journal_path
 from headgate.runtime.daybook import SAVE_EVERY_US, Daybook
 from headgate.runtime.delivery import Delivery
 from headgate.runtime.disk import Disk, disk_metrics
@@ -63,6 +65,7 @@ from headgate.runtime.metrics import MetricsServer, Sample
 from headgate.runtime.notify import Notifier
 from headgate.runtime.openings import Openings
 from headgate.runtime.outlets import Outlets, context_of
+from headgate.runtime.packaging import remember
 from headgate.runtime.press import KnownTable, Sealing, SealingPress
 from headgate.runtime.replaced import Replaced
 from headgate.runtime.report import metrics_of, status_of
@@ -162,6 +165,8 @@ class Gateway:
             self._state.number_above(self._spool.highest_device(known))
             self._audit = self._open_audit()
             self._identity = self._own_identity()
+            self._journal = Journal(env, journal_path(self.site))
+            self._journal.open()
         except BaseException:
             self._spool.close()
             self._state.release()
@@ -229,7 +234,7 @@ class Gateway:
         installed: list[Installed] = []
 
         def known(site: Site) -> Known:
-            installed.append(self._look(site.plugins))
+            installed.append(self._look(site))
             return installed[0].known()
 
         site = config.load(self._env, self._site_path, known)
@@ -255,11 +260,15 @@ class Gateway:
         self._rotation = Rotation(
             env, self._keyring, self._writer.aside, audit, self._writer.put_item
         )
+        self._field = Field(env, self._daybook, self._learn)
+        self._commands = Commands(
+            env, site, self._provider, audit, self._field, self._journal, lambda: self._identity,
+            self._timekeeper.trusted_us, self._writer.put_item, self._writer.durable,
+        )  # fmt: skip
         self._outlets = Outlets(
             env, self._spool, self._state, self.epoch, self._identity, insight,
-            self._daybook.put_item, self._send_table_again, self._rotation.asked,
+            self._daybook.put_item, self._send_table_again, self._rotation.asked, self._commands,
         )  # fmt: skip
-        self._field = Field(env, self._daybook, self._learn)
         self._drivers = Drivers(self.installed.registry)
         self._problems: tuple[Problem, ...] = ()
         self._metrics = MetricsServer(env, self._samples)
@@ -278,7 +287,7 @@ class Gateway:
         calls = Calls(self.status, self._field.poller, lambda: self._field.devices, self.reload)
         errands = Errands(
             env, self._field, self._writer.put_item, lambda: self.installed.library,
-            lambda: self._drivers,
+            lambda: self._drivers, self._commands.local,
         )  # fmt: skip
         replaced = Replaced(
             env, lambda: self._field.devices, self._writer.put_item, self._writer.durable,
@@ -291,6 +300,7 @@ class Gateway:
         self._certificates = Watch(self._desk, self._writer.put_item, audit, self._identity_anew)
         handlers = {
             **calls.handlers(), **errands.handlers(), **replaced.handlers(),
+            **self._commands.local.handlers(),
             **self._rotation.handlers(), **EnrolmentCalls(self._desk).handlers(),
         }  # fmt: skip
         calls_told = audited(handlers, self._audit)
@@ -308,6 +318,7 @@ class Gateway:
             note_sign(self._state, now)
         self._writer.put_item(Event("started", now, {"version": headgate.__version__}))
         self._writer.put_item(Event("config", now, {"hash": digest}))
+        remember(env, site, self.installed.memory)
         self._audit.on_head, self._audit.on_alarm = self._audit_head, self._audit_alarm
         self._tell("started", site.gateway.id, version=headgate.__version__, epoch=self.epoch.hex())
         self._tell("config", "whole", hash=digest)
@@ -320,9 +331,12 @@ class Gateway:
             log.info("keys granted after enrolment", extra={"grants": granted})
 
         roster = self._roster(site)
+        self._field.watch(self._commands.watched(site))
         await self._field.apply(site, roster, self._stages())
         self._identification.watch(self._field.tell())
         await self._writer.aside(self._state.flush)
+        await self._commands.apply(site)
+        await self._commands.start()
         for uplink in site.uplink:
             if uplink.enabled:
                 self._start_uplink(uplink)
@@ -350,6 +364,7 @@ class Gateway:
             await self._api.close()
             await self._metrics.close()
             await self._certificates.stop()
+            await self._commands.stop()
             await self._identification.stop()
             await self._writer.aside(self._learnings.save)  # a stop may come before it is written
             await self._field.stop()
@@ -365,6 +380,7 @@ class Gateway:
             self._outlets.note()
             self._saving = self._tallies.writing(self._daybook.saving())
         self._audit.close()
+        self._journal.close()
         self._keep_disk(now=True)
         if not self._spool.holding:
             now = self._env.clock.boottime_us()
@@ -439,6 +455,7 @@ class Gateway:
 
     async def _reload(self) -> Mapping[str, Any]:
         new, installed = self._load()
+        self._commands.check(new)
         identity = load_identity(self._env, new, self._provider, self._trusted_now())
         self.installed = installed
         changes = config.diff(self.site, new)
@@ -447,11 +464,13 @@ class Gateway:
         self._drivers = Drivers(installed.registry)
         roster = self._roster(new)
         await self._writer.aside(self._state.flush)  # new numbers stand before a record uses one
+        anew = self._field.watch(self._commands.watched(new))
         await self._field.apply(
             new, roster, self._stages(),
-            (*changes.channels.removed, *changes.channels.changed), anew=changes.stages,
+            (*changes.channels.removed, *changes.channels.changed, *anew), anew=changes.stages,
         )  # fmt: skip
         self._identification.watch(self._field.tell())
+        await self._commands.apply(new)
         for uplink in (*changes.uplinks.removed, *changes.uplinks.changed):
             await self._delivery.stop(uplink)
             self._outlets.shut(uplink)
@@ -499,6 +518,7 @@ class Gateway:
                 self.installed.alike, firmware,
             )  # fmt: skip
             await self._field.change(changed, self._stages())
+            await self._commands.apply(self.site)
             fields: dict[str, str | int | float | bool | None] = {
                 "device": name, "firmware": firmware, "before": known.device.firmware,
                 "vendor": identity.vendor, "model": identity.model,
@@ -638,6 +658,7 @@ class Gateway:
             {**msgspec.to_builtins(uplink), "outbox": boxes.get(uplink.id)}
             for uplink in self._delivery.status()
         ]
+        said["commands"] = self._commands.status()
         said["channels"] = msgspec.to_builtins(self._field.channel_health())
         said["devices"] = msgspec.to_builtins(self._field.device_health())
         said["account"] = self._daybook.report(self._state.devices())
@@ -645,7 +666,7 @@ class Gateway:
         said["problems"] = [
             f"{p.where}: {say(p.code, language, **p.fields)} [{p.code}]" for p in self._problems
         ]
-        said["problems"] += said["disk"]["problems"]
+        said["problems"] += said["disk"]["problems"] + self._commands.problems(language)
         said["identity"] |= self._desk.summary()
         said["problems"] += certificate_problems(self._desk, language)
         said["problems"] += audit_problems(audit, str(self.site.state_folder / "audit"), language)

@@ -50,6 +50,9 @@ def write(
     else:
         for way, hexed in done["frames"]:
             typer.echo(f"  {'>' if way == 'sent' else '<'} {hexed}")
-        tell("HG-9151" if done["kept"] else "HG-9146", **done)
+        if done["kept"]:
+            tell("HG-6575" if "lease" in done else "HG-9151", **done)
+        else:
+            tell(done.get("code") or "HG-9146", **{**done, **done.get("fields", {})})
     if not done["kept"]:
         raise typer.Exit(FAILED)

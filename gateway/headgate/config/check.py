@@ -28,7 +28,8 @@ class Known(msgspec.Struct, frozen=True):
 
     `uplinks` and `stages` give each type's option keys; None there: the type checks them itself.
     `device` says what is wrong between one device and its profile; it is given where the device stands.
-    `channel` says what is wrong with one channel's URL, and is given the same.
+    `channel` says what is wrong with one channel's URL, and is given the same. `controls` says what is wrong
+    between all controls, heartbeats and devices; it is given where an entry of a list stands.
     """
 
     schemes: Collection[str] | None = None
@@ -36,6 +37,7 @@ class Known(msgspec.Struct, frozen=True):
     stages: Mapping[str, Collection[str] | None] | None = None
     device: Callable[[Device, str], Sequence[Problem]] | None = None
     channel: Callable[[Channel, str], Sequence[Problem]] | None = None
+    controls: Callable[[Site, Callable[[str, int], str]], Sequence[Problem]] | None = None
 
 
 def check(site: Site, places: Places, known: Known, complete: bool) -> Sequence[Problem]:
@@ -68,6 +70,8 @@ class _Check:
             yield from self.stage(index)
         for index, uplink in enumerate(self.site.uplink):
             yield from self.uplink(index, uplink)
+        if self.known.controls is not None and self.complete:
+            yield from self.known.controls(self.site, self.where)
         if self.complete and not self.site.uplink:
             yield self.problem("gateway", 0, (), "HG-1214")
 

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
+from headgate.crypto.crl import RevocationList
 from headgate.crypto.provider import CryptoProvider, Sm2PrivateKey
 from headgate.crypto.verify import Usage, verify_chain
 from headgate.crypto.x509 import Certificate, Role
@@ -131,12 +132,13 @@ class SentApproval(msgspec.Struct, frozen=True):
 class Trust(msgspec.Struct, frozen=True):
     """What a signer is judged by.
 
-    `at` is now where the clock is trusted, else None: then dates are not looked at.
-    `revoked` says whether one certificate of the chain is no longer good.
+    `at` is now where the clock is trusted, else None: then dates are not looked at. `crls` are the
+    revocation lists at hand; `revoked` may name further certificates that are no longer good.
     """
 
     anchors: tuple[Certificate, ...]
     at: datetime | None
+    crls: tuple[RevocationList, ...] = ()
     revoked: Callable[[Certificate], bool] = lambda certificate: False
 
 
@@ -436,7 +438,7 @@ def verify_signer(
         raise CertificateRefused(f"the certificate of {leaf.subject_cn!r} is not the one named")
     chain = verify_chain(
         leaf, intermediates, trust.anchors,
-        usage=Usage.SIGN, at=trust.at, provider=provider, role=role,
+        usage=Usage.SIGN, at=trust.at, provider=provider, role=role, crls=trust.crls,
     )  # fmt: skip
     gone = next((each for each in chain if trust.revoked(each)), None)
     if gone is not None:

@@ -18,6 +18,9 @@ from headgate.errors import HeadgateError
 from headgate.model import Event, Item, Value
 from headgate.profiles import Library
 from headgate.runtime.api import Handler
+from headgate.runtime.audited import who
+from headgate.runtime.commands.allowed import Allowed
+from headgate.runtime.commands.local import Local
 from headgate.runtime.discover import search_of
 from headgate.runtime.field import Field
 from headgate.runtime.inverse import raw_for, same
@@ -42,7 +45,9 @@ class Errands:
         put_item: Callable[[Item], object],
         library: Callable[[], Library],
         drivers: Callable[[], Drivers],
+        local: Local,
     ) -> None:
+        self._local = local
         self._drivers = drivers
         self._env = env
         self._field = field
@@ -73,13 +78,22 @@ class Errands:
                 "no point", code="HG-9144", device=device_id, point=name, nearest=near
             )
         place = places[name]
+        allowed = self._local.control((device_id, name))
         raw = raw_for(device_id, place, request.get("value"))
         said: dict[str, Any] = {
             "device": device_id, "point": name, "unit": place.point.unit,
             "value": request.get("value"), "raw": raw,
         }  # fmt: skip
+        if allowed is not None:
+            said |= {
+                "lease": str(allowed.control.lease),
+                "on_lease_end": allowed.control.on_lease_end,
+            }
         if request.get("confirmed") is not True:
             yield {**said, "written": False}
+            return
+        if allowed is not None:
+            yield await self._commanded(allowed, said, who(request))
             return
         frames: list[tuple[Direction, str]] = []
         line = self._field.line(posting.device.channel)
@@ -107,6 +121,24 @@ class Errands:
         kept = same(place.point, raw, back)
         self._note(said, "done" if kept else "differs", back, "" if kept else "HG-9146")
         yield {**said, "written": True, "back": back, "kept": kept, "frames": frames}
+
+    async def _commanded(self, allowed: Allowed, said: dict[str, Any], peer: str) -> dict[str, Any]:
+        """A write by hand of a point that has a control: as any command, with the same lease."""
+        done = await self._local.write(allowed, said["value"], peer)
+        state = {"confirmed": "done", "failed": "differs"}.get(done.state, "failed")
+        self._note(said, state, done.raw if state == "done" else done.value, done.code)
+        if done.state not in ("confirmed", "failed"):
+            raise HeadgateError(done.text, code=done.code, **done.fields)
+        kept = done.state == "confirmed"
+        back = done.raw if kept else done.value
+        return {
+            **said,
+            "written": True,
+            "back": back,
+            "kept": kept,
+            "frames": [],
+            "code": done.code,
+        }
 
     def _note(self, said: Mapping[str, Any], state: str, back: Value, code: str) -> None:
         """In the log, and upstream as an event: who reads the values later must know that one was set."""

@@ -14,8 +14,9 @@ from headgate.channels import ManagedChannel, open_channel
 from headgate.config import Channel as ChannelEntry
 from headgate.config import Site, resolve_options
 from headgate.env import Env
+from headgate.model import Reading
 from headgate.profiles import judge
-from headgate.runtime.health import ChannelHealth, DeviceHealth
+from headgate.runtime.health import ChannelHealth, DeviceHealth, DeviceState
 from headgate.runtime.ownline import OwnLine
 from headgate.runtime.pipeline import step_for
 from headgate.runtime.poller import Poller
@@ -42,6 +43,8 @@ class Field:
         self._lines: dict[str, ManagedChannel] = {}
         self._postings: dict[str, Posting] = {}
         self._drivers: Mapping[str, Driver] = {}
+        #: Devices whose last values are kept where they talk by themselves: who commands asks for them.
+        self._watched: frozenset[str] = frozenset()
 
     # ------------------------------------------------------------ start and change
 
@@ -116,6 +119,8 @@ class Field:
             self._postings[posting.device.id] = posting
             step = step_for(stages, posting.device)
             talkers.append(Talker(posting.device, judge(posting.device), step))
+            if posting.device.id in self._watched:
+                talkers[-1].watched = {}
         line = self._open(site, roster, channel_id, driver)
         stream = Stream(self._env, self._sink, line, driver, talkers)
         if isinstance(line, OwnLine):
@@ -195,6 +200,34 @@ class Field:
         if stream is not None:
             return await action(stream.line)
         return await self.poller.between(channel_id, action)
+
+    def watch(self, devices: Collection[str]) -> frozenset[str]:
+        """Keep the last values of these devices from now on, where they talk by themselves.
+
+        Returns:
+            Channels that must begin anew: who talks says only what changes, and has begun already.
+        """
+        self._watched = frozenset(devices)
+        return frozenset(
+            stream.line.id
+            for stream in self._streams.lines.values()
+            for talker in stream.talkers.values()
+            if talker.watched is None and talker.device.id in self._watched
+        )
+
+    def told(self, device: str) -> Mapping[str, Reading] | None:
+        """The last values of a watched device that talks by itself; None: it is asked instead.
+
+        Empty while its line is down or it is silent: what it said before may be no longer true.
+        """
+        posting = self._postings.get(device)
+        stream = None if posting is None else self._streams.lines.get(posting.device.channel)
+        if posting is None or stream is None:
+            return None
+        talker = stream.talkers[posting.device.number]
+        if stream.state != "up" or talker.health.state is not DeviceState.OK:
+            return {}
+        return talker.watched or {}
 
     def tell(self) -> dict[str, str]:
         """The channels of those devices that may know their own firmware, by device id."""

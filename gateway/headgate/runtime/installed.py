@@ -17,6 +17,7 @@ from headgate.env import Env
 from headgate.errors import ConfigError, Problem, ProfileError, SecurityError
 from headgate.runtime import plugins
 from headgate.runtime.busload import Share, check_buses
+from headgate.runtime.commands.resolving import examine as examine_controls
 from headgate.runtime.identity import CERTIFICATES, check_identity
 from headgate.runtime.plugins import Registry
 from headgate.runtime.roster import Drivers, misplaced, on_its_line
@@ -46,7 +47,16 @@ class Installed:
             stages=_options(self.registry.stages),
             device=self.examine,
             channel=_examine_channel,
+            controls=self.controls,
         )
+
+    def controls(self, site: Site, where: Callable[[str, int], str]) -> Sequence[Problem]:
+        """What is wrong between controls, heartbeats and the devices that they name."""
+        if site.devices.keys() - self.resolved.keys():
+            return ()  # told already; what they lack would be told twice
+        controls = [(where("control", i), each) for i, each in enumerate(site.control)]
+        beats = [(where("heartbeat", i), each) for i, each in enumerate(site.heartbeat)]
+        return examine_controls(controls, beats, self.resolved)
 
     def examine(self, device: config.Device, where: str) -> Sequence[Problem]:
         """What is wrong between a device and its profile: unknown, parameters, firmware, its points."""

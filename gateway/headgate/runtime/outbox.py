@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -22,7 +22,7 @@ from headgate.runtime.asks import Asks
 from headgate.runtime.burial import bury
 from headgate.runtime.cursor import Cursor, Turn
 from headgate.runtime.pacing import HistoryPace
-from headgate.runtime.terms import Insight, OutboxStatus, Pace, ReceiptLike
+from headgate.runtime.terms import Commanding, Insight, OutboxStatus, Pace, ReceiptLike
 from headgate.sdk import Acknowledged, Outbox, StoredRecord
 from headgate.spool import Position, Rows, Spool, State
 
@@ -62,6 +62,7 @@ class SpoolOutbox(Outbox):
         retire: Callable[[Sequence[bytes]], object] = lambda key_ids: None,
         passed: Callable[[str, int], None] = lambda log, number: None,
         pace: Pace | None = None,
+        commanding: Commanding | None = None,
     ) -> None:
         self._env = env
         self._spool = spool
@@ -72,6 +73,7 @@ class SpoolOutbox(Outbox):
         self._say = say
         self._need_table = need_table
         self._retire = retire
+        self._commanding = commanding
         self._pace = pace or Pace()
         self.cursor = Cursor(state.settled(uplink), epoch, passed)
         self.cursor.load(spool.segments())
@@ -261,6 +263,17 @@ class SpoolOutbox(Outbox):
         self._refused += 1
         log.warning("record refused", extra={"uplink": self.uplink, "n": n, "reason": reason})
         return True
+
+    def command(self, message: bytes, *, how: Literal["live", "retained"]) -> None:
+        """A command came down this uplink."""
+        if self._commanding is not None:
+            self._commanding.receive(self.uplink, message, how)
+
+    async def answer(self) -> bytes:
+        """The next answer to a command of this uplink; waits while there is none."""
+        if self._commanding is None:
+            return await super().answer()
+        return await self._commanding.answer(self.uplink)
 
     def receipt(self, message: bytes) -> Acknowledged:
         """Check a platform receipt and free what it names.

@@ -20,7 +20,7 @@ from headgate.runtime.identity import Identity
 from headgate.runtime.insight import Insight
 from headgate.runtime.outbox import SpoolOutbox
 from headgate.runtime.outboxes import Outboxes
-from headgate.runtime.terms import OutboxStatus, Pace
+from headgate.runtime.terms import Commanding, OutboxStatus, Pace
 from headgate.sdk import Outbox, UplinkContext
 from headgate.spool import Spool, State
 
@@ -39,6 +39,7 @@ class Outlets:
         say: Callable[[Item], None],
         need_table: Callable[[bytes], object],
         retire: Callable[[Sequence[bytes]], object],
+        commanding: Commanding | None = None,
     ) -> None:
         self._env = env
         self._spool = spool
@@ -49,6 +50,7 @@ class Outlets:
         self._say = say
         self._need_table = need_table
         self._retire = retire
+        self._commanding = commanding
         self._outboxes = Outboxes(spool, state, epoch)
 
     def open(self, entry: Uplink, site: Site) -> Outbox:
@@ -72,6 +74,7 @@ class Outlets:
                 history_share=share,
                 history_bytes_s=float(rate.bytes),
             ),
+            commanding=self._commanding,
         )
         self._outboxes.add(outbox)
         return outbox

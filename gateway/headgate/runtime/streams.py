@@ -20,10 +20,11 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 
+from headgate import columns
 from headgate.channels import ChannelState
 from headgate.env import Env
 from headgate.errors import ChannelError, HeadgateError, SpoolError
-from headgate.model import Alarm, Block, Event, Gap, GapReason, Status
+from headgate.model import Alarm, Block, Event, Gap, GapReason, Reading, Status
 from headgate.runtime.health import ChannelHealth, DeviceHealth, DeviceState
 from headgate.runtime.ownline import OwnLine
 from headgate.runtime.polled import Judge
@@ -48,6 +49,8 @@ class Talker:
         self.heard_us: int | None = None
         self.silent_since_us: int | None = None
         self.timer: asyncio.TimerHandle | None = None
+        #: What each point said last, kept only for who commands: None where nobody asks.
+        self.watched: dict[str, Reading] | None = None
 
     @property
     def heartbeat_us(self) -> int | None:
@@ -149,6 +152,10 @@ class Stream:
             return
         changed = state != self.state
         self.state, self.reason = state, reason
+        if state == "down":
+            for talker in self.talkers.values():
+                if talker.watched:
+                    talker.watched.clear()  # who is not heard may have changed meanwhile
         if changed and state in ("up", "down"):
             fields: dict[str, str | int | float | bool | None] = {
                 "channel": self.line.id,
@@ -195,6 +202,10 @@ class Stream:
             health.last_good_us = now_us
             health.state = DeviceState.OK
         self._heard(talker, min(block.at_us, now_us), now_us)
+        if talker.watched is not None:
+            talker.watched.update(
+                (r.point, r) for r in columns.readings(judged, talker.device.table)
+            )
         for out in (judged,) if talker.step is None else talker.step(judged):
             if isinstance(out, Alarm):
                 self._sink.put_item(out)

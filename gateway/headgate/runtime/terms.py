@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -40,6 +40,13 @@ class ReceiptLike(Protocol):
     def resend(self) -> Sequence[tuple[int, int]]: ...
     @property
     def retire(self) -> Sequence[bytes]: ...
+
+
+class Commanding(Protocol):
+    """Where commands go that came down an uplink, and where the answers to them come from."""
+
+    def receive(self, uplink: str, message: bytes, how: Literal["live", "retained"]) -> None: ...
+    async def answer(self, uplink: str) -> bytes: ...
 
 
 class Pace(msgspec.Struct, frozen=True):

@@ -6,9 +6,10 @@ and reports back; the core verifies receipts and moves the cursor.
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import msgspec
 
@@ -65,6 +66,17 @@ class Outbox(ABC):
         Raises:
             SecurityError: not signed by the pinned receipt key, or for another gateway.
         """
+
+    def command(self, message: bytes, *, how: Literal["live", "retained"]) -> None:  # noqa: B027
+        """A command came down. Never raises and never waits: the core proves it, or does not."""
+
+    async def answer(self) -> bytes:
+        """The next answer to a command of this uplink, to be sent up once; waits while there is none.
+
+        One that cannot be sent may be lost: what became of a command stands in the records.
+        """
+        never: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        return await never
 
     @abstractmethod
     def grants(self) -> Sequence[tuple[bytes, bytes]]:

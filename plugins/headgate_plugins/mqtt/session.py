@@ -10,6 +10,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
+from typing import Literal
 
 import msgspec
 
@@ -101,6 +102,7 @@ class Session:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._receive(), name="receipts")
                 group.create_task(self._watch(), name="receipts overdue")
+                group.create_task(self._answer(), name="answers")
                 await self._send(group)
         except BaseExceptionGroup as several:
             raise first_of(several) from None
@@ -119,6 +121,13 @@ class Session:
             if terms.by_platform or error.code != "HG-5020":
                 raise
             log.info("no receipts from this broker", extra={"code": error.code})
+        try:
+            await self._link.subscribe(terms.topic("down/command"))
+        except UplinkUnavailable as error:
+            # Readings come first: a broker that keeps commands away keeps nothing else away.
+            if error.code != "HG-5020":
+                raise
+            log.warning("no commands from this broker", extra={"code": error.code})
         try:
             await self._link.publish(terms.topic("status"), terms.online, retain=True)
         except PublishRefused as error:
@@ -234,10 +243,25 @@ class Session:
     # ------------------------------------------------------------ down
 
     async def _receive(self) -> None:
-        topic = self._terms.topic("down/receipt")
+        receipt, command = self._terms.topic("down/receipt"), self._terms.topic("down/command")
         async for message in self._link.messages():
-            if message.topic == topic:
+            if message.topic == receipt:
                 await self._on_receipt(message.payload)
+            elif message.topic == command:
+                how: Literal["live", "retained"] = "retained" if message.retain else "live"
+                self._outbox.command(message.payload, how=how)
+
+    async def _answer(self) -> None:
+        """What the core says to commands goes up, once: the records say it for good."""
+        topic = self._terms.topic("up/answer")
+        while True:
+            answer = await self._outbox.answer()
+            try:
+                await self._link.publish(topic, answer)
+            except PublishRefused as error:
+                log.warning(
+                    "an answer was refused", extra={"code": error.code, "reason": str(error)}
+                )
 
     async def _on_receipt(self, message: bytes) -> None:
         try:

@@ -1,0 +1,79 @@
+"""The plant as commands see it: a fresh look at a device, and one write. Over the field's own lines."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Protocol
+
+from headgate import columns
+from headgate.errors import DeviceError, DeviceRefused
+from headgate.model import Quality, Reading, Value
+from headgate.runtime.field import Field
+from headgate.sdk import Channel, Device
+
+
+class Plant(Protocol):
+    """Devices that can be looked at and written to."""
+
+    def device(self, name: str) -> Device | None:
+        """One device; None where there is none."""
+
+    async def look(self, device: str) -> Mapping[str, Reading]:
+        """What is good of a device now, by point.
+
+        Raises:
+            HeadgateError: nobody can say anything of it now.
+        """
+
+    async def write(self, device: str, point: str, raw: Value) -> Value:
+        """Write one raw value, once, and return what reads back.
+
+        Raises:
+            DeviceRefused: the device said no, so it did nothing.
+            HeadgateError: it may or may not have happened.
+            TimeoutError: the same; a write that has not begun yet never will.
+        """
+
+
+class FieldPlant:
+    """The devices of a gateway, between their own looks."""
+
+    def __init__(self, field: Field, timeout_s: float) -> None:
+        self._field = field
+        self.timeout_s = timeout_s
+
+    def device(self, name: str) -> Device | None:
+        return self._field.devices.get(name)
+
+    async def look(self, device: str) -> Mapping[str, Reading]:
+        known = self.device(device)
+        if known is None:
+            raise DeviceError(f"no device {device}", code="HG-9120", device=device, nearest="")
+        told = self._field.told(device)
+        if told is not None:
+            return {name: r for name, r in told.items() if r.quality is Quality.GOOD}
+        async with asyncio.timeout(self.timeout_s):
+            seen = await self._field.poller.read_once(device)
+        if seen.block is None or seen.block.columns is None:
+            raise DeviceError(seen.error or f"{device} says nothing", code=seen.code or "HG-3100")
+        return {
+            reading.point: reading
+            for reading in columns.readings(seen.block, known.table)
+            if reading.quality is Quality.GOOD
+        }
+
+    async def write(self, device: str, point: str, raw: Value) -> Value:
+        posting = self._field.postings.get(device)
+        if posting is None:
+            raise DeviceRefused(f"no device {device}", code="HG-9120", device=device, nearest="")
+
+        async def put(channel: Channel) -> Value:
+            return await posting.driver.write(channel, posting.device, point, raw)
+
+        try:
+            async with asyncio.timeout(self.timeout_s):
+                return await self._field.between(posting.device.channel, put)
+        except (NotImplementedError, KeyError):
+            driver = posting.driver.name
+            raise DeviceRefused(f"{driver} cannot write", code="HG-9145", driver=driver) from None
