@@ -8,7 +8,17 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from headgate.envelope.wire import MAX_INT
-from headgate.model import Alarm, ClockFix, EpochLink, Event, Gap, Item, Plan, Value
+from headgate.model import (
+    Alarm,
+    ClockFix,
+    CommandResult,
+    EpochLink,
+    Event,
+    Gap,
+    Item,
+    Plan,
+    Value,
+)
 from headgate_receiver.clock import add_fix
 from headgate_receiver.forks import told_link
 from headgate_receiver.store import Look, OpenRecord
@@ -64,6 +74,17 @@ def insert_item(
             (
                 gateway, item.device, item.table, boot, item.start_us, item.interval_us,
                 item.readings, item.first_slot, number,
+            ),
+        )  # fmt: skip
+    elif isinstance(item, CommandResult):
+        run(
+            "INSERT INTO command_results (gateway, command, state, step, boot, at_us, number, point,"
+            " value, code, text, who, lease_us, record)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                gateway, item.command, item.state, item.step, boot, item.at_us, item.device,
+                item.point, *_fitting((item.value,)), item.code, item.text, item.who, item.lease_us,
+                number,
             ),
         )  # fmt: skip
     elif isinstance(item, EpochLink) and record.n == 0:

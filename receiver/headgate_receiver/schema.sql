@@ -205,6 +205,26 @@ CREATE TABLE IF NOT EXISTS events (
     record  INTEGER NOT NULL REFERENCES records (id)
 );
 
+-- What became of commands: one row for every state that a gateway told, refusals and local writes included.
+CREATE TABLE IF NOT EXISTS command_results (
+    id       INTEGER PRIMARY KEY,        -- rises with every row that is stored
+    gateway  TEXT NOT NULL,
+    command  BLOB NOT NULL,
+    state    TEXT NOT NULL,              -- selected, accepted, ... : docs/reference/commands.md
+    step     TEXT NOT NULL,
+    boot     INTEGER NOT NULL REFERENCES boots (id),
+    at_us    INTEGER NOT NULL,
+    number   INTEGER NOT NULL,           -- of the device; 0: none of that name
+    point    TEXT NOT NULL,
+    value,                               -- as it was read back; NULL where nothing was
+    code     TEXT NOT NULL,              -- HG-nnnn; empty when all is well
+    text     TEXT NOT NULL,
+    who      TEXT NOT NULL,              -- operator:NAME, local:USER, gateway
+    lease_us INTEGER,                    -- what was left of the lease
+    record   INTEGER NOT NULL REFERENCES records (id)
+);
+CREATE INDEX IF NOT EXISTS command_results_by_command ON command_results (gateway, command);
+
 -- Items of types that this version does not know, as they came (msgpack).
 CREATE TABLE IF NOT EXISTS unknown_items (
     gateway TEXT NOT NULL,

@@ -22,6 +22,7 @@ from headgate.model import (
     Alarm,
     Block,
     ClockFix,
+    CommandResult,
     EpochLink,
     Event,
     Gap,
@@ -196,8 +197,10 @@ class _Head(msgspec.Struct, array_like=True):
 _wire = msgspec.msgpack.Decoder(_Wire)
 _head = msgspec.msgpack.Decoder(_Head)
 _table = msgspec.msgpack.Decoder(PointTable)
-_known = msgspec.msgpack.Decoder(Block | Gap | ClockFix | Alarm | Event | Plan | EpochLink)
-_KNOWN = frozenset((1, 3, 4, 5, 6, 7, 8))
+_known = msgspec.msgpack.Decoder(
+    Block | Gap | ClockFix | Alarm | Event | Plan | EpochLink | CommandResult
+)
+_KNOWN = frozenset((1, 3, 4, 5, 6, 7, 8, 9))
 
 
 def decode_payload(data: bytes) -> Payload:
@@ -245,6 +248,12 @@ def _item(raw: msgspec.Raw, tables: int) -> Item | Unknown:
     elif type(item) is EpochLink:
         _bounded(item.last_n, item.at_us)
         _named_boot(item.boot)
+    elif type(item) is CommandResult:
+        _bounded(item.device, item.at_us, item.lease_us)
+        if isinstance(item.value, int):
+            _bounded(item.value)
+        if len(item.command) != 16:
+            raise EnvelopeError(f"a command is named by 16 bytes, not {len(item.command)}")
     return item
 
 

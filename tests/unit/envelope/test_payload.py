@@ -24,6 +24,7 @@ from headgate.model import (
     BitField,
     Block,
     ClockFix,
+    CommandResult,
     EpochLink,
     Event,
     Gap,
@@ -124,14 +125,24 @@ def test_more_items_than_allowed_are_refused_on_both_sides() -> None:
 
 
 def test_item_types_from_the_future_are_kept_whole() -> None:
-    future = [[77, {"deep": [1, 2]}], [9, b"c", "done", 5]]
+    future = [[77, {"deep": [1, 2]}], [200, b"c", "done", 5]]
     payload = decode_payload(msgspec.msgpack.encode([1, BOOT, [], [], future]))
     assert [
         (i.type, msgspec.msgpack.decode(i.data)) for i in payload.items if isinstance(i, Unknown)
     ] == [
         (77, future[0]),
-        (9, future[1]),
+        (200, future[1]),
     ]
+
+
+def test_a_command_result_is_read_also_where_it_is_short() -> None:
+    wire = [[9, b"c" * 16, "accepted", 5], [9, b"c" * 16, "ended", 6, "why", 2, "run", 0.5, "HG-6537",
+            "gateway", "operate", 7, "more"]]  # fmt: skip
+    short, whole = decode_payload(msgspec.msgpack.encode([1, BOOT, [], [], wire])).items
+    assert short == CommandResult(b"c" * 16, "accepted", 5)
+    assert whole == CommandResult(
+        b"c" * 16, "ended", 6, "why", 2, "run", 0.5, "HG-6537", "gateway", "operate", 7
+    )
 
 
 def test_extra_elements_at_the_end_of_an_array_are_ignored() -> None:
@@ -146,6 +157,10 @@ def test_extra_elements_at_the_end_of_an_array_are_ignored() -> None:
         [1, BOOT[:-1], [], [], []],
         [1, BOOT, [b"short"], [], []],
         [1, BOOT, [], [], [[1, 7, 0, 10]]],
+        [1, BOOT, [], [], [[9, b"c", "done", 5]]],
+        [1, BOOT, [], [], [[9, b"c" * 16, "done", 5, "", 2**63]]],
+        [1, BOOT, [], [], [[9, b"c" * 16, "done", 5, "", 1, "p", 2**63]]],
+        [1, BOOT, [], [], [[9, b"c" * 16, "done", 5, "", 1, "p", [1]]]],
         [1, BOOT, [RIVER], [], [[1, 7, -1, 10]]],
         [1, BOOT, [RIVER], [], [[1, 7, RIVER, 10]]],
         [1, BOOT, [RIVER], [], [[1, 7, 0, 2**63]]],
