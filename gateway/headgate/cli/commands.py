@@ -41,11 +41,15 @@ COMMANDS: dict[str, Command] = {
     "trace": Command("headgate.cli.trace:app", "show the bytes of a line", "查看线路报文"),
     "uplink": Command("headgate.cli.uplink:app", "test the way to a platform", "测试上行链路"),
     "plugins": Command("headgate.cli.plugins:app", "what is installed", "列出插件"),
+    "plugin": Command("headgate.cli.plugin:app", "sign and check packages", "插件签名与校验"),
     "profiles": Command("headgate.cli.profiles:app", "device profiles", "设备 profile"),
     "opcua": Command(
         "headgate.cli.opcua:app", "OPC UA: trust, browse", "OPC UA：证书互信、浏览", "opcua"
     ),
     "enroll": Command("headgate.cli.enroll:app", "this box's certificates", "本机证书的申请与导入"),
+    "enrolment": Command(
+        "headgate.cli.enrolment:app", "an enrolment service over a CA", "入网登记服务"
+    ),
     "certs": Command("headgate.cli.certs:app", "keys and certificates", "密钥与证书"),
     "keys": Command("headgate.cli.keys:app", "change the record key", "更换数据密钥"),
     "spool": Command("headgate.cli.spool:app", "what waits on disk", "查看本地缓存"),

@@ -49,10 +49,10 @@ class EnrolmentCalls:
         yield told_requests(made, self._desk)
 
     async def stage(self, request: Mapping[str, Any]) -> AsyncIterator[Any]:
-        """A piece of a file (`name`, `data` in base64); `first` empties what waited."""
+        """A piece of a file (`file`, `data` in base64); `first` empties what waited."""
         if request.get("first") is True:
             self._staged.clear()
-        name = str(request.get("name", ""))[:200]
+        name = str(request.get("file", ""))[:200]
         try:
             piece = base64.b64decode(str(request.get("data", "")), validate=True)
         except binascii.Error as error:
