@@ -5,6 +5,7 @@
     python -m bench sweep                  rising load until it is no longer held
     python -m bench outage | idle
     python -m bench backlog --hours 24     a backlog beside live data: latency then and after, drain rate
+    python -m bench signed                 what a signature in each record costs, in pairs
 
 A load is held when at least 97 % of the points due arrived in the window, none is lost, and none is bad.
 Absolute figures belong to the machine; compare runs made side by side.
@@ -23,6 +24,7 @@ from typing import Any
 
 from bench.backlog import write_backlog
 from bench.scene import Load, Scene
+from bench.signing import measure
 
 WARM_S = 3.0
 
@@ -162,7 +164,7 @@ def show(figures: dict[str, Any]) -> None:
 async def main() -> None:
     """Parse and run."""
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    kinds = ["all", "rate", "sweep", "outage", "kill", "idle", "backlog"]
+    kinds = ["all", "rate", "sweep", "outage", "kill", "idle", "backlog", "signed"]
     parser.add_argument("what", nargs="?", default="all", choices=kinds)
     parser.add_argument("--devices", type=int, default=100)
     parser.add_argument("--registers", type=int, default=100)
@@ -210,6 +212,10 @@ async def main() -> None:
         await note(outage(seldom, 20.0))
     if args.what in ("all", "kill"):
         await note(outage(seldom, 20.0, kill=True))
+    if args.what in ("all", "signed"):
+        for figures in measure():
+            show(figures)
+            results.append(figures)
     if args.what == "backlog":
         await note(backlog(load, args.hours, args.history_rate))
     if args.json:

@@ -14,15 +14,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from headgate.env import Env, system_env
-from headgate.errors import ConfigError, HeadgateError, Problem
+from headgate.errors import ConfigError, HeadgateError, Problem, SecurityError
 from headgate.logs import set_up
 from headgate.messages import language, render_error, say
 from headgate_receiver.broker import BrokerLink, LinkKind, TlsVersion
 from headgate_receiver.duration import seconds
 
 if TYPE_CHECKING:
+    from headgate.crypto.provider import CryptoProvider
+    from headgate.crypto.x509 import Certificate
     from headgate_receiver.core import Core
     from headgate_receiver.jsonl import JsonLinesSink
+    from headgate_receiver.keys import PlatformKeys
     from headgate_receiver.sqlite import SqliteSink
 
 log = logging.getLogger(__name__)
@@ -36,9 +39,10 @@ app = typer.Typer(
 @app.command(help="Open, check, store and acknowledge what gateways send. 接收、校验、入库并回执。")
 def receive(
     keys: Annotated[
-        Path,
+        str,
         typer.Option(
-            metavar="DIR", help="Platform keys, as `certs dev` lays them out. 平台密钥目录。"
+            metavar="DIR|unix:SOCKET",
+            help="Platform keys as `certs dev` makes them, or their service. 平台密钥目录或密钥服务。",
         ),
     ],
     store: Annotated[str, typer.Option(metavar="STORE", help="sqlite:FILE 或 jsonl:FILE")],
@@ -51,6 +55,13 @@ def receive(
             "--from",
             metavar="FILE",
             help="Take in a file of `headgate spool export --format sealed` instead. 导入离线文件。",
+        ),
+    ] = None,
+    ca: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Roots of gateways (PEM), with unix:SOCKET; else ca.crt in DIR. 网关根证书。",
         ),
     ] = None,
     broker_ca: Annotated[
@@ -123,7 +134,7 @@ def receive(
     os.umask(0o027)
     try:
         if carried is not None:
-            taken = asyncio.run(_take(env, carried, keys, store, revoked))
+            taken = asyncio.run(_take(env, carried, keys, ca, store, revoked))
             typer.echo(say("HG-7062", language(env.variable), **taken))
             return
         if broker is None:
@@ -140,7 +151,7 @@ def receive(
             sidecar_user=sidecar_user,
         )
         asyncio.run(
-            _run(env, broker, keys, store, terms, identifier, revoked, seconds(resend_after))
+            _run(env, broker, keys, ca, store, terms, identifier, revoked, seconds(resend_after))
         )
     except HeadgateError as error:
         typer.echo(render_error(error, language(env.variable)), err=True)
@@ -148,17 +159,16 @@ def receive(
 
 
 async def _take(
-    env: Env, file: Path, keys: Path, store: str, revoked: Path | None
+    env: Env, file: Path, keys: str, ca: Path | None, store: str, revoked: Path | None
 ) -> dict[str, object]:
     """Store what a file carries; what became of it."""
     from headgate.crypto.provider import LIBCRYPTO_VARIABLE, default_provider
     from headgate_receiver.carried import take
     from headgate_receiver.core import Core
-    from headgate_receiver.keys import load_keys
     from headgate_receiver.revoked import read_revoked
 
     provider = default_provider(env.variable(LIBCRYPTO_VARIABLE))
-    platform, anchors = load_keys(keys, provider, env.files)
+    platform, anchors = await open_keys(keys, ca, provider, env)
     try:
         data = env.files.read(file)
     except OSError as error:
@@ -174,13 +184,15 @@ async def _take(
         taken = await take(core, sink, data)
     finally:
         sink.close()
+        await _let_go(platform)
     return {"path": file, **taken}
 
 
 async def _run(
     env: Env,
     broker: str,
-    keys: Path,
+    keys: str,
+    ca: Path | None,
     store: str,
     link: BrokerLink,
     identifier: str,
@@ -190,7 +202,6 @@ async def _run(
     from headgate.crypto.provider import LIBCRYPTO_VARIABLE, default_provider
     from headgate.mqtt import Settings
     from headgate_receiver.core import Core
-    from headgate_receiver.keys import load_keys
     from headgate_receiver.revoked import read_revoked
     from headgate_receiver.service import Receiver
 
@@ -203,7 +214,7 @@ async def _run(
         session_s=3600,
     )
     provider = default_provider(env.variable(LIBCRYPTO_VARIABLE))
-    platform, anchors = load_keys(keys, provider, env.files)
+    platform, anchors = await open_keys(keys, ca, provider, env)
     tls = link.context(env, settings)
     sink = open_store(store, env)
     try:
@@ -228,6 +239,42 @@ async def _run(
             await task
     finally:
         sink.close()
+        await _let_go(platform)
+
+
+async def open_keys(
+    keys: str, ca: Path | None, provider: CryptoProvider, env: Env
+) -> tuple[PlatformKeys, tuple[Certificate, ...]]:
+    """The platform's keys and the roots of gateways, from a folder or from a service.
+
+    Raises:
+        ConfigError: a folder that does not hold them, or no roots given.
+        KeysUnavailable: no service there.
+    """
+    from headgate.crypto.x509 import load_certificates
+    from headgate_receiver.keys import load_keys
+
+    kind, colon, socket = keys.partition(":")
+    if not (colon and kind == "unix"):
+        return load_keys(Path(keys), provider, env.files)
+    if ca is None:
+        raise ConfigError([Problem("--ca", "HG-7029", {})])
+    try:
+        anchors = load_certificates(env.files.read(ca))
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ConfigError([Problem(str(ca), "HG-7001", {"reason": reason})]) from None
+    except SecurityError as error:
+        raise ConfigError([Problem(str(ca), "HG-7002", {"reason": str(error)})]) from None
+    from headgate_receiver.keyservice.client import RemoteKeys
+
+    return await RemoteKeys.open(env, Path(socket)), anchors
+
+
+async def _let_go(keys: PlatformKeys) -> None:
+    close = getattr(keys, "close", None)
+    if close is not None:
+        await close()
 
 
 def _read_again(core: Core, path: Path, env: Env) -> None:

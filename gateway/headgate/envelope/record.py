@@ -27,6 +27,8 @@ from headgate.errors import EnvelopeError, SignatureInvalid
 HEADER_SIZE: Final = 32
 TAG_SIZE: Final = 16
 _LENGTHS_SIZE = 8
+#: What stands before the frame of a signed record, at most.
+_PROOF_SIZE = _LENGTHS_SIZE + 1 + LINK_SIZE + MAX_SIGNATURE
 _PREFIX = MAGIC + bytes((RECORD, VERSION, SUITE_SM, 0, 0, 0))
 _SIGNED_PREFIX = MAGIC + bytes((SIGNED_RECORD, VERSION, SUITE_SM, 0, 0, 0))
 
@@ -99,9 +101,21 @@ class Sealer:
         Raises:
             ValueError: more payload than the format allows.
         """
-        frame = self._frame(payload)
-        header = b"".join((_PREFIX, key.key_id, epoch, n.to_bytes(8, "big")))
-        return self._close(key, header, (_lengths(frame, payload), frame))
+        # The hot path: one call, two joins.
+        if len(payload) > MAX_PAYLOAD:
+            raise ValueError(f"a payload of {len(payload)} bytes, {MAX_PAYLOAD} allowed")
+        frame = self._compress(payload)
+        used = _LENGTHS_SIZE + len(frame)
+        size = padded_size(used)
+        if HEADER_SIZE + size + TAG_SIZE > MAX_RECORD:
+            raise ValueError(f"{len(frame)} bytes compressed do not fit a record")
+        plaintext = b"".join((
+            len(frame).to_bytes(4, "big"), len(payload).to_bytes(4, "big"), frame,
+            bytes(size - used),
+        ))  # fmt: skip
+        counter = n.to_bytes(8, "big")
+        header = b"".join((_PREFIX, key.key_id, epoch, counter))
+        return header + self._provider.sm4_gcm_seal(key.key, key.salt + counter, plaintext, header)
 
     def seal_signed(
         self, key: RecordKey, epoch: bytes, n: int, payload: bytes, chain: Chain
@@ -111,31 +125,19 @@ class Sealer:
         Raises:
             ValueError: more payload than the format allows.
         """
-        frame = self._frame(payload)
-        header = b"".join((_SIGNED_PREFIX, key.key_id, epoch, n.to_bytes(8, "big")))
-        lengths = _lengths(frame, payload)
-        proof = chain.sign(key.core or b"", Sealed(header, lengths, frame))
-        size = bytes((len(proof.signature),))
-        parts = (lengths, size, proof.previous, proof.signature, frame)
-        return self._close(key, header, parts)
-
-    def _frame(self, payload: bytes) -> bytes:
         if len(payload) > MAX_PAYLOAD:
             raise ValueError(f"a payload of {len(payload)} bytes, {MAX_PAYLOAD} allowed")
-        return self._compress(payload)
-
-    def _close(self, key: RecordKey, header: bytes, parts: tuple[bytes, ...]) -> bytes:
-        used = sum(map(len, parts))
-        size = padded_size(used)
-        if HEADER_SIZE + size + TAG_SIZE > MAX_RECORD:
-            raise ValueError(f"{used} bytes compressed do not fit a record")
-        plaintext = b"".join((*parts, bytes(size - used)))
-        nonce = key.salt + header[24:]
-        return header + self._provider.sm4_gcm_seal(key.key, nonce, plaintext, header)
-
-
-def _lengths(frame: bytes, payload: bytes) -> bytes:
-    return len(frame).to_bytes(4, "big") + len(payload).to_bytes(4, "big")
+        frame = self._compress(payload)
+        if HEADER_SIZE + padded_size(_PROOF_SIZE + len(frame)) + TAG_SIZE > MAX_RECORD:
+            raise ValueError(f"{len(frame)} bytes compressed do not fit a record")
+        lengths = len(frame).to_bytes(4, "big") + len(payload).to_bytes(4, "big")
+        counter = n.to_bytes(8, "big")
+        header = b"".join((_SIGNED_PREFIX, key.key_id, epoch, counter))
+        proof = chain.sign(key.core or b"", Sealed(header, lengths, frame))
+        size = bytes((len(proof.signature),))
+        plaintext = b"".join((lengths, size, proof.previous, proof.signature, frame))
+        plaintext += bytes(padded_size(len(plaintext)) - len(plaintext))
+        return header + self._provider.sm4_gcm_seal(key.key, key.salt + counter, plaintext, header)
 
 
 def seal(provider: CryptoProvider, key: RecordKey, epoch: bytes, n: int, payload: bytes) -> bytes:
