@@ -27,12 +27,15 @@ html_show_sphinx = False
 
 
 def setup(app):
-    """Write the pages that are made from the code: every message, every key of a site file."""
+    """Write the pages that are made from the code: messages, keys of a site file, kinds of audit entries."""
+    from headgate.audit.page import kinds_table
     from headgate.config.schema import reference_page as site
     from headgate.messages.page import reference_page as messages
 
     folder = Path(__file__).parent / "reference"
-    for name, text in {"site.md": site(), "messages.md": messages()}.items():
+    told, mark, _ = (folder / "audit.md").read_text(encoding="utf-8").partition("<!-- kinds -->\n")
+    audit = f"{told}{mark}\n{kinds_table()}"
+    for name, text in {"site.md": site(), "messages.md": messages(), "audit.md": audit}.items():
         page = folder / name
         if not page.exists() or page.read_text(encoding="utf-8") != text:
             page.write_text(text, encoding="utf-8")

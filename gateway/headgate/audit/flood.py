@@ -37,13 +37,12 @@ class Flood:
     def passes(self, entry: Entry, now_us: int) -> bool:
         """Whether an entry is written; if not, it is counted."""
         kind = KINDS.get(entry.kind)
-        if kind is not None and not kind.limited:
+        # What is not in the table is a step that one of our rooms must not take unwritten.
+        if kind is None or not kind.limited:
             return True
-        # Kinds that are not in the table share one bucket: their number has no bound.
-        name = entry.kind if kind is not None else ""
-        bucket = self._buckets.get(name)
+        bucket = self._buckets.get(entry.kind)
         if bucket is None:
-            bucket = self._buckets[name] = _Bucket(now_us)
+            bucket = self._buckets[entry.kind] = _Bucket(now_us)
         passed = (now_us - bucket.filled_us) / EVERY_US
         bucket.tokens = min(float(BURST), bucket.tokens + passed)
         bucket.filled_us = now_us

@@ -71,32 +71,27 @@ KINDS: dict[str, Kind] = {
     "key-rotated": Kind("a new key is used: {what}", "启用新密钥：{what}"),
     "keys-granted": Kind("keys granted to the platform: {what}", "已向平台授予密钥：{what}"),
     # --- commands
+    "command-received": Kind("a command of {who} came: {what}", "收到 {who} 的命令：{what}"),
     "command-selected": Kind("{who} selected {what}", "{who} 选择 {what}"),
     "command-accepted": Kind("{who} may operate {what}", "接受 {who} 对 {what} 的操作"),
     "command-refused": Kind(
         "{who} was refused {what}", "{who} 对 {what} 的命令被拒绝", limited=True
     ),
+    "command-unproved": Kind(
+        "{times} messages that prove nobody, from {what}",
+        "来自 {what} 的 {times} 条消息无法证明来源", limited=True,
+    ),
     "command-executing": Kind("the output moves: {what}", "开始执行：{what}"),
     "command-confirmed": Kind("read back as asked: {what}", "回读确认：{what}"),
     "command-failed": Kind("it failed: {what}", "执行失败：{what}"),
-    "command-unknown": Kind(
-        "nobody knows what became of {what}", "{what} 的执行结果未知"
-    ),
-    "command-cancelled": Kind("withdrawn: {what}", "已撤回：{what}"),
-    "command-expired": Kind("too late for {what}", "已过期：{what}"),
-    "command-superseded": Kind("another command took the place of {what}", "{what} 已被取代"),
-    "command-unproved": Kind(
-        "{times} messages on {what} that prove nobody: {reason}",
-        "{what} 收到 {times} 条无法证明来源的消息：{reason}",
-        limited=True,
-    ),
-    "lease-ending": Kind(
-        "the lease of {what} is being ended ({why}, {on_lease_end})",
-        "正在结束 {what} 的租约（{why}，{on_lease_end}）",
-    ),
+    "command-unknown": Kind("nobody knows what became of {what}", "{what} 的执行结果未知"),
+    "command-expired": Kind("it waited too long: {what}", "等待超时：{what}"),
+    "command-cancelled": Kind("{who} took it back: {what}", "{who} 撤回：{what}"),
+    "command-superseded": Kind("a later one took its place: {what}", "被后来的命令取代：{what}"),
     "lease-renewed": Kind("the lease of {what} was renewed", "{what} 的租约已续期"),
+    "lease-ending": Kind("the lease of {what} is over, the point is let go", "{what} 租约到期，正在释放"),
     "lease-ended": Kind("the lease of {what} ended", "{what} 的租约已结束"),
-    "local-switch": Kind("local or remote: {what}", "就地／远方切换：{what}"),
+    "local-switch": Kind("{who} at the box: {what}", "{who} 在现场：{what}"),
     # --- the log itself
     "log-opened": Kind("file {file} of this log begins", "日志文件 {file} 开始"),
     "log-torn": Kind(
