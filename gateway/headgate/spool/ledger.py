@@ -62,6 +62,8 @@ class Ledger:
         self.newest: End | None = None
         self._gone: list[Gone] = []
         self._pending: list[Loss] = []
+        # Told by a record that lies in memory only: not said again, and on record until that is durable.
+        self._half_told: list[Loss] = []
         self._carriers: list[Carrier] = []
         # Lost themselves; on record until what they had told is pending again, maybe in the other log.
         self._lost_carriers: list[Carrier] = []
@@ -71,6 +73,7 @@ class Ledger:
         ledger = Ledger(self.log_id)
         ledger.serial, ledger.totals, ledger.newest = self.serial, self.totals, self.newest
         ledger._gone, ledger._pending = list(self._gone), list(self._pending)
+        ledger._half_told = list(self._half_told)
         ledger._carriers = list(self._carriers)
         return ledger
 
@@ -113,6 +116,7 @@ class Ledger:
 
     def unsay(self, loss: Loss) -> None:
         """The record that told of this loss is lost itself: it is to be said again."""
+        self._half_told = [each for each in self._half_told if each.account != loss.account]
         if not any(_includes(each, loss.account) for each in self._pending):
             self.add(loss)
 
@@ -155,9 +159,15 @@ class Ledger:
         lost, self._lost_carriers = self._lost_carriers, []
         return bool(lost)
 
-    def accounted(self, account: Account) -> None:
-        """A durable record holds the gap of this loss."""
+    def accounted(self, account: Account, *, durable: bool = True) -> None:
+        """A record holds the gap of this loss; `durable` says whether it is on disk."""
+        if not durable:
+            self._half_told += [loss for loss in self._pending if loss.account == account]
         self._pending = [loss for loss in self._pending if loss.account != account]
+
+    def all_durable(self) -> None:
+        """No record lies in memory only any more."""
+        self._half_told.clear()
 
     def missing(
         self, first: int, before: tuple[int, ...], end: int, after: tuple[int, ...]
@@ -191,7 +201,7 @@ class Ledger:
     def encode(self) -> bytes:
         """The ledger as bytes, with a checksum."""
         saved = _Saved(
-            self.log_id, self.serial, self.totals, tuple(self._gone), tuple(self._pending),
+            self.log_id, self.serial, self.totals, tuple(self._gone), (*self._half_told, *self._pending),
             (*self._carriers, *self._lost_carriers), self.newest,
         )  # fmt: skip
         body = _encode(saved)

@@ -201,6 +201,10 @@ class Log:
         held = self._disk.held
         return sum(len(rows) for number, rows in list(self.segments.items()) if number in held)
 
+    def holds(self, number: int) -> bool:
+        """Whether this segment lies in memory only."""
+        return number in self._disk.held
+
     def hold(self, records: Sequence[SealedRecord], segment_bytes: int) -> list[Position]:
         """Keep records in memory, in segments of this size: readable like all others, not durable."""
         return self._place(records, segment_bytes, held=True)
@@ -321,9 +325,9 @@ class Log:
 
     # ------------------------------------------------------------ letting go
 
-    def account(self, account: Account) -> None:
-        """A durable record holds the gap of these serials."""
-        self.ledger.accounted(account)
+    def account(self, account: Account, *, durable: bool = True) -> None:
+        """A record holds the gap of these serials; `durable` says whether it is on disk."""
+        self.ledger.accounted(account, durable=durable)
         self.ledger.let_go(Gone(account.first, account.end, account.before, account.after))
 
     def let_go(self, number: int, needed: Needed, reason: GapReason) -> Loss | None:

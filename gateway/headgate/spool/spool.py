@@ -245,7 +245,8 @@ class Spool:
             for account in record.index.accounts if rows is not None else ():
                 if rows is not None and account.log in self._logs:
                     self._logs[position.log].ledger.tell(rows.serials[position.row], account)
-                    self._logs[account.log].account(account)
+                    durable = not self._logs[position.log].holds(position.segment)
+                    self._logs[account.log].account(account, durable=durable)
         return positions
 
     def _note_said(self, records: Sequence[SealedRecord], positions: Sequence[Position]) -> None:
@@ -351,6 +352,9 @@ class Spool:
         except OSError as error:
             raise self._refuse(error) from error
         if not self.holding:
+            for each in self._logs.values():
+                each.ledger.all_durable()
+                each.save_ledger()
             self._room.keep()
             self._refusal.clear()
 
