@@ -125,7 +125,7 @@ BUGS = (
         "        return self.ledger.pending\n",
         "        pending, self.ledger._pending = self.ledger.pending, []\n        return pending\n"),
     bug("a loss is counted twice", "syscalls", SPOOL + "log.py",
-        "        self.ledger.accounted(account)\n", ""),
+        "        self.ledger.accounted(account, durable=durable)\n", ""),
     bug("what the quota drops is not counted", "syscalls", SPOOL + "log.py",
         "        if loss is not None:\n            self.ledger.add(loss)\n", ""),
     bug("the readings of a dropped segment are not counted", "syscalls", SPOOL + "loss.py",
