@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Protocol
 
 import pytest
+from kit.openssl import CA_EXTENSIONS, ID, LEAF_EXTENSIONS, P256, Authority, OpenSSL
 
 from headgate.crypto.certs import write_development_pki
 from headgate.crypto.issue import (
@@ -27,32 +26,12 @@ pytestmark = pytest.mark.peer("openssl")
 
 PROVIDER = default_provider()
 NOW = datetime.now(UTC)
-ID = "distid:1234567812345678"
 VERIFY = ("verify", "-x509_strict", "-vfyopt", ID)
-
-
-class OpenSSL(Protocol):
-    def __call__(self, *arguments: str, fails: bool = False) -> str: ...
 
 
 @pytest.fixture
 def openssl(tmp_path: Path) -> OpenSSL:
-    """Runs the command in the test's folder; gives both its outputs."""
-
-    def run(*arguments: str, fails: bool = False) -> str:
-        done = subprocess.run(
-            ["openssl", *arguments],
-            cwd=tmp_path,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            check=False,
-        )
-        text = done.stdout.decode()
-        assert (done.returncode != 0) is fails, text
-        return text
-
-    return run
+    return OpenSSL(tmp_path)
 
 
 # --- ours, judged by openssl -------------------------------------------------------------------
@@ -101,63 +80,15 @@ def test_openssl_signs_our_request_and_we_trust_the_result(openssl: OpenSSL, pki
 
 # --- openssl's, judged by us -------------------------------------------------------------------
 
-CA_EXTENSIONS = "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\n"
-LEAF_EXTENSIONS = "basicConstraints=critical,CA:FALSE\nkeyUsage=critical,digitalSignature\n"
-SM2 = ("-algorithm", "SM2")
-P256 = ("-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256")
-
-
-def _signing(sm2: bool, signer_id: str | None) -> tuple[str, ...]:
-    if not sm2:
-        return ("-sha256",)
-    return ("-sm3", "-sigopt", signer_id) if signer_id else ("-sm3",)
-
-
-class Authority:
-    """A small CA run by openssl in a folder."""
-
-    def __init__(self, openssl: OpenSSL, folder: Path) -> None:
-        self._openssl = openssl
-        self._folder = folder
-
-    def certificate(
-        self,
-        name: str,
-        issuer: str | None,
-        extensions: str,
-        *,
-        signer_id: str | None = ID,
-        key: tuple[str, ...] = SM2,
-        role: str = "headgate-gateway",
-    ) -> Certificate:
-        """A certificate for a fresh key, signed by `issuer` or by itself; valid for 30 days."""
-        (self._folder / "ext").write_text(extensions)
-        self._openssl("genpkey", *key, "-out", f"{name}.key")
-        own = _signing(key == SM2, signer_id)
-        self._openssl(
-            "req", "-new", "-key", f"{name}.key", *own,
-            "-subj", f"/OU={role}/CN={name}", "-out", f"{name}.csr",
-        )  # fmt: skip
-        check = ("-vfyopt", signer_id) if signer_id and key == SM2 else ()
-        by = ("-key", f"{name}.key")
-        if issuer:
-            by = ("-CA", f"{issuer}.crt", "-CAkey", f"{issuer}.key")
-            own = _signing(True, signer_id)
-        self._openssl(
-            "x509", "-req", "-in", f"{name}.csr", *check, *by, *own, "-days", "30",
-            "-set_serial", "7", "-extfile", "ext", "-out", f"{name}.crt",
-        )  # fmt: skip
-        return Certificate.load((self._folder / f"{name}.crt").read_bytes())
-
 
 @pytest.fixture
-def authority(openssl: OpenSSL, tmp_path: Path) -> Authority:
-    return Authority(openssl, tmp_path)
+def authority(openssl: OpenSSL) -> Authority:
+    return Authority(openssl)
 
 
 @pytest.fixture
 def root(authority: Authority) -> Certificate:
-    return authority.certificate("root", None, CA_EXTENSIONS, role="headgate-ca")
+    return authority.load("root", None, CA_EXTENSIONS, role="headgate-ca")
 
 
 def verify(
@@ -172,18 +103,18 @@ def verify(
 
 
 def test_a_chain_made_by_openssl_is_trusted(authority: Authority, root: Certificate) -> None:
-    leaf = authority.certificate("gw-1", "root", LEAF_EXTENSIONS)
+    leaf = authority.load("gw-1", "root", LEAF_EXTENSIONS)
     verify(leaf, root)
     assert (leaf.subject_cn, leaf.role) == ("gw-1", Role.GATEWAY)
-    between = authority.certificate("city", "root", CA_EXTENSIONS, role="headgate-ca")
-    verify(authority.certificate("gw-2", "city", LEAF_EXTENSIONS), root, between=(between,))
+    between = authority.load("city", "root", CA_EXTENSIONS, role="headgate-ca")
+    verify(authority.load("gw-2", "city", LEAF_EXTENSIONS), root, between=(between,))
 
 
 def test_an_encryption_certificate_made_by_openssl_is_for_encryption(
     authority: Authority, root: Certificate
 ) -> None:
     usage = "keyUsage=critical,keyEncipherment,dataEncipherment,keyAgreement\n"
-    leaf = authority.certificate("platform", "root", usage)
+    leaf = authority.load("platform", "root", usage)
     verify(leaf, root, usage=Usage.ENCRYPT)
     with pytest.raises(CertificateRefused, match="key usage"):
         verify(leaf, root)
@@ -192,13 +123,13 @@ def test_an_encryption_certificate_made_by_openssl_is_for_encryption(
 def test_a_certificate_signed_with_the_empty_id_is_refused(
     openssl: OpenSSL, authority: Authority, root: Certificate
 ) -> None:
-    leaf = authority.certificate("gw-1", "root", LEAF_EXTENSIONS, signer_id=None)
+    leaf = authority.load("gw-1", "root", LEAF_EXTENSIONS, signer_id=None)
     with pytest.raises(CertificateRefused, match="empty SM2 ID"):
         verify(leaf, root)
 
 
 def test_an_expired_certificate_is_refused(authority: Authority, root: Certificate) -> None:
-    leaf = authority.certificate("gw-1", "root", LEAF_EXTENSIONS)
+    leaf = authority.load("gw-1", "root", LEAF_EXTENSIONS)
     with pytest.raises(CertificateRefused, match="expired"):
         verify(leaf, root, after=timedelta(days=31))
     with pytest.raises(CertificateRefused, match="not valid before"):
@@ -206,8 +137,8 @@ def test_an_expired_certificate_is_refused(authority: Authority, root: Certifica
 
 
 def test_an_issuer_that_is_no_ca_is_refused(authority: Authority, root: Certificate) -> None:
-    middle = authority.certificate("middle", "root", LEAF_EXTENSIONS)
-    leaf = authority.certificate("gw-1", "middle", LEAF_EXTENSIONS)
+    middle = authority.load("middle", "root", LEAF_EXTENSIONS)
+    leaf = authority.load("gw-1", "middle", LEAF_EXTENSIONS)
     with pytest.raises(CertificateRefused, match="is no CA"):
         verify(leaf, root, between=(middle,))
 
@@ -216,8 +147,8 @@ def test_an_issuer_without_the_right_to_sign_certificates_is_refused(
     authority: Authority, root: Certificate
 ) -> None:
     extensions = "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,cRLSign\n"
-    middle = authority.certificate("middle", "root", extensions)
-    leaf = authority.certificate("gw-1", "middle", LEAF_EXTENSIONS)
+    middle = authority.load("middle", "root", extensions)
+    leaf = authority.load("gw-1", "middle", LEAF_EXTENSIONS)
     with pytest.raises(CertificateRefused, match="does not allow it to sign"):
         verify(leaf, root, between=(middle,))
 
@@ -226,18 +157,18 @@ def test_another_curve_is_refused_even_when_an_sm2_ca_vouches_for_it(
     authority: Authority, root: Certificate
 ) -> None:
     with pytest.raises(CertificateRefused, match="not an SM2 key"):
-        authority.certificate("gw-1", "root", LEAF_EXTENSIONS, key=P256)
+        authority.load("gw-1", "root", LEAF_EXTENSIONS, key=P256)
 
 
 def test_another_algorithm_is_refused(authority: Authority) -> None:
     with pytest.raises(CertificateRefused, match="not signed with SM2"):
-        authority.certificate("root", None, CA_EXTENSIONS, key=P256, signer_id=None)
+        authority.load("root", None, CA_EXTENSIONS, key=P256, signer_id=None)
 
 
 def test_an_unknown_critical_extension_is_refused(authority: Authority, root: Certificate) -> None:
     extra = LEAF_EXTENSIONS + "1.2.3.4=critical,ASN1:UTF8String:x\n"
     with pytest.raises(CertificateRefused, match=r"critical extension 1\.2\.3\.4"):
-        authority.certificate("gw-1", "root", extra)
+        authority.load("gw-1", "root", extra)
 
 
 def test_a_request_made_by_openssl_is_read_and_issued(
