@@ -21,6 +21,7 @@ from headgate.envelope.ranges import RangeSet
 from headgate.errors import EnvelopeError
 from headgate.spool.database import Change, Database, damaged, full, refused
 from headgate.spool.devices import DeviceNumbers
+from headgate.spool.epochs import Epochs
 from headgate.spool.records import Totals
 from headgate.spool.remembered import DeadLetter, Epoch, Grant, OriginKey
 
@@ -68,11 +69,9 @@ class State:
         self._path = path
         self._most_origins = most_origins
         self._most_dead_letters = most_dead_letters
-        self._most_epochs = most_epochs
         self._database = Database(env.files, path, _SCHEMA, VERSION)
         self._dirty: dict[tuple[object, ...], Change] = {}
-        self._epochs: dict[bytes, Epoch] = {}
-        self._current = b""  # the epoch of this start
+        self._epochs = Epochs(most_epochs, self._note_epoch, self._forget_start)
         self._settled: dict[str, dict[bytes, RangeSet]] = {}
         self._devices = DeviceNumbers(env.files, path.with_name("devices"), self._note_device)
         self._tables: dict[bytes, bytes] = {}  # digest -> epoch that announced it last
@@ -165,12 +164,10 @@ class State:
         return self._database.written
 
     def _load(self, db: sqlite3.Connection) -> None:
-        self._epochs = {
-            row[0]: Epoch(*row)
-            for row in db.execute(
-                "SELECT epoch, boot, previous, last_n, started FROM epochs ORDER BY started"
-            )
-        }
+        rows = db.execute(
+            "SELECT epoch, boot, previous, last_n, started FROM epochs ORDER BY started"
+        )
+        self._epochs.known({row[0]: Epoch(*row) for row in rows})
         self._settled = {}
         for uplink, epoch, ranges in db.execute("SELECT uplink, epoch, ranges FROM settled"):
             known = _unsealed(uplink, epoch, ranges)
@@ -270,8 +267,8 @@ class State:
             del self._tables[digest]
         for digest, data in self._fresh.items():
             self._note_table(digest, data, self._tables[digest])
-        for epoch in self._epochs.values():
-            self._note_epoch(epoch)
+        for known in self._epochs.all():
+            self._note_epoch(known)
         for uplink, settled in self._settled.items():
             for of, ranges in settled.items():
                 self.settle(uplink, of, ranges)
@@ -295,69 +292,29 @@ class State:
         """Start an epoch; the (previous epoch, last n committed there) to be announced in its link.
 
         Args:
-            found: newest epoch and highest n of the spool's scan. It counts wherever it knows the epoch: the
-                database is behind by a flush, or gone, or from a backup. It is behind only when the newest
-                records were settled and let go.
+            found: newest epoch and highest n of the spool's scan.
         """
-        previous = self._before(found)
-        if previous[0] in self._epochs and previous[1] is not None:
-            # The spool may forget it: its last record may rot, or be delivered and let go.
-            self.committed(previous[0], previous[1])
-        started = max((known.started for known in self._epochs.values()), default=0) + 1
-        boot = self._env.clock.boot_id()
-        known = self._epochs[epoch] = Epoch(epoch, boot, previous[0], None, started)
-        self._current = epoch
-        self._note_epoch(known)
-        self._forget_old_epochs()
-        return previous
-
-    def _forget_old_epochs(self) -> None:
-        """A box that starts again and again keeps the links of its last starts, and what is in the spool."""
-        if len(self._epochs) <= self._most_epochs:
-            return
-        kept = self.epochs_kept()
-        old = [known.epoch for known in self.epochs()[: -self._most_epochs]]
-        for epoch in (each for each in old if each not in kept):
-            del self._epochs[epoch]
-            self._note(("epoch", epoch), "DELETE FROM epochs WHERE epoch = ?", epoch)
+        return self._epochs.begin(epoch, self._env.clock.boot_id(), found, self.epochs_kept)
 
     def _note_epoch(self, known: Epoch) -> None:
         # A start that could not read the database does not know how many there were: this one is the last.
         self._note(
             ("epoch", known.epoch), "INSERT OR REPLACE INTO epochs VALUES (?1, ?2, ?3, ?4, max(?5, "
             "(SELECT ifnull(max(started), 0) + 1 FROM epochs WHERE epoch != ?1 AND ?1 = ?6)))",
-            known.epoch, known.boot, known.previous, known.last_n, known.started, self._current,
+            known.epoch, known.boot, known.previous, known.last_n, known.started,
+            self._epochs.current,
         )  # fmt: skip
 
-    def _before(self, found: tuple[bytes | None, int | None]) -> tuple[bytes | None, int | None]:
-        epoch, last_n = found
-        newest = max(
-            (known for known in self._epochs.values() if known.last_n is not None),
-            key=lambda known: known.started, default=None,
-        )  # fmt: skip
-        if epoch is None:
-            return (newest.epoch, newest.last_n) if newest else (None, None)
-        known = self._epochs.get(epoch)
-        if newest is None:
-            return epoch, last_n
-        if known is None:
-            # Of a memory from a backup, or begun anew: what a start named as the one before it is older.
-            named = any(each.previous == epoch for each in self._epochs.values())
-            return (newest.epoch, newest.last_n) if named else (epoch, last_n)
-        if known.started < newest.started:
-            return newest.epoch, newest.last_n
-        return epoch, max((n for n in (last_n, known.last_n) if n is not None), default=None)
+    def _forget_start(self, epoch: bytes) -> None:
+        self._note(("epoch", epoch), "DELETE FROM epochs WHERE epoch = ?", epoch)
 
     def committed(self, epoch: bytes, n: int) -> None:
         """A record of this epoch is durable."""
-        known = self._epochs[epoch]
-        if known.last_n is None or n > known.last_n:
-            self._epochs[epoch] = known = msgspec.structs.replace(known, last_n=n)
-            self._note_epoch(known)
+        self._epochs.committed(epoch, n)
 
     def epochs(self) -> Sequence[Epoch]:
         """Every epoch remembered, oldest first."""
-        return sorted(self._epochs.values(), key=lambda known: known.started)
+        return self._epochs.all()
 
     def note(self, totals: Iterable[Totals]) -> None:
         """Remember how far the spool's logs have come."""

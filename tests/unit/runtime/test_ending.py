@@ -150,7 +150,9 @@ def test_a_start_that_was_killed_before_it_noted_anything_is_known_by_its_record
     spool.open(())
     state.begin_epoch(b"epoch..2", (b"epoch..1", 0))
     index = ClearIndex(readings=1, first_us=3_000_000, last_us=3_000_000, boot=NEXT)
-    state._epochs[b"epoch..2"] = msgspec.structs.replace(state._epochs[b"epoch..2"], boot=NEXT)
+    known = {each.epoch: each for each in state.epochs()}
+    known[b"epoch..2"] = msgspec.structs.replace(known[b"epoch..2"], boot=NEXT)
+    state._epochs.known(known)
     spool.commit([SealedRecord(b"epoch..2", 0, b"key....1", Lane.LIVE, b"sealed", index)])
     assert last_sign(spool, state, NEXT) == LastSign(NEXT, 3_000_000)
     spool.close()
