@@ -62,6 +62,7 @@ COMMANDS: dict[str, Command] = {
         "headgate.cli.demo:app", "the whole road on this machine", "本机完整演示", "sim"
     ),
     "receive": Command("", "receive and store, as a platform", "作为平台接收并入库"),
+    "command": Command("", "move something in the field, as a platform", "作为平台下发控制命令"),
     "verify": Command("", "compare what was stored with the truth", "核对入库数据与真值"),
     "sim": Command("", "simulated hardware", "模拟设备", "sim"),
 }
