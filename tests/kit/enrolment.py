@@ -46,6 +46,8 @@ class City:
         """A key of the platform and its certificate."""
         key = self.provider.sm2_generate()
         request = make_request(write_name(name, role.value), key)
+        if held := self.ca.valid(name, role):
+            return key, self.ca.renew(int(held[-1].serial, 16), request)
         return key, self.ca.issue(request, role, name)
 
     def answer(self, asked: Requests, *, renew: str | None = None) -> dict[str, bytes]:

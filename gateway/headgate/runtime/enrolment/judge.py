@@ -89,7 +89,9 @@ class _Judge:
                 if self._own(found, anchors, crls):
                     own[role] = self._with_cas(found.certificate, anchors)
             elif role in _PLATFORM:
-                self._fits(found, anchors, crls)
+                # One that is known already and no longer counts is the status's affair, no mistake.
+                if found.certificate.der not in self._standing.papers.platform:
+                    self._fits(found, anchors, crls)
             elif role is None:
                 unit = found.certificate.subject_ou or "-"
                 self._mistake("HG-6157", found.file, role=unit)

@@ -112,7 +112,7 @@ class Service:
         pair, other = self._issued(
             lambda: (
                 self._authority.issue_pair(sign, asked.gateway),
-                self._authority.issue(link, Role.GATEWAY_LINK, asked.gateway),
+                self._link(asked.gateway, link),
             )
         )
         await self._note("enrolled", peer, f"{asked.gateway} {pair.signing.serial:x}", "ok")
@@ -138,16 +138,12 @@ class Service:
             raise Refused(401, "signature")
         if old not in self._authority.valid(asked.gateway, Role.GATEWAY):
             raise Refused(403, "not-valid", "expired or revoked; a token is needed")
-        links = self._authority.valid(asked.gateway, Role.GATEWAY_LINK)
-
-        def issue() -> tuple[Pair, Certificate]:
-            pair = self._authority.renew_pair(certificate.serial, sign)
-            if links:
-                serial = self._authority.certificate_of(links[-1]).serial
-                return pair, self._authority.renew(serial, link)
-            return pair, self._authority.issue(link, Role.GATEWAY_LINK, asked.gateway)
-
-        pair, other = self._issued(issue)
+        pair, other = self._issued(
+            lambda: (
+                self._authority.renew_pair(certificate.serial, sign),
+                self._link(asked.gateway, link),
+            )
+        )
         await self._note("renewed", peer, f"{asked.gateway} {pair.signing.serial:x}", "ok")
         return self._given(pair, other)
 
@@ -161,6 +157,13 @@ class Service:
         if sign.spki == link.spki:
             raise Refused(400, "request", "one key for two purposes")
         return sign, link
+
+    def _link(self, gateway: str, request: Request) -> Certificate:
+        """A link certificate; the successor of the one that the gateway still holds, if any."""
+        held = self._authority.valid(gateway, Role.GATEWAY_LINK)
+        if held:
+            return self._authority.renew(int(held[-1].serial, 16), request)
+        return self._authority.issue(request, Role.GATEWAY_LINK, gateway)
 
     def _issued(self, issue: Callable[[], tuple[Pair, Certificate]]) -> tuple[Pair, Certificate]:
         try:
