@@ -27,6 +27,7 @@ from headgate.crypto.provider import LIBCRYPTO_VARIABLE, CryptoProvider, default
 from headgate.env import Env
 from headgate.envelope.payload import decode_table, encode_table
 from headgate.errors import ConfigError, HeadgateError, Problem, SecurityError, SpoolError
+from headgate.link.own import hold as hold_link_pair
 from headgate.messages import say
 from headgate.model import Alarm, ClockFix, Event
 from headgate.model import Identity as DeviceIdentity
@@ -60,6 +61,7 @@ from headgate.runtime.insight import Insight
 from headgate.runtime.installed import Installed, look
 from headgate.runtime.keyring import Keyring
 from headgate.runtime.learned import Learned, Learnings
+from headgate.runtime.linkpair import link_pair
 from headgate.runtime.losses import Losses
 from headgate.runtime.metrics import MetricsServer, Sample
 from headgate.runtime.notify import Notifier
@@ -124,7 +126,10 @@ class Gateway:
         """
         self._open()
         tasks: list[asyncio.Task[None]] = []
+        gateway = self.site.gateway.id
         try:
+            # Asked for each connection: what enrolment renews is shown from the next one on.
+            hold_link_pair(gateway, lambda: link_pair(self._identity))
             await self._start()
             tasks.append(asyncio.create_task(self._keep_house(), name="housekeeping"))
             self.ready.set()
@@ -135,6 +140,7 @@ class Gateway:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await self._stop()
+            hold_link_pair(gateway, None)
 
     def _open(self) -> None:
         """Everything that can refuse to start, before anything runs."""

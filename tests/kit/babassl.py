@@ -129,6 +129,9 @@ def serve(lib: Library, made: Any, mode: str, taken: socket.socket, upstream: st
         inside = mode == "tlcp-client"
         secured, plain = (up, taken) if inside else (taken, up)
         secured.settimeout(None)
+        for each in (secured, plain):
+            if each.family != socket.AF_UNIX:
+                each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         ssl = lib.SSL_new(made)
         try:
             lib.SSL_set_fd(ssl, secured.fileno())

@@ -45,11 +45,17 @@ class Shown(NamedTuple):
 class LinkPki:
     """A root for links, in a folder, and what it issued."""
 
-    def __init__(self, folder: Path, name: str = "links root", begin: datetime = NOW - DAY) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        name: str = "links root",
+        begin: datetime = NOW - DAY,
+        end: datetime = NOW + 300 * DAY,
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self._count = 0
-        self.root = self._make(name, Role.CA, None, begin, NOW + 300 * DAY, None)
+        self.root = self._make(name, Role.CA, None, begin, end, None)
 
     @property
     def ca_pem(self) -> str:

@@ -6,6 +6,7 @@ import contextlib
 import socket
 import ssl
 import struct
+import subprocess
 import threading
 from pathlib import Path
 
@@ -25,8 +26,9 @@ from kit.sm_links import (
 from OpenSSL import SSL
 
 from headgate.crypto.x509 import Role
-from headgate.errors import ConfigError
+from headgate.errors import ConfigError, SecurityError
 from headgate.link import Context, Facts, Line, Refused, Terms, open_context
+from headgate.link.own import Pair, hold
 
 P256 = b"P-256", b"ecdsa_secp256r1_sha256"
 
@@ -557,3 +559,179 @@ def test_a_line_that_is_let_go_leaves_nothing(pki: LinkPki, server: Shown, gatew
     del wires, each
     gc.collect()
     assert [each() for each in gone] == [None, None, None]
+
+
+# ---------------------------------------------------------------- what enrolment brought
+
+
+def test_the_enrolled_pair_is_shown_from_memory_and_asked_for_each_time(
+    pki: LinkPki, server: Shown, gateway: Shown
+) -> None:
+    """Its key lies sealed on disk: no file of it can be named, and a renewed one counts at once."""
+    terms = Terms(kind="rfc8998", ca_pem=pki.ca_pem, gateway="gate-7")
+    context = open_context(terms, where="test")
+    offered = SmServer(pki.root.certificate, server)
+
+    def try_once() -> str:
+        with answering(echo(offered)) as port:  # type: ignore[arg-type]
+            try:
+                shake(context, port).close()
+            except Refused as refusal:
+                return refusal.code
+        return "shaken"
+
+    assert try_once() == "HG-5087"
+    shown = [Pair(gateway.certificate.pem(), gateway.key.pem())]
+    hold("gate-7", lambda: shown[-1])
+    try:
+        assert try_once() == "shaken"
+        assert "PRIVATE" not in repr(shown)
+        wrong = pki.issue("gate-7", Role.GATEWAY)
+        shown.append(Pair(wrong.certificate.pem(), wrong.key.pem()))
+        assert try_once() == "HG-5085"
+        old = pki.gateway("gate-7", begin=NOW - 9 * DAY, end=NOW - DAY)
+        shown.append(Pair(old.certificate.pem(), old.key.pem()))
+        assert try_once() == "HG-5085"
+        # A key of somebody else's.
+        shown.append(Pair(gateway.certificate.pem(), wrong.key.pem()))
+        assert try_once() == "HG-5085"
+        renewed = pki.gateway("gate-7")
+        shown.append(Pair(renewed.certificate.pem(), renewed.key.pem()))
+        assert try_once() == "shaken"
+    finally:
+        hold("gate-7", None)
+    assert try_once() == "HG-5087"
+
+
+def test_a_key_that_a_module_keeps_is_a_refusal_and_no_crash(pki: LinkPki, server: Shown) -> None:
+    def kept() -> Pair:
+        raise SecurityError("the module gives no key out")
+
+    context = open_context(Terms(kind="rfc8998", ca_pem=pki.ca_pem, gateway="g"), where="test")
+    hold("g", kept)
+    try:
+        with answering(lambda taken: None) as port, pytest.raises(Refused) as caught:
+            shake(context, port)
+    finally:
+        hold("g", None)
+    assert caught.value.code == "HG-5085"
+
+
+# ---------------------------------------------------------------- certificates that openssl makes
+
+ID = ("-sigopt", "distid:1234567812345678")
+GOOD = "keyUsage=critical,digitalSignature\nsubjectAltName=IP:127.0.0.1\n"
+LINK_OU = "/OU=headgate-platform-link/CN=broker"
+
+
+class OpenSSL:
+    """A root and a server made by the command, with one thing wrong."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.run("genpkey", "-algorithm", "SM2", "-out", "ca.key")
+
+    def run(self, *words: str) -> None:
+        subprocess.run(["openssl", *words], cwd=self.folder, check=True, capture_output=True)
+
+    def root(self, *, constraints: str = "", days: str = "300") -> None:
+        (self.folder / "ca.cnf").write_text(
+            "[req]\ndistinguished_name=dn\nx509_extensions=v3\nprompt=no\n"
+            "[dn]\nOU=headgate-ca\nCN=foreign root\n[v3]\nbasicConstraints=critical,CA:TRUE\n"
+            f"keyUsage=critical,keyCertSign,cRLSign\n{constraints}\n"
+        )
+        self.run("req", "-x509", "-sm3", *ID, "-key", "ca.key", "-config", "ca.cnf", "-days", days, "-out", "ca.crt")  # fmt: skip # noqa: E501
+
+    def server(
+        self, extensions: str = GOOD, *, empty_id: bool = False, subject: str = LINK_OU, key: str = "SM2"
+    ) -> Shown:  # fmt: skip
+        kind = ("SM2",) if key == "SM2" else ("EC", "-pkeyopt", f"ec_paramgen_curve:{key}")
+        self.run("genpkey", "-algorithm", *kind, "-out", "s.key")
+        digest = ID if key == "SM2" else ()
+        self.run("req", "-new", "-sm3" if key == "SM2" else "-sha256", *digest, "-key", "s.key", "-subj", subject, "-out", "s.csr")  # fmt: skip # noqa: E501
+        (self.folder / "s.ext").write_text(extensions)
+        proof = ("-vfyopt", "distid:1234567812345678") if key == "SM2" else ()
+        sign = () if empty_id else ID
+        self.run(
+            "x509", "-req", "-sm3", *sign, *proof, "-in", "s.csr", "-CA", "ca.crt", "-CAkey", "ca.key",
+            "-extfile", "s.ext", "-days", "30", "-CAcreateserial", "-out", "s.crt",
+        )  # fmt: skip
+        return Shown(None, None, self.folder / "s.crt", self.folder / "s.key")  # type: ignore[arg-type]
+
+
+def foreign(made: OpenSSL, pki: LinkPki, gateway: Shown, shown: Shown, **how: bytes) -> str:
+    """What comes of meeting this server: "met", or the code of the refusal."""
+    offered = SmServer(pki.root.certificate, shown, clients=None, **how)  # type: ignore[arg-type]
+    terms = sm_terms(pki, gateway, ca_pem=(made.folder / "ca.crt").read_text())
+    try:
+        meet(terms, offered)
+    except Refused as refusal:
+        return refusal.code
+    except ConfigError as error:
+        return error.problems[0].code
+    return "met"
+
+
+@pytest.mark.peer("openssl")
+@pytest.mark.parametrize(
+    ("trap", "codes"),
+    [
+        ("none", ["met"]),
+        ("empty-id", ["HG-5060"]),
+        ("usage", ["HG-5060", "HG-5068"]),
+        ("no-usage", ["HG-5060", "HG-5068"]),
+        ("client-only", ["HG-5060", "HG-5068"]),
+        ("constraints", ["HG-5031"]),  # a root that says so is not taken at all
+        ("critical", ["HG-5060", "HG-5068"]),
+        ("no-role", ["HG-5068"]),
+        ("two-roles", ["HG-5068"]),
+        ("ca-as-server", ["HG-5060", "HG-5068"]),
+        ("no-name", ["HG-5061"]),
+        ("nul-name", ["HG-5060", "HG-5061"]),
+    ],
+)
+def test_certificates_that_openssl_makes_with_a_trap_are_refused(
+    tmp_path: Path, pki: LinkPki, gateway: Shown, trap: str, codes: list[str]
+) -> None:
+    made = OpenSSL(tmp_path)
+    made.root(
+        constraints="nameConstraints=permitted;DNS:elsewhere.example"
+        if trap == "constraints"
+        else ""
+    )
+    san = "subjectAltName=IP:127.0.0.1\n"
+    extensions = {
+        "usage": "keyUsage=critical,keyEncipherment\n" + san,
+        "no-usage": san,
+        "client-only": GOOD + "extendedKeyUsage=clientAuth\n",
+        "critical": GOOD + "1.2.3.4.5=critical,ASN1:NULL\n",
+        "ca-as-server": "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,digitalSignature\n"
+        + san,
+        "no-name": "keyUsage=critical,digitalSignature\n",
+        "nul-name": "keyUsage=critical,digitalSignature\nsubjectAltName=DNS:127.0.0.1\n",
+    }.get(trap, GOOD)
+    subject = {
+        "no-role": "/CN=127.0.0.1",
+        "two-roles": "/OU=headgate-platform-link/OU=headgate-gateway/CN=broker",
+    }.get(trap, LINK_OU)
+    shown = made.server(extensions, empty_id=trap == "empty-id", subject=subject)
+    assert foreign(made, pki, gateway, shown) in codes
+
+
+@pytest.mark.peer("openssl")
+def test_a_p256_certificate_below_the_same_root_is_refused(
+    tmp_path: Path, pki: LinkPki, gateway: Shown
+) -> None:
+    """A server that shows a NIST key under an SM2 root, and really offers it."""
+    made = OpenSSL(tmp_path)
+    made.root()
+    shown = made.server(key="P-256")
+    how = {"signatures": b"ecdsa_secp256r1_sha256", "groups": b"curveSM2:P-256"}
+    assert foreign(made, pki, gateway, shown, **how) in ("HG-5069", "HG-5070")
+
+
+def test_an_expired_root_proves_nothing(tmp_path: Path, pki: LinkPki, gateway: Shown) -> None:
+    old = LinkPki(tmp_path / "old", "old root", begin=NOW - 9 * DAY, end=NOW - DAY)
+    offered = SmServer(old.root.certificate, old.server(), clients=None)
+    terms = sm_terms(pki, gateway, ca_pem=old.ca_pem)
+    assert refused(terms, offered).code == "HG-5062"

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from headgate.cli.terminal import FAILED, both, reader, site_path, tell
 from headgate.errors import ConfigError, HeadgateError, Problem
 from headgate.sdk import ProbeStep
+
+if TYPE_CHECKING:
+    from headgate.config import Site, Uplink
+    from headgate.env import Env
 
 app = typer.Typer(rich_markup_mode=None, no_args_is_help=True)
 
@@ -47,8 +51,8 @@ def probe(
     """Exit status 1 when a step failed. Works with the gateway running and stopped."""
     from headgate import config
     from headgate.env import system_env
+    from headgate.runtime.installed import plugins_of
     from headgate.runtime.outlets import context_of
-    from headgate.runtime.plugins import load
 
     env = system_env()
     site = config.load(env, site_path())
@@ -56,8 +60,9 @@ def probe(
     if not entries:
         names = ", ".join(each.id for each in site.uplink) or "-"
         raise HeadgateError("no such uplink", code="HG-5053", uplink=uplink_id or "-", known=names)
-    kinds = load(development=site.plugins.development, blocked=site.plugins.blocked).uplinks
+    kinds = plugins_of(env, site)[0].uplinks
     running = _states(site)
+    _hold_pair(env, site, entries)
     failed = False
     for entry in entries:
         typer.echo(f"{entry.id} ({entry.type}) {entry.url}")
@@ -68,6 +73,20 @@ def probe(
         failed |= not _say(steps, entry.ack, running, entry.id)
     if failed:
         raise typer.Exit(FAILED)
+
+
+def _hold_pair(env: Env, site: Site, entries: Sequence[Uplink]) -> None:
+    """For SM links that show what enrolment brought: the box's own certificate. Nothing is made."""
+    from headgate.crypto.provider import LIBCRYPTO_VARIABLE, default_provider
+    from headgate.link.own import hold
+    from headgate.runtime.identity import load_identity
+    from headgate.runtime.linkpair import link_pair
+
+    wanted = any(each.link == "rfc8998" and each.client_certificate is None for each in entries)
+    if not wanted or env.files.size(site.state_folder / "identity.key") is None:
+        return
+    identity = load_identity(env, site, default_provider(env.variable(LIBCRYPTO_VARIABLE)))
+    hold(site.gateway.id, lambda: link_pair(identity))
 
 
 def _say(

@@ -6,6 +6,7 @@ refusal     why there is no link, as a sentence of the catalogue (pure)
 names       which names a certificate bears, and whether one of them is meant (pure)
 tls         TLS 1.3 by the standard library
 sm          TLS 1.3 with SM2, SM3 and SM4 (RFC 8998) by pyOpenSSL; smsocket is its socket
+own         the certificate that enrolment brought, from memory to memory
 sidecar     plain bytes to a program on this machine that speaks TLCP (GB/T 38636) onwards
 
     context = open_context(terms, where="uplink city")

@@ -24,9 +24,10 @@ from headgate.crypto.revocation import Freshness, Lists
 from headgate.crypto.verify import Usage, verify_chain
 from headgate.crypto.x509 import Certificate, Role, load_certificates
 from headgate.env import Env
-from headgate.errors import CertificateRefused
+from headgate.errors import CertificateRefused, SecurityError
 from headgate.link import names
 from headgate.link.moment import Moment, moment
+from headgate.link.own import Pair, as_files, held
 from headgate.link.refusal import Refused, of_verification
 from headgate.link.terms import Facts, Terms, problem
 
@@ -56,21 +57,19 @@ class SmContext:
             raise problem(where, "HG-5083")
         if terms.ca_pem is None:
             raise problem(where, "HG-5081")
-        if terms.certificate is None or terms.key is None:
+        if terms.key is None and (terms.certificate is not None or terms.gateway is None):
             raise problem(where, "HG-5084")
         self._terms = terms
         self._env = env
         self._provider: CryptoProvider = default_provider(env.variable(LIBCRYPTO_VARIABLE))
         try:
             self._anchors = load_certificates(terms.ca_pem.encode())
-            own = self._own()
-            if own.role not in terms.roles:
-                allowed = " or ".join(role.value for role in terms.roles)
-                raise problem(
-                    where, "HG-5085", reason=f"its OU is {own.subject_ou!r}, not {allowed}"
-                )
             self._lists()
-            self._make(moment(env.clock), _Verdict(""))
+            if terms.certificate is not None:
+                self._judge_own(self._own(None))
+                self._make(moment(env.clock), _Verdict(""), None)
+        except Refused as refusal:
+            raise problem(where, refusal.code, reason=str(refusal)) from None
         except CertificateRefused as refusal:
             raise problem(where, "HG-5031", reason=str(refusal)) from None
         except SSL.Error as error:
@@ -100,13 +99,17 @@ class SmContext:
         except (CertificateRefused, OSError, ValueError) as error:
             raise Refused("HG-5067", str(error), name=name) from None
         try:
-            own = self._own()
+            pair = held(self._terms.gateway) if self._terms.certificate is None else None
+            if self._terms.certificate is None and pair is None:
+                raise Refused("HG-5087", "it is not enrolled", name=name)
+            own = self._own(pair)
+            self._judge_own(own)
             past = own.not_before, *(crl.this_update for crl in crls)
             now = moment(self._env.clock, *past)
             if own.not_after < now.now:
                 raise Refused("HG-5085", f"it expired at {own.not_after.isoformat()}", name=name)
-            connection = SSL.Connection(self._make(now, verdict), None)
-        except (CertificateRefused, ValueError) as error:
+            connection = SSL.Connection(self._make(now, verdict, pair), None)
+        except (SecurityError, ValueError) as error:
             raise Refused("HG-5085", str(error), name=name) from None
         except SSL.Error as error:
             raise Refused("HG-5085", words(error), name=name) from None
@@ -121,19 +124,31 @@ class SmContext:
 
     # ------------------------------------------------------------ what is offered
 
-    def _own(self) -> Certificate:
+    def _own(self, pair: Pair | None) -> Certificate:
+        if pair is not None:
+            return load_certificates(pair.chain)[0]
         assert self._terms.certificate is not None
         return load_certificates(self._env.files.read(self._terms.certificate))[0]
 
-    def _make(self, now: Moment, verdict: _Verdict) -> SSL.Context:
+    def _judge_own(self, own: Certificate) -> None:
+        if own.role not in self._terms.roles:
+            allowed = " or ".join(role.value for role in self._terms.roles)
+            raise Refused("HG-5085", f"its OU is {own.subject_ou!r}, not {allowed}")
+
+    def _make(self, now: Moment, verdict: _Verdict, pair: Pair | None) -> SSL.Context:
         terms = self._terms
         made = SSL.Context(SSL.TLS_CLIENT_METHOD)
         made.set_min_proto_version(SSL.TLS1_3_VERSION)
         made.set_max_proto_version(SSL.TLS1_3_VERSION)
         made.set_tls13_ciphersuites(SUITE.encode())
         _force(made)
-        made.use_certificate_chain_file(str(terms.certificate))
-        made.use_privatekey_file(str(terms.key))
+        if pair is not None:
+            with as_files(pair) as (chain, key):
+                made.use_certificate_chain_file(chain)
+                made.use_privatekey_file(key)
+        else:
+            made.use_certificate_chain_file(str(terms.certificate))
+            made.use_privatekey_file(str(terms.key))
         made.check_privatekey()
         made.set_verify(SSL.VERIFY_PEER, verdict.note)
         # The store is the context's own; without a reference to that it is freed memory.

@@ -25,7 +25,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
 
     `ca_pem` holds the roots (or issuing CAs) that the peer is checked against; `crl` is a file with one
     revocation list from each CA of its chain. `server_name` is what its certificate must bear, when
-    that is not the address dialled. `roles` are those that our own SM2 certificate may have.
+    that is not the address dialled. `roles` are those that our own SM2 certificate may have; where no
+    certificate is named, `gateway` says whose enrolled one is shown (`headgate.link.own`).
     `user` may run the sidecar, beside root and the account of this process: a name, or a number.
     """
 
@@ -38,6 +39,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     server_name: str | None = None
     minimum: Minimum = "1.3"
     roles: tuple[Role, ...] = (Role.GATEWAY_LINK,)
+    gateway: str | None = None
     user: str | None = None
 
 

@@ -56,6 +56,7 @@ def read_link(context: UplinkContext, options: Options, identifier: str) -> Link
         crl=_path(options, "crl"),
         server_name=options.text("server_name"),
         minimum=cast(Minimum, options.choice("tls_minimum", ("1.3", "1.2"), default="1.3")),
+        gateway=context.gateway,
         user=options.text("sidecar_user"),
     )
     keepalive_s = options.number("keepalive_s", 30.0, low=1, high=65_535)
