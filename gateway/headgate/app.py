@@ -71,6 +71,7 @@ from headgate.runtime.packaging import remember
 from headgate.runtime.press import KnownTable, Sealing, SealingPress
 from headgate.runtime.replaced import Replaced
 from headgate.runtime.report import metrics_of, status_of
+from headgate.runtime.rights import open_to_others
 from headgate.runtime.roster import Drivers, Roster, call_up, post
 from headgate.runtime.rotation import Rotation
 from headgate.runtime.tallies import TallyFile, zone_of
@@ -330,6 +331,10 @@ class Gateway:
         self._tell("config", "whole", hash=digest)
         for entry in plugin_entries(self.installed.registry):
             self._audit.tell(entry)
+        self._open_to_others = tuple(open_to_others(env, site))
+        for each in self._open_to_others:
+            log.warning(say("HG-9340", "en", **each.fields()), extra={"code": "HG-9340"})
+            self._tell("state-rights", str(each.path), "failed", "HG-9340", **each.fields())
         self._audit.start()
         self._timekeeper.start()
         granted = await self._writer.aside(self._keyring.grant_again)
@@ -675,6 +680,10 @@ class Gateway:
         said["problems"] += said["disk"]["problems"] + self._commands.problems(language)
         said["identity"] |= self._desk.summary()
         said["problems"] += certificate_problems(self._desk, language)
+        said["problems"] += [
+            f"{say('HG-9340', language, **each.fields())} [HG-9340]"
+            for each in self._open_to_others
+        ]
         said["problems"] += audit_problems(audit, str(self.site.state_folder / "audit"), language)
         return said
 

@@ -1,7 +1,8 @@
 """The log on standard error: one line per event, JSON or text, with the event's own fields.
 
-What a log call gives as `extra` becomes fields; nothing else does. Secrets never reach a log call, and a
-flood of one event is thinned out: after a burst, one line says how many were held back.
+What a log call gives as `extra` becomes fields; nothing else does. Secrets never reach a log call of ours;
+should one stand in what a library says, `keep_out` has it left out all the same. A flood of one event is
+thinned out: after a burst, one line says how many were held back.
 """
 
 from __future__ import annotations
@@ -15,6 +16,27 @@ from typing import Any
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 #: So many lines of one event per window pass.
 _BURST, _WINDOW_S = 20, 10.0
+
+#: What never stands in a line of the log. Shorter texts are left: they would eat half of every sentence.
+_SECRETS: set[str] = set()
+_SHORTEST_SECRET = 6
+LEFT_OUT = "[secret]"
+
+
+def keep_out(secret: str) -> None:
+    """From now on no line of the log holds this text, nor any line of it: a key in PEM has many."""
+    for part in {secret, *secret.splitlines()}:
+        if len(part) >= _SHORTEST_SECRET and not part.startswith("-----"):
+            _SECRETS.add(part)
+            # As JSON writes it, where that is another text.
+            _SECRETS.add(json.dumps(part, ensure_ascii=False)[1:-1])
+
+
+def _without_secrets(line: str) -> str:
+    for secret in sorted(_SECRETS, key=len, reverse=True):
+        if secret in line:
+            line = line.replace(secret, LEFT_OUT)
+    return line
 
 
 def set_up(level: str, form: str) -> None:
@@ -49,7 +71,7 @@ class _Json(logging.Formatter):
         }
         if record.exc_info:
             said["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(said, ensure_ascii=False, default=str)
+        return _without_secrets(json.dumps(said, ensure_ascii=False, default=str))
 
 
 class _Text(logging.Formatter):
@@ -58,7 +80,9 @@ class _Text(logging.Formatter):
         line = (
             f"{_at(record)} {record.levelname.lower():<7} {record.getMessage()}  {fields}".rstrip()
         )
-        return line + ("\n" + self.formatException(record.exc_info) if record.exc_info else "")
+        return _without_secrets(
+            line + ("\n" + self.formatException(record.exc_info) if record.exc_info else "")
+        )
 
 
 class _Thinned(logging.Filter):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 from collections.abc import Sequence
@@ -12,6 +13,8 @@ from typing import Annotated
 import typer
 
 from headgate.cli.terminal import both, site_path
+
+log = logging.getLogger(__name__)
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -29,15 +32,18 @@ def run(
     """Run until a signal; what was read is committed before the process ends."""
     from headgate.app import Gateway
     from headgate.config import Site
-    from headgate.env import system_env
+    from headgate.env import close_to_others, system_env
     from headgate.logs import set_up
 
     env = system_env()
     path = site_path(site)
     os.umask(0o027)  # whatever a room makes, others on this machine cannot read it
+    refused = close_to_others()
 
     def log_as(site: Site) -> None:
         set_up(site.log.level, site.log.format)
+        if refused:
+            log.warning("this system keeps no process closed to others", extra={"refused": refused})
 
     async def main() -> None:
         stop = asyncio.Event()

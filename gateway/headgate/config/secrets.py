@@ -8,6 +8,7 @@ from typing import Any
 from headgate.config.values import SecretRef
 from headgate.env import Env
 from headgate.errors import SecurityError
+from headgate.logs import keep_out
 
 _LIMIT = 65536
 
@@ -29,6 +30,7 @@ def resolve_secret(env: Env, reference: SecretRef, base: Path = Path()) -> str:
     text = text.rstrip("\r\n")
     if not text or len(text) > _LIMIT:
         raise _error("HG-1302", reference, limit=_LIMIT)
+    keep_out(text)
     return text
 
 
