@@ -68,6 +68,7 @@ from headgate.runtime.notify import Notifier
 from headgate.runtime.openings import Openings
 from headgate.runtime.outlets import Outlets, context_of
 from headgate.runtime.packaging import remember
+from headgate.runtime.peers import PeerWatch
 from headgate.runtime.press import KnownTable, Sealing, SealingPress
 from headgate.runtime.replaced import Replaced
 from headgate.runtime.report import metrics_of, status_of
@@ -253,6 +254,7 @@ class Gateway:
             env, self._press, max_loss_s=site.state.max_loss.s, on_commit=self._committed
         )
         self._clock_watch = ClockWatch(self._audit.tell)
+        self._peer_watch = PeerWatch(self._audit.tell)
         self._timekeeper = Timekeeper(env, self._fixed, self._trust)
         self._audit.wall = self._timekeeper.label
         zone = zone_of(site.gateway.timezone)
@@ -600,6 +602,7 @@ class Gateway:
                 note_sign(self._state, kept_us)
                 openings = self._field.poller.openings()
                 self._openings.note(openings, self._env.clock.boottime_us(), kept_us)
+            self._peer_watch.look(self._delivery.status())
             self._outlets.note()
             self._state.note(self._spool.totals())
             self._disk.look(self._spool.status(), self._writer.status)

@@ -218,3 +218,46 @@ async def test_through_a_tlcp_sidecar_nothing_is_read_before_inside_or_behind_it
     assert between.found(["headgate/v1", "MQTT"]) == []
     assert before.found(["headgate/v1/hg-test/up/record"]) != []
     assert behind.found(["headgate/v1/hg-test/up/record"]) != []
+
+
+# ---------------------------------------------------------------- what an auditor finds
+
+
+async def test_a_platform_that_does_not_prove_itself_gets_nothing_and_stands_in_the_audit_log(
+    tmp_path: Path, water_gauge_farm: FarmMaker
+) -> None:
+    """A terminator of another city, with the right name; then the right one."""
+    farm = water_gauge_farm(count=1, seed=5)
+    pki = make_pki(tmp_path)
+    strange = LinkPki(tmp_path / "strange", "another city")
+    root = Certificate.load((pki / "ca.crt").read_bytes())
+    link = (
+        'link = "rfc8998"\nca = "pki/ca.crt"\nserver_name = "localhost"\n'
+        'client_certificate = "pki/gateways/hg-test-link.crt"\n'
+        'client_key = "file:pki/gateways/hg-test-link.key"\n'
+    )
+    async with Mosquitto(tmp_path) as broker:
+        with Terminator(SmServer(root, strange.server()), broker.port) as impostor:
+            road = site(tmp_path, gauges(farm), f"mqtts://127.0.0.1:{impostor.port}", link)
+            async with road.running():
+                status = await road.until(lambda said: said["uplinks"][0]["code"] == "HG-5060")
+                assert status["uplinks"][0]["state"] in ("waiting", "connecting")
+                await until_audited(tmp_path, "peer-refused", "HG-5060")
+        assert "hg-test" not in broker.log.read_text()
+        with Terminator(SmServer(root, shown(pki, "platform-link")), broker.port) as right:
+            text = (tmp_path / "site.toml").read_text()
+            moved = text.replace(f":{impostor.port}", f":{right.port}")
+            (tmp_path / "site.toml").write_text(moved)
+            async with road.running():
+                await until_audited(tmp_path, "peer-connected", "")
+
+
+async def until_audited(folder: Path, kind: str, code: str) -> None:
+    """Return when the audit log holds such an entry."""
+    async with asyncio.timeout(30):
+        while not any(
+            f'"{kind}"' in line and code in line
+            for file in sorted((folder / "state" / "audit").glob("*"))
+            for line in file.read_text(errors="replace").splitlines()
+        ):
+            await asyncio.sleep(0.05)
