@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fuzz.adverts import ADVERTS
 from fuzz.lines import LINES
+from fuzz.packages import PACKAGES
 from fuzz.papers import PAPERS
 from fuzz.sealed import SEALED
 from fuzz.stations import STATIONS
@@ -11,4 +12,13 @@ from fuzz.stored import STORED
 from fuzz.target import Target
 from fuzz.texts import TEXTS
 
-TARGETS: dict[str, Target] = {**LINES, **STATIONS, **ADVERTS, **SEALED, **PAPERS, **STORED, **TEXTS}
+TARGETS: dict[str, Target] = {
+    **LINES,
+    **STATIONS,
+    **ADVERTS,
+    **SEALED,
+    **PAPERS,
+    **STORED,
+    **TEXTS,
+    **PACKAGES,
+}

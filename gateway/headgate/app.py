@@ -471,6 +471,7 @@ class Gateway:
         self._commands.check(new)
         identity = load_identity(self._env, new, self._provider, self._trusted_now())
         self.installed = installed
+        remember(self._env, new, installed.memory)
         changes = config.diff(self.site, new)
         self.site = new
         await self._be(identity)

@@ -47,7 +47,7 @@ def command(
     seen: list[Installed] = []
 
     def known(site: Site) -> Known:
-        seen.append(load(site.plugins))
+        seen.append(load(site))
         return seen[-1].known()
 
     loaded = examine(env, place, known)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from headgate.cli.terminal import FAILED, both, reader, site_path
 from headgate.messages import render_problem
+
+if TYPE_CHECKING:
+    from headgate.runtime.plugins import Registry
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -26,10 +28,9 @@ def plugins(
     ] = "text",
 ) -> None:
     """List plugins; exit status 1 when one of them failed."""
-    from headgate.runtime.plugins import PluginState, load
+    from headgate.runtime.plugins import PluginState
 
-    site = _allowed()
-    registry = load(development=development or site[0], blocked=site[1])
+    registry = _registry(development)
     if form == "json":
         typer.echo(
             json.dumps(
@@ -55,21 +56,25 @@ def plugins(
             )
             for problem in p.problems:
                 typer.echo("    " + render_problem(problem, reader()).replace("\n", "\n    "))
+    for problem in registry.distrust:
+        typer.echo(render_problem(problem, reader()), err=True)
     if any(p.state is PluginState.FAILED for p in registry.plugins):
         raise typer.Exit(FAILED)
 
 
-def _allowed() -> tuple[bool, tuple[str, ...]]:
-    """What the site file here says of plugins; nothing when there is none."""
+def _registry(development: bool) -> Registry:
+    """What the site file here lets load; without one, as on a box that trusts nobody."""
     from headgate import config
     from headgate.env import system_env
     from headgate.errors import HeadgateError
+    from headgate.runtime.installed import plugins_of
+    from headgate.runtime.plugins import load
 
-    path = site_path()
-    if not Path(path).exists():
-        return False, ()
+    env, path = system_env(), site_path()
+    if development or not path.exists():
+        return load(development=development)
     try:
-        site = config.load(system_env(), path)
+        site = config.load(env, path)
     except HeadgateError:
-        return False, ()
-    return site.plugins.development, site.plugins.blocked
+        return load()
+    return plugins_of(env, site)[0]

@@ -51,8 +51,8 @@ def probe(
     """Exit status 1 when a step failed. Works with the gateway running and stopped."""
     from headgate import config
     from headgate.env import system_env
+    from headgate.runtime.installed import plugins_of
     from headgate.runtime.outlets import context_of
-    from headgate.runtime.plugins import load
 
     env = system_env()
     site = config.load(env, site_path())
@@ -60,7 +60,7 @@ def probe(
     if not entries:
         names = ", ".join(each.id for each in site.uplink) or "-"
         raise HeadgateError("no such uplink", code="HG-5053", uplink=uplink_id or "-", known=names)
-    kinds = load(development=site.plugins.development, blocked=site.plugins.blocked).uplinks
+    kinds = plugins_of(env, site)[0].uplinks
     running = _states(site)
     _hold_pair(env, site, entries)
     failed = False

@@ -74,6 +74,31 @@ class Plugins(msgspec.Struct, frozen=True, kw_only=True):
             "把第三方插件直接载入核心，切勿用于现场。",
         ),
     ] = False
+    production: Annotated[
+        bool,
+        doc(
+            "Take only what a trusted publisher signed, plugins and profiles alike.",
+            "仅接受可信发布者签名的插件和 profile。",
+        ),
+    ] = False
+    publishers: Annotated[
+        FilePath | None,
+        doc(
+            "Roots of those who may sign plugins and profiles (PEM).",
+            "可为插件和 profile 签名者的根证书（PEM）。",
+        ),
+    ] = None
+    revocations: Annotated[
+        tuple[FilePath, ...],
+        doc("Revocation lists of those roots.", "上述根证书的吊销列表。"),
+    ] = ()
+    catalogue: Annotated[
+        FilePath | None,
+        doc(
+            "The city's list of packages that may run, signed by a technician.",
+            "由技术员签名的允许清单：仅清单内的包可运行。",
+        ),
+    ] = None
     blocked: Annotated[
         tuple[Name, ...], doc("Plugins that are never loaded, by name.", "禁止加载的插件名。")
     ] = ()

@@ -106,6 +106,12 @@ class _Check:
                         other="quota",
                         bound=bound,
                     )
+        plugins = self.site.plugins
+        if plugins.production and plugins.development:
+            yield self.problem("plugins", 0, ("production",), "HG-2043")
+        for key in ("production", "catalogue", "revocations"):
+            if getattr(plugins, key) and plugins.publishers is None:
+                yield self.problem("plugins", 0, (key,), "HG-2044", key=key)
         identity = self.site.identity
         yield from self.pair(
             "identity", 0, "certificate", identity.certificate, "key", identity.key

@@ -11,7 +11,7 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib.resources.abc import TraversableResources
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -19,6 +19,7 @@ from typing import Any
 
 from headgate.env import ReadFiles
 from headgate.errors import PluginError
+from headgate.packages.judge import Verified
 from headgate.packages.tree import Tree
 
 _NATIVE = (".so", ".pyd", ".pyc")
@@ -39,13 +40,33 @@ def check_importable(name: str, files: Mapping[str, bytes]) -> None:
             raise PluginError(f"native code: {path}", code="HG-2038", file=path)
 
 
+def enter(package: Verified) -> None:
+    """Let a package be imported, from its checked bytes, under the name of its folder.
+
+    Raises:
+        PluginError: the name belongs to somebody else, or another version of it runs in this process.
+    """
+    module = package.root.name
+    check_importable(module, package.files)
+    for finder in sys.meta_path:
+        if isinstance(finder, Finder) and finder.module == module:
+            if finder.files != package.files:
+                raise PluginError(
+                    "another version runs", code="HG-2042", plugin=package.manifest.name
+                )
+            return
+    if module in sys.modules:
+        raise PluginError(f"module name {module}", code="HG-2037", module=module)
+    sys.meta_path.insert(0, Finder(module, package.root, package.files))
+
+
 class Finder(importlib.abc.MetaPathFinder):
     """Finds the modules of one verified package. Put it first on `sys.meta_path`."""
 
     def __init__(self, module: str, root: Path, files: Mapping[str, bytes]) -> None:
         self.module = module
         self._root = root
-        self._files = files
+        self.files = files
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -59,8 +80,8 @@ class Finder(importlib.abc.MetaPathFinder):
             (f"{stem}/__init__.py" if stem else "__init__.py", True),
             (f"{stem}.py", False),
         ):
-            if file in self._files:
-                loader = _Loader(self._root, file, self._files)
+            if file in self.files:
+                loader = _Loader(self._root, file, self.files)
                 return importlib.util.spec_from_file_location(
                     fullname, self._root / file, loader=loader,
                     submodule_search_locations=[str((self._root / file).parent)] if is_package else None,
@@ -95,13 +116,17 @@ class _Resources(TraversableResources):
 
 
 class Shelf:
-    """Files of verified packages, served from memory; all others as they lie on disk."""
+    """Files of verified packages, served from memory; all others as they lie on disk, some hidden."""
 
     def __init__(
-        self, files: ReadFiles, packages: Iterable[tuple[Path, Mapping[str, bytes]]]
+        self,
+        files: ReadFiles,
+        packages: Mapping[Path, Mapping[str, bytes]],
+        hidden: Collection[Path] = (),
     ) -> None:
         self._files = files
-        self._trees = {root: Tree(content, "") for root, content in packages}
+        self._trees = {root: Tree(content, "") for root, content in packages.items()}
+        self._hidden = hidden
 
     def _find(self, path: Path) -> Tree | None:
         for root, tree in self._trees.items():
@@ -128,7 +153,7 @@ class Shelf:
         """As `Files.list`."""
         found = self._find(folder)
         if found is None:
-            return self._files.list(folder)
+            return [n for n in self._files.list(folder) if folder / n not in self._hidden]
         if found.is_file():
             raise NotADirectoryError(str(folder))
         return sorted(each.name for each in found.iterdir())

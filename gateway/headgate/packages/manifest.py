@@ -37,7 +37,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     each file, by path below the manifest's folder. `name` is the distribution's, or `vendor/model`.
     """
 
-    api: _Text = "1.0"
+    api: _Text
     kind: Literal["plugin", "profile"] = "plugin"
     name: _Text = ""
     version: _Text = ""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from headgate.env import Files
+from headgate.env import ReadFiles
 from headgate.errors import Problem, ProfileError
 from headgate.profiles.cases import Case, read_case
 from headgate.profiles.decode import MAX_BYTES, PointKeys, decode
@@ -55,7 +55,7 @@ def search_path(extra: Sequence[Path] = (), plugins: Sequence[Path] = ()) -> tup
     return (packaged_folder(), *plugins, SYSTEM, *extra)
 
 
-def load(files: Files, folders: Sequence[Path], point_keys: PointKeys | None = None) -> Library:
+def load(files: ReadFiles, folders: Sequence[Path], point_keys: PointKeys | None = None) -> Library:
     """Every profile under `folders`; one broken file never hides the others.
 
     `point_keys` are the point keys of every driver that is known (`Driver.point_keys`).
@@ -114,7 +114,7 @@ def _decoded(data: bytes, file: str, point_keys: PointKeys | None) -> Decoded:
     return decoded
 
 
-def load_cases(files: Files, profile: Profile) -> list[Case]:
+def load_cases(files: ReadFiles, profile: Profile) -> list[Case]:
     """The recorded cases of a profile, by name.
 
     Raises:
@@ -140,7 +140,7 @@ def load_cases(files: Files, profile: Profile) -> list[Case]:
     return cases
 
 
-def _models(files: Files, folder: Path) -> list[tuple[str, str]]:
+def _models(files: ReadFiles, folder: Path) -> list[tuple[str, str]]:
     """(vendor, model) of every profile folder; files and hidden or private names are not meant."""
     pairs = []
     for vendor in _folders(files, folder):
@@ -148,19 +148,19 @@ def _models(files: Files, folder: Path) -> list[tuple[str, str]]:
     return pairs
 
 
-def _folders(files: Files, folder: Path) -> list[str]:
+def _folders(files: ReadFiles, folder: Path) -> list[str]:
     names = (name for name in _names(files, folder) if name[0] not in "._")
     return [name for name in names if _is_folder(files, folder / name)]
 
 
-def _names(files: Files, folder: Path) -> list[str]:
+def _names(files: ReadFiles, folder: Path) -> list[str]:
     try:
         return files.list(folder)
     except NotADirectoryError:
         return []
 
 
-def _is_folder(files: Files, path: Path) -> bool:
+def _is_folder(files: ReadFiles, path: Path) -> bool:
     try:
         files.list(path)
     except NotADirectoryError:

@@ -7,34 +7,22 @@ plugin cannot act by being looked at.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from importlib import metadata
+from pathlib import Path
 
 import msgspec
 
-from headgate.errors import Problem
+from headgate.errors import PluginError, Problem
+from headgate.packages.manifest import MANIFEST, Manifest, parse
 from headgate.sdk import API_VERSION
 
 GROUP = "headgate"
-MANIFEST = "headgate-plugin.toml"
 #: The distribution whose code runs in the core.
 OURS = "headgate"
-_MANIFEST_LIMIT = 64 * 1024
-
-
-class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a plugin says of itself, as data.
-
-    `api` is the oldest SDK version it works with, as "major.minor"; another major does not match.
-    `registers` names what it brings ("driver:acme-th20"); `rights` what it asks for ("tcp:10.0.0.0/8:502");
-    `sm3` the digest of each file, by path inside the distribution.
-    """
-
-    api: str
-    registers: tuple[str, ...] = ()
-    rights: tuple[str, ...] = ()
-    sm3: dict[str, str] = {}
-    extra: str | None = None
+#: The packages that our code lies in: a stranger who calls a distribution `headgate` is none of us.
+_OUR_ROOTS = frozenset({"headgate", "headgate_drivers", "headgate_plugins"})
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -46,11 +34,15 @@ class Found(msgspec.Struct, frozen=True):
     version: str
     manifest: Manifest | None = None
     problem: Problem | None = None
+    #: Where the manifest lies, and with it what is signed; None without one.
+    folder: Path | None = None
+    #: Distributions that the metadata asks for, ours excepted.
+    requires: tuple[str, ...] = ()
 
     @property
     def ours(self) -> bool:
         """Whether it came with Headgate itself."""
-        return self.distribution == OURS
+        return self.distribution == OURS and self.module.partition(".")[0] in _OUR_ROOTS
 
 
 def discover(distributions: Iterable[metadata.Distribution] | None = None) -> list[Found]:
@@ -61,7 +53,9 @@ def discover(distributions: Iterable[metadata.Distribution] | None = None) -> li
         if not points:
             continue
         name = metadata_name(distribution)
-        manifest, problem = (None, None) if name == OURS else _manifest(distribution, name)
+        file = None if name == OURS else _manifest_file(distribution)
+        manifest, problem = (None, None) if file is None else _manifest(file, name)
+        folder = None if file is None else Path(str(file.locate())).parent
         for point in points:
             # A path listed twice on sys.path shows its distributions twice; the first wins, as in import.
             found.setdefault(
@@ -73,6 +67,8 @@ def discover(distributions: Iterable[metadata.Distribution] | None = None) -> li
                     distribution.version,
                     manifest,
                     problem,
+                    folder,
+                    _requires(distribution),
                 ),
             )
     return sorted(found.values(), key=lambda f: (not f.ours, f.distribution, f.name))
@@ -83,20 +79,32 @@ def metadata_name(distribution: metadata.Distribution) -> str:
     return str(distribution.metadata["Name"] or "?").lower().replace("_", "-")
 
 
-def _manifest(
-    distribution: metadata.Distribution, name: str
-) -> tuple[Manifest | None, Problem | None]:
-    files = [f for f in distribution.files or () if f.name == MANIFEST]
-    if not files:
-        return None, None
-    where = f"{name}: {files[0]}"
+def _manifest_file(distribution: metadata.Distribution) -> metadata.PackagePath | None:
+    # An editable install lists no package files; then there is no manifest to read either.
+    return next((file for file in distribution.files or () if file.name == MANIFEST), None)
+
+
+def requirements(distribution: str) -> tuple[str, ...]:
+    """What an installed distribution asks for, extras included; nothing where there is none."""
     try:
-        # An editable install lists no package files; then there is no manifest to read either.
-        text = str(distribution.read_text(str(files[0])) or files[0].read_text())
-        if len(text) > _MANIFEST_LIMIT:
-            raise ValueError(f"larger than {_MANIFEST_LIMIT} bytes")
-        manifest = msgspec.toml.decode(text, type=Manifest)
-    except (OSError, ValueError, msgspec.MsgspecError) as error:
+        return _requires(metadata.distribution(distribution))
+    except metadata.PackageNotFoundError:
+        return ()
+
+
+def _requires(distribution: metadata.Distribution) -> tuple[str, ...]:
+    names = (re.match(r"[A-Za-z0-9._-]+", each) for each in distribution.requires or ())
+    spelt = {found.group().lower().replace("_", "-").replace(".", "-") for found in names if found}
+    return tuple(sorted(spelt - {OURS}))
+
+
+def _manifest(file: metadata.PackagePath, name: str) -> tuple[Manifest | None, Problem | None]:
+    where = f"{name}: {file}"
+    try:
+        manifest = parse(file.read_binary())
+    except OSError as error:
+        return None, Problem(where, "HG-2006", {"plugin": name, "reason": str(error.strerror)})
+    except PluginError as error:
         return None, Problem(where, "HG-2006", {"plugin": name, "reason": str(error)})
     if not api_matches(manifest.api):
         return manifest, Problem(

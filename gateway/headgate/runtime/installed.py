@@ -11,14 +11,17 @@ import msgspec
 
 from headgate import config, profiles
 from headgate.channels import SCHEMES, check_url
-from headgate.config import Known, Plugins, Site
+from headgate.config import Known, Site
 from headgate.crypto.provider import LIBCRYPTO_VARIABLE, default_provider
 from headgate.env import Env
 from headgate.errors import ConfigError, Problem, ProfileError, SecurityError
+from headgate.packages import Judge, Standing
+from headgate.packages.memory import Memory
 from headgate.runtime import plugins
 from headgate.runtime.busload import Share, check_buses
 from headgate.runtime.commands.resolving import examine as examine_controls
 from headgate.runtime.identity import CERTIFICATES, check_identity
+from headgate.runtime.packaging import judge_of, shelf_of, standing_of
 from headgate.runtime.plugins import Registry
 from headgate.runtime.roster import Drivers, misplaced, on_its_line
 from headgate.sdk import Device, PollingDriver, Stage, StreamingDriver, Uplink
@@ -34,6 +37,8 @@ class Installed:
         self.registry = registry
         self.library = library
         self.resolved: dict[str, Device] = {}
+        #: Which packages of others run here, to be kept once they do; None where nobody judges them.
+        self.memory: Memory | None = None
         #: Shared by every device that this library describes.
         self.alike: profiles.Alike = {}
 
@@ -192,19 +197,38 @@ def _built(build: Callable[[], object]) -> Sequence[Problem]:
     return ()
 
 
-def look(env: Env, folders: Sequence[Path] = ()) -> Callable[[Plugins], Installed]:
-    """A way to load what is installed, once it is known which plugins the site allows.
+def look(env: Env, folders: Sequence[Path] = ()) -> Callable[[Site], Installed]:
+    """A way to load what is installed, once it is known what the site allows.
 
     `folders` hold further profiles (`--profiles DIR`).
     """
 
-    def load(allowed: Plugins) -> Installed:
-        registry = plugins.load(development=allowed.development, blocked=allowed.blocked)
+    def load(site: Site) -> Installed:
+        registry, judge = plugins_of(env, site)
         path = profiles.search_path(folders, registry.profile_folders)
+        packaged, *others = path
+        shelf, signed, problems = shelf_of(env.files, judge, registry.packages, others)
         keys = {name: driver.point_keys for name, driver in registry.drivers.items()}
-        return Installed(registry, profiles.load(env.files, path, keys))
+        library = profiles.load(shelf, (packaged, *others), keys)
+        library = msgspec.structs.replace(library, problems=(*problems, *library.problems))
+        installed = Installed(registry, library)
+        if judge is not None:
+            installed.memory = judge.remembered((*registry.packages, *signed))
+        return installed
 
     return load
+
+
+def plugins_of(env: Env, site: Site) -> tuple[Registry, Judge | None]:
+    """The plugins that a site allows, and who judged those of other makers."""
+    judge, problems = judge_of(env, site)
+    registry = plugins.load(
+        development=standing_of(site.plugins) is Standing.DEVELOPMENT,
+        blocked=site.plugins.blocked,
+        judge=judge,
+    )
+    registry.distrust = tuple(problems)
+    return registry, judge
 
 
 def _options(types: Mapping[str, type[Stage] | type[Uplink]]) -> dict[str, tuple[str, ...] | None]:

@@ -15,8 +15,10 @@ from typing import Any
 import msgspec
 import pluggy
 
-from headgate.errors import Problem
-from headgate.runtime.discovery import Found, discover
+from headgate.errors import PluginError, Problem
+from headgate.packages import Judge, Verified
+from headgate.packages.importer import enter
+from headgate.runtime.discovery import OURS, Found, discover, requirements
 from headgate.sdk import Driver, Stage, Uplink, hooks
 
 #: The extra that brings a library our own plugins need.
@@ -50,6 +52,10 @@ class Registry:
         self.uplinks: dict[str, type[Uplink]] = {}
         self.profile_folders: list[Path] = []
         self.plugins: list[Loaded] = []
+        #: Plugins of other makers that were taken, and the bytes they run from.
+        self.packages: list[Verified] = []
+        #: What is wrong with the files that say whom to trust.
+        self.distrust: tuple[Problem, ...] = ()
 
     def driver_for(self, scheme: str) -> type[Driver] | None:
         """The driver that speaks over channels of a URL scheme."""
@@ -65,8 +71,16 @@ def load(
     development: bool = False,
     blocked: Collection[str] = (),
     found: Iterable[Found] | None = None,
+    judge: Judge | None = None,
 ) -> Registry:
-    """Load every plugin that may be loaded. Never raises for a plugin's fault."""
+    """Load every plugin that may be loaded. Never raises for a plugin's fault.
+
+    Args:
+        development: load those of other makers too, whatever they are.
+        blocked: names that are never loaded.
+        found: what there is; what is installed when absent.
+        judge: whoever says which of other makers' may run; they are imported from the bytes it read.
+    """
     registry = Registry()
     manager = pluggy.PluginManager("headgate")
     manager.add_hookspecs(hooks)
@@ -75,6 +89,8 @@ def load(
             registry.plugins.append(Loaded(plugin, PluginState.BLOCKED))
         elif plugin.problem is not None:
             registry.plugins.append(Loaded(plugin, PluginState.REFUSED, problems=(plugin.problem,)))
+        elif not plugin.ours and judge is not None:
+            _take(manager, registry, plugin, judge)
         elif not plugin.ours and not development:
             problem = Problem(
                 plugin.name, "HG-2001", {"plugin": plugin.name, "distribution": plugin.distribution}
@@ -85,7 +101,45 @@ def load(
     return registry
 
 
-def _load_one(manager: pluggy.PluginManager, registry: Registry, plugin: Found) -> Loaded:
+def _take(manager: pluggy.PluginManager, registry: Registry, plugin: Found, judge: Judge) -> None:
+    """Load a signed plugin of another maker, from the bytes that were checked."""
+    try:
+        if plugin.folder is None:
+            raise PluginError("no manifest", code="HG-2020", plugin=plugin.name)
+        package = judge.judge("plugin", plugin.distribution, plugin.folder, plugin.version)
+        _alone(plugin, package)
+        enter(package)
+    except PluginError as error:
+        fields = {key: str(value) for key, value in error.fields.items()}
+        problem = Problem(plugin.name, error.code, {"plugin": plugin.name, **fields})
+        registry.plugins.append(Loaded(plugin, PluginState.REFUSED, problems=(problem,)))
+        return
+    loaded = _load_one(manager, registry, plugin, package.manifest.registers)
+    registry.plugins.append(loaded)
+    registry.packages.append(package)
+
+
+def _alone(plugin: Found, package: Verified) -> None:
+    """Return when a plugin needs nobody who was not checked: our own libraries, and the SDK.
+
+    Raises:
+        PluginError: it names a module outside of itself, or wants a library that we do not bring.
+    """
+    if plugin.module.partition(".")[0] != package.root.name:
+        raise PluginError("module elsewhere", code="HG-2037", module=plugin.module)
+    ours = set(requirements(OURS))
+    for name in (*plugin.requires, *package.manifest.requires):
+        if name not in ours or name not in package.manifest.requires:
+            raise PluginError(f"wants {name}", code="HG-2040", plugin=plugin.name, library=name)
+
+
+def _load_one(
+    manager: pluggy.PluginManager,
+    registry: Registry,
+    plugin: Found,
+    registers: Collection[str] | None = None,
+) -> Loaded:
+    """`registers`: all that it may bring; None for no bound."""
     try:
         module = importlib.import_module(plugin.module)
     except ModuleNotFoundError as error:
@@ -119,6 +173,12 @@ def _load_one(manager: pluggy.PluginManager, registry: Registry, plugin: Found) 
         try:
             for brought in manager.subset_hook_caller(hook, others)():
                 for one in brought:
+                    if registers is not None and _title(hook, one) not in registers:
+                        what = _title(hook, one)
+                        problems.append(
+                            Problem(plugin.name, "HG-2041", {"plugin": plugin.name, "what": what})
+                        )
+                        continue
                     add(plugin, one, brings, problems)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - as above: a hook of a stranger
             problems.append(
@@ -130,6 +190,13 @@ def _load_one(manager: pluggy.PluginManager, registry: Registry, plugin: Found) 
         tuple(brings),
         tuple(problems),
     )
+
+
+def _title(hook: str, one: Any) -> str:
+    """What a manifest calls something that a hook brings: "driver:acme-th20", "profiles"."""
+    if hook == "headgate_profiles":
+        return "profiles"
+    return f"{hook.removeprefix('headgate_').removesuffix('s')}:{getattr(one, 'name', None)}"
 
 
 Add = Callable[[Found, Any, list[str], list[Problem]], None]
@@ -197,4 +264,5 @@ def _reason(error: BaseException) -> str:
 
 def problems(registry: Registry) -> Sequence[Problem]:
     """Every problem of every plugin, in load order."""
-    return [problem for plugin in registry.plugins for problem in plugin.problems]
+    own = [problem for plugin in registry.plugins for problem in plugin.problems]
+    return [*registry.distrust, *own]

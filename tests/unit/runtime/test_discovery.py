@@ -60,7 +60,7 @@ def test_a_plugin_without_a_manifest_is_found_too(tmp_path: Path) -> None:
     "manifest",
     [
         "api = ", "registers = []", 'api = "1.0"\nright = ["tcp"]', "api = 1", b"\xff\xfe\x00",
-        'api = "1.0"\n#' + "x" * 70_000, "",
+        'api = "1.0"\n#' + "x" * 600_000, "",
     ],
     ids=["cut", "no api", "unknown key", "wrong type", "no text", "huge", "empty"],
 )  # fmt: skip

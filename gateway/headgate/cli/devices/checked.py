@@ -58,7 +58,7 @@ def verdict(
     seen: list[Installed] = []
 
     def known(site: Site) -> Known:
-        seen.append(load(site.plugins))
+        seen.append(load(site))
         return seen[-1].known()
 
     loaded = examine(env, main, known)
