@@ -28,6 +28,11 @@ ALLOWED: Sequence[tuple[str, tuple[str, ...], str]] = (
     ("messages/*", (".read_text", ".read_bytes", ".iterdir", ".is_file"), PACKAGED),
     ("runtime/discovery.py", (".read_text",), "package metadata, through importlib.metadata"),
     (
+        "packages/*",
+        (".read_bytes", ".iterdir", ".is_file", ".is_dir"),
+        "a folder in memory, as importlib.resources wants one",
+    ),
+    (
         "channels/serial.py",
         ("os.path.realpath",),
         "whether a port is a pseudo-terminal, by its path",

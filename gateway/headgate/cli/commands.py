@@ -42,7 +42,6 @@ COMMANDS: dict[str, Command] = {
     "uplink": Command("headgate.cli.uplink:app", "test the way to a platform", "测试上行链路"),
     "plugins": Command("headgate.cli.plugins:app", "what is installed", "列出插件"),
     "plugin": Command("headgate.cli.plugin:app", "sign and check packages", "插件签名与校验"),
-    "plugin": Command("headgate.cli.plugin:app", "sign and check packages", "插件签名与校验"),
     "profiles": Command("headgate.cli.profiles:app", "device profiles", "设备 profile"),
     "opcua": Command(
         "headgate.cli.opcua:app", "OPC UA: trust, browse", "OPC UA：证书互信、浏览", "opcua"
