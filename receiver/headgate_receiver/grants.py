@@ -99,7 +99,9 @@ class Grants:
             return None
         core = checked.core
         known = self._of_gateway(core.gateway, core.epoch, core.key_id)
-        if known is None:
+        # A renewed gateway vouches for what it sealed under a certificate that was revoked since.
+        vouched = known is not None and known.core == core.raw and known.certificate in revoked
+        if known is None or vouched:
             return Wrapped(checked, own, checked.recipients[own], sender)
         if known.core != core.raw:
             self._refuse_other_core(known, sender)
@@ -113,15 +115,19 @@ class Grants:
             self.refuse(wrapped.sender, error)
             return None
         known = self._of_gateway(grant.gateway, grant.epoch, grant.key.key_id)
-        if known is not None:
-            if known.core != grant.core:
-                self._refuse_other_core(known, wrapped.sender)
+        if known is not None and known.core != grant.core:
+            self._refuse_other_core(known, wrapped.sender)
+            return None
+        if known is not None and known.certificate == grant.certificate:
             return None
         stored = StoredGrant(
             grant.gateway, grant.epoch, grant.key, grant.core, grant.certificate, grant.signer,
             grant.der,
         )  # fmt: skip
-        self.of(grant.epoch, grant.key.key_id).append(stored)
+        grants = self.of(grant.epoch, grant.key.key_id)
+        if known is not None:
+            grants.remove(known)
+        grants.append(stored)
         self.batch.grants.append(stored)
         log.info("grant", extra={"gateway": grant.gateway, "key": grant.key.key_id.hex()})
         if wrapped.certificate in self._keys.retired:

@@ -224,7 +224,7 @@ class SqliteSink:
         run, many = self._db.execute, self._db.executemany
         now = batch.received_us
         many(
-            "INSERT INTO grants VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO grants VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 (
                     g.gateway,

@@ -158,8 +158,12 @@ def sign_grant(
     secret: bytes,
     signing_key: Sm2PrivateKey,
     certificates: Sequence[Certificate],
+    former: Certificate | None = None,
 ) -> bytes:
     """A grant message. The same core and secret may be granted again to other recipients.
+
+    `former` is the gateway's earlier certificate, where the core names its key: a renewed gateway vouches
+    for what it sealed before.
 
     `recipients` are 1 to 8 encryption certificates that the caller has verified, more than one only where
     the core says `signed`; `secret` is 32 random bytes, fresh for each core; `certificates` is the
@@ -173,7 +177,7 @@ def sign_grant(
     prints = (each.fingerprint for each in recipients)
     listing = _encoder.encode(tuple(zip(prints, wrapped, strict=True)))
     signature = signing_key.sign(_signed(core.raw, listing))
-    chain = [certificate.der for certificate in certificates]
+    chain = [certificate.der for certificate in (*certificates, *((former,) if former else ()))]
     message = frame(GRANT, _encoder.encode((core.raw, listing, signature, chain)))
     if len(message) > MAX_GRANT:
         raise ValueError(f"a grant of {len(message)} bytes: leave out certificates")
@@ -203,6 +207,25 @@ def unwrap_local(provider: CryptoProvider, kek: bytes, wrapped: bytes, core: Gra
     return provider.sm4_gcm_open(kek, wrapped[:12], wrapped[12:], aad)
 
 
+def sign_again(
+    message: bytes,
+    signing_key: Sm2PrivateKey,
+    certificates: Sequence[Certificate],
+    former: Certificate | None,
+) -> bytes:
+    """A grant of ours under another certificate of ours; core and recipients stay as they are.
+
+    Needs no secret, so a box that keeps no local wrap can do it, too.
+
+    Raises:
+        EnvelopeError: not a grant.
+    """
+    sent = decode(_message, unframe(GRANT, message, MAX_GRANT), "grant")
+    signature = signing_key.sign(_signed(sent.core, sent.recipients))
+    chain = [certificate.der for certificate in (*certificates, *((former,) if former else ()))]
+    return frame(GRANT, _encoder.encode((sent.core, sent.recipients, signature, chain)))
+
+
 def granted_to(message: bytes) -> tuple[set[bytes], bytes]:
     """Whom a grant of ours is for (SM3 of their certificates), and our certificate in it. Checks nothing.
 
@@ -224,10 +247,11 @@ class CheckedGrant(msgspec.Struct, frozen=True):
     recipients: dict[bytes, bytes]
     """SM3 of an encryption certificate to the secret wrapped for it."""
     certificate: bytes
+    """SM3 of the certificate that this hangs on: when it is revoked, the key opens nothing more."""
     signer: bytes
-    """The gateway's public key (SubjectPublicKeyInfo)."""
+    """The key (SubjectPublicKeyInfo) that signs the records, where they are signed."""
     der: bytes
-    """The gateway's certificate."""
+    """The certificate of that key."""
 
 
 def check_grant(
@@ -250,15 +274,15 @@ def check_grant(
     recipients = decode(_recipients, sent.recipients, "recipients of the grant")
     if len(recipients) > 1 and not core.signed:
         raise EnvelopeError("several platforms share a key whose records are not signed")
-    leaf, *intermediates = (_certificate(der) for der in sent.certificates)
+    leaf, *others = (_certificate(der) for der in sent.certificates)
     verify_chain(
-        leaf, intermediates, anchors, usage=Usage.SIGN, at=at, provider=provider, role=Role.GATEWAY
+        leaf, _cas(others), anchors, usage=Usage.SIGN, at=at, provider=provider, role=Role.GATEWAY
     )
-    fingerprint = leaf.fingerprint
-    if fingerprint in revoked:
+    if leaf.fingerprint in revoked:
         raise CertificateRefused(f"the certificate of {leaf.subject_cn!r} is revoked")
+    signer = leaf
     if core.signer != provider.sm3(leaf.spki):
-        raise SignatureInvalid("the grant names another signer than its certificate")
+        signer = _former(provider, core, leaf, others, anchors)
     if core.gateway != leaf.subject_cn:
         raise SignatureInvalid(
             f"a grant for {core.gateway!r} under the certificate of {leaf.subject_cn!r}"
@@ -266,8 +290,38 @@ def check_grant(
     key = provider.sm2_load_public(leaf.spki)
     if not key.verify(sent.signature, _signed(sent.core, sent.recipients)):
         raise SignatureInvalid(f"the grant's signature is not {core.gateway!r}'s")
+    if not core.signed:
+        signer = leaf
+    elif signer.fingerprint in revoked:
+        # The grant is the gateway's word of today; each record is still the word of the revoked key.
+        raise CertificateRefused(f"an earlier certificate of {leaf.subject_cn!r} is revoked")
     to = {each.certificate: each.wrapped for each in recipients}
-    return CheckedGrant(core, to, fingerprint, leaf.spki, leaf.der)
+    return CheckedGrant(core, to, signer.fingerprint, signer.spki, signer.der)
+
+
+def _former(
+    provider: CryptoProvider,
+    core: GrantCore,
+    leaf: Certificate,
+    others: Sequence[Certificate],
+    anchors: Sequence[Certificate],
+) -> Certificate:
+    """The gateway's earlier certificate, which came along because the core names its key.
+
+    It may have run out: that is why there is another. It must have been this gateway's all the same.
+    """
+    found = [each for each in others if provider.sm3(each.spki) == core.signer]
+    if not found or found[0].subject_cn != leaf.subject_cn:
+        raise SignatureInvalid("the grant names another signer than its certificate")
+    verify_chain(
+        found[0], _cas(others), anchors, usage=Usage.SIGN, at=None, provider=provider,
+        role=Role.GATEWAY,
+    )  # fmt: skip
+    return found[0]
+
+
+def _cas(certificates: Sequence[Certificate]) -> list[Certificate]:
+    return [each for each in certificates if each.is_ca]
 
 
 async def verify_grant(

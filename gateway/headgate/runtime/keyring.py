@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from headgate.crypto.provider import CryptoProvider
+from headgate.crypto.x509 import Certificate
 from headgate.env import Env
 from headgate.envelope.chain import Chain
 from headgate.envelope.grant import (
@@ -23,6 +24,7 @@ from headgate.envelope.grant import (
     granted_to,
     make_core,
     parse_core,
+    sign_again,
     sign_grant,
     unwrap_local,
     wrap_local,
@@ -150,17 +152,25 @@ class Keyring:
         wrap = message = None
         if identity.kek is not None:
             wrap = wrap_local(provider, identity.kek, secret, core, random.token(12))
-        if identity.enrolled:
+        if identity.enrolled or (identity.kek is None and identity.recipients):
+            # Where no local wrap is kept, the secret is gone after this: a certificate that no longer
+            # counts signs it, and the next one will sign it again.
             message = self._grant(core, secret)
         now = self._env.clock.wall_us()
         self._state.keep_grant(Grant(core.key_id, self._epoch, core.raw, wrap, message, now))
         return derive(provider, secret, core)
 
-    def _grant(self, core: GrantCore, secret: bytes) -> bytes:
+    def _grant(self, core: GrantCore, secret: bytes, former: Certificate | None = None) -> bytes:
         identity = self._identity
-        # Of a key whose records are not signed, one platform: it could forge for any other.
-        to = identity.recipients if core.signed else identity.recipients[:1]
-        return sign_grant(self._provider, core, to, secret, identity.signing_key, identity.chain)
+        return sign_grant(
+            self._provider,
+            core,
+            self._to(core),
+            secret,
+            identity.signing_key,
+            identity.chain,
+            former,
+        )
 
     # ------------------------------------------------------------ from any thread
 
@@ -202,33 +212,59 @@ class Keyring:
         replaced, and those under a certificate of this gateway that was renewed. A key stays the same:
         only its wrapping for the platform is new.
         """
-        identity = self._identity
-        if not identity.enrolled or identity.kek is None:
+        if not self._identity.enrolled:
             return 0
         made = 0
-        signer = self._provider.sm3(identity.signing_key.public.spki)
         for grant in self._state.grants():
-            if grant.wrap is None:
-                continue
             core = parse_core(grant.core)
-            if core.signer != signer or core.gateway != identity.gateway:
-                continue  # sealed under another identity: only this box can open it now
+            if core.gateway != self._identity.gateway:
+                continue  # sealed under another id: only this box can open it now
             if grant.message is not None and self._serves(grant.message, core):
                 continue
-            secret = unwrap_local(self._provider, identity.kek, grant.wrap, core)
-            message = self._grant(core, secret)
-            self._state.keep_grant(msgspec.structs.replace(grant, message=message))
-            made += 1
+            message = self._granted_anew(grant, core)
+            if message is not None:
+                self._state.keep_grant(msgspec.structs.replace(grant, message=message))
+                made += 1
         return made
 
-    def _serves(self, message: bytes, core: GrantCore) -> bool:
-        """Whether a grant names the recipients of today and the certificate of today."""
+    def _granted_anew(self, grant: Grant, core: GrantCore) -> bytes | None:
+        """A grant of an older key by who we are today; None where nobody can make it any more."""
         identity = self._identity
-        to = identity.recipients if core.signed else identity.recipients[:1]
-        recipients, certificate = granted_to(message)
-        return recipients == {each.fingerprint for each in to} and (
-            certificate == identity.chain[0].der
-        )
+        former = None
+        if core.signer != self._provider.sm3(identity.signing_key.public.spki):
+            former = self._earlier(core.signer)
+            if former is None:
+                return None  # a key that was never certified: nobody would believe it
+        if identity.kek is not None and grant.wrap is not None:
+            secret = unwrap_local(self._provider, identity.kek, grant.wrap, core)
+            return self._grant(core, secret, former)
+        if grant.message is None or not self._for_today(grant.message, core):
+            return None
+        return sign_again(grant.message, identity.signing_key, identity.chain, former)
+
+    def _earlier(self, signer: bytes) -> Certificate | None:
+        """Our certificate of a key (SM3 of its SPKI) that we have renewed since."""
+        retired = self._identity.certified.retired
+        return next((c for c in retired if self._provider.sm3(c.spki) == signer), None)
+
+    def _for_today(self, message: bytes, core: GrantCore) -> bool:
+        return granted_to(message)[0] == {each.fingerprint for each in self._to(core)}
+
+    def _to(self, core: GrantCore) -> tuple[Certificate, ...]:
+        # Of a key whose records are not signed, one platform: it could forge for any other.
+        recipients = self._identity.recipients
+        return recipients if core.signed else recipients[:1]
+
+    def _serves(self, message: bytes, core: GrantCore) -> bool:
+        """Whether a grant names the recipients of today and a certificate that still counts.
+
+        One under an earlier certificate of ours serves until that one has run out or is revoked: a
+        platform that knows it needs no other.
+        """
+        identity = self._identity
+        _, certificate = granted_to(message)
+        counts = certificate == identity.chain[0].der or certificate in identity.certified.standing
+        return counts and self._for_today(message, core)
 
 
 def _terms(identity: Identity) -> tuple[object, ...]:

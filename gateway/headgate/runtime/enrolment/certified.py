@@ -51,6 +51,8 @@ class Certified(msgspec.Struct, frozen=True):
     receipts: tuple[Certificate, ...] = ()
     crls: tuple[RevocationList, ...] = ()
     barred: str = ""
+    #: Earlier signing certificates (DER) that a platform would still believe.
+    standing: frozenset[bytes] = frozenset()
     concerns: tuple[Problem, ...] = ()
 
 
@@ -107,6 +109,9 @@ def gather(
         receipts=tuple(each for each in receipts if judge.counts(each)),
         crls=crls,
         barred=own,
+        standing=frozenset(
+            each.der for each in loaded(papers.retired) if judge.stands(each, chain)
+        ),
         concerns=tuple(judge.concerns),
     )
 
@@ -180,6 +185,11 @@ class _Judge:
         except CertificateRefused:
             return not self._refused(certificate, others)
         return False
+
+    def stands(self, former: Certificate, chain: Sequence[Certificate]) -> bool:
+        """Whether an earlier certificate of ours has neither run out nor been revoked."""
+        ended = self._at is not None and self._at > former.not_after
+        return not ended and not self.revoked(former, chain[1:])
 
     def own(self, chain: Sequence[Certificate]) -> str:
         """Why our own certificate does not count; empty when it does."""

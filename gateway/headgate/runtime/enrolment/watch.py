@@ -17,6 +17,7 @@ from headgate.audit import Audit, Entry
 from headgate.errors import HeadgateError
 from headgate.messages import say
 from headgate.model import Alarm, Item
+from headgate.runtime.enrolment.certified import Certified
 from headgate.runtime.enrolment.concerns import Ending, endings, step_of
 from headgate.runtime.enrolment.desk import Desk
 from headgate.runtime.enrolment.online import refresh_online, renew_online
@@ -88,9 +89,7 @@ class Watch:
         """Whether what counts is not what the running identity believes."""
         now = self._desk.certified(at)
         known = self._desk.identity.certified
-        return (now.barred, now.recipients, now.receipts, now.chain) != (
-            known.barred, known.recipients, known.receipts, known.chain,
-        )  # fmt: skip
+        return _counting(now) != _counting(known)
 
     async def _tell(self, found: Sequence[Ending]) -> None:
         live: set[str] = set()
@@ -155,3 +154,11 @@ class Watch:
                 self._not_before[what] = at + pause
         except HeadgateError as error:
             log.warning("%s: %s", what, error, extra={"code": error.code})
+
+
+def _counting(certified: Certified) -> tuple[object, ...]:
+    """What the running gateway goes by."""
+    return (
+        certified.barred, certified.standing, certified.recipients, certified.receipts,
+        certified.chain, certified.crls,
+    )  # fmt: skip
