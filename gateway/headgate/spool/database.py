@@ -156,6 +156,10 @@ class Database:
             return self._files.read(self._path.with_name(f"{self._path.name}-wal"))
         except FileNotFoundError:
             return b""
+        except OSError as error:
+            # An older memory costs less than none.
+            log.error("log of state.db not read", extra={"error": str(error)})
+            return b""
 
     def write(self, changes: Iterable[Change]) -> None:
         """Make changes durable, all or none. Raises sqlite3.Error, OSError."""

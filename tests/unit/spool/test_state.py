@@ -348,6 +348,31 @@ def test_a_start_on_a_disk_that_turned_read_only_knows_what_was_flushed_last(
     again.close()
 
 
+def test_a_start_that_cannot_read_the_log_either_has_the_memory_without_it(tmp_path: Path) -> None:
+    state = State(system_env(), tmp_path / "state.db")
+    state.open()
+    state.settle("city", b"e1", RangeSet([(0, 9)]))
+    state.close()
+
+    class Failing(SystemFiles):
+        def database(self, path: Path) -> sqlite3.Connection:
+            if path.name == "state.db":
+                raise OSError(errno.EROFS, "Read-only file system", str(path))
+            return super().database(path)
+
+        def read(self, path: Path, offset: int = 0, size: int | None = None) -> bytes:
+            if path.name == "state.db-wal":
+                raise OSError(errno.EIO, "Input/output error", str(path))
+            return super().read(path, offset, size)
+
+    whole = system_env()
+    env = Env(whole.clock, whole.random, Failing(), whole.net, whole.single)
+    frozen = State(env, tmp_path / "state.db")
+    frozen.open()
+    assert frozen.settled("city") == {b"e1": RangeSet([(0, 9)])}
+    frozen.release()
+
+
 def test_a_second_home_that_the_disk_refused_is_written_by_a_later_start(tmp_path: Path) -> None:
     def opened() -> State:
         state = State(system_env(), tmp_path / "state.db")
