@@ -192,7 +192,7 @@ class Desk:
         return Kept(
             content=heard.content, issuer=heard.key, who=heard.who,
             step=heard.command.step.value, state="received", at_us=self._now_us(),
-            boot=self._env.clock.boot_id(), uplink=heard.uplink,
+            boot=self._env.clock.boot_id(), uplink=heard.uplink, request=heard.request,
             number=self._number(heard.content.device),
         )  # fmt: skip
 
@@ -447,7 +447,7 @@ class Desk:
         await self.hands.finish(job, done)
 
     async def _conclude(self, done: Kept) -> None:
-        await self.hands.finish(Job(done), done)
+        await self.hands.finish(Job(done, done.request), done)
 
     async def _supersede(self, selection: Selection) -> None:
         kept = self.journal.command(selection.content.command)

@@ -237,7 +237,7 @@ class Hands:
 
     async def recover(self, kept: Kept, allowed: Allowed | None) -> Kept:
         """What can be said of a command that was executing when the last run ended. Never repeats it."""
-        job = Job(kept)
+        job = Job(kept, kept.request)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + RECOVER_S
         content = kept.content

@@ -76,6 +76,8 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     before: bool | int | float | None = None
     value: CommandValue | None = None
     uplink: str = ""
+    request: bytes = b""
+    """SM3 of the body of the message that is answered last; empty for what was done at the box."""
     number: int = 0
     fields: dict[str, str | int | float | bool | None] = {}
     """What fills the sentence of `code`, in whatever language it is said."""

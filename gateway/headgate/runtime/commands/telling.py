@@ -190,7 +190,7 @@ class Teller:
     ) -> None:
         """Send the signed answer to the message whose body has this SM3, where it came from."""
         signer = self._signer()
-        if signer is None or not kept.uplink:
+        if signer is None or not kept.uplink or not request:
             return
         answer = Answer(
             self._gateway, kept.content.command, Step(kept.step), request, kept.state, kept.code,
