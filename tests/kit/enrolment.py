@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,14 @@ from headgate.crypto.provider import CryptoProvider, default_provider
 from headgate.crypto.requests import Request, make_request
 from headgate.crypto.x509 import Certificate, Role
 from headgate.errors import ConfigError
+from headgate.runtime.enrolment import protocol
 from headgate.runtime.enrolment.desk import Desk, Requests
+from headgate.runtime.enrolment.hosting import Hosting
 from headgate.runtime.enrolment.judge import Verdict
+from headgate.runtime.enrolment.online import enroll_online
+from headgate.runtime.enrolment.server import EnrolmentServer
+from headgate.runtime.enrolment.service import Service
+from headgate.runtime.enrolment.tokens import Tokens
 from headgate.runtime.identity import Identity as Loaded
 from headgate.runtime.identity import load_identity
 from headgate.testing.env import FakeEnv, ManualClock, fake_env
@@ -160,6 +168,43 @@ class Box:
 
     def later(self, **ago: float) -> None:
         self.clock.advance(timedelta(**ago).total_seconds())
+
+
+class Office:
+    """A CA that serves boxes."""
+
+    def __init__(self, city: City) -> None:
+        self.city = city
+        self.audit = Listed()
+        self.hosting = Hosting(city.env, city.folder, city.ca)
+        self.bundle = self.hosting.bundle()
+        self.paper = protocol.fingerprint(city.provider, self.bundle)
+        self.tokens = Tokens(city.env, city.provider, self.hosting.folder)
+        self.service = Service(
+            city.env, city.provider, city.ca, self.tokens, self.audit, self.bundle,
+            self.hosting.given,
+        )  # fmt: skip
+        self.url = ""
+
+    def give(self, gateway: str = "sz-gw-0001") -> str:
+        return self.tokens.give(gateway, self.city.ca.now())
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[Office]:
+        server = EnrolmentServer(
+            self.city.env, self.service, self.hosting.context(["127.0.0.1", "localhost"])
+        )
+        port = await server.open("127.0.0.1", 0)
+        self.url = f"https://127.0.0.1:{port}"
+        try:
+            yield self
+        finally:
+            await server.close()
+
+
+async def enrolled(box: Box, office: Office) -> None:
+    """The whole online way."""
+    await enroll_online(box.desk, office.url, office.give(), office.paper, "uid:0")
 
 
 def request_of(provider: CryptoProvider, name: str, role: Role) -> tuple[Any, Request]:

@@ -6,57 +6,19 @@ import asyncio
 import json
 import logging
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from kit.enrolment import Box, City, Listed, request_of
+from kit.enrolment import Box, City, Office, enrolled, request_of
 
 from headgate.crypto.crl import Reason
 from headgate.crypto.x509 import Role
 from headgate.env import SystemNet
 from headgate.errors import ConfigError, HeadgateError, SecurityError, UplinkUnavailable
 from headgate.runtime.enrolment import protocol
-from headgate.runtime.enrolment.hosting import Hosting
 from headgate.runtime.enrolment.http import address_of, ask
 from headgate.runtime.enrolment.online import enroll_online, refresh_online, renew_online
-from headgate.runtime.enrolment.server import EnrolmentServer
-from headgate.runtime.enrolment.service import Service
-from headgate.runtime.enrolment.tokens import Tokens
-
-
-class Office:
-    """A CA that serves boxes."""
-
-    def __init__(self, city: City) -> None:
-        self.city = city
-        self.audit = Listed()
-        self.hosting = Hosting(city.env, city.folder, city.ca)
-        self.bundle = self.hosting.bundle()
-        self.paper = protocol.fingerprint(city.provider, self.bundle)
-        self.tokens = Tokens(city.env, city.provider, self.hosting.folder)
-        self.service = Service(
-            city.env, city.provider, city.ca, self.tokens, self.audit, self.bundle,
-            self.hosting.given,
-        )  # fmt: skip
-        self.url = ""
-
-    def give(self, gateway: str = "sz-gw-0001") -> str:
-        return self.tokens.give(gateway, self.city.ca.now())
-
-    @asynccontextmanager
-    async def serving(self) -> AsyncIterator[Office]:
-        server = EnrolmentServer(
-            self.city.env, self.service, self.hosting.context(["127.0.0.1", "localhost"])
-        )
-        port = await server.open("127.0.0.1", 0)
-        self.url = f"https://127.0.0.1:{port}"
-        try:
-            yield self
-        finally:
-            await server.close()
 
 
 @pytest.fixture
@@ -221,10 +183,6 @@ async def test_a_service_that_issues_for_another_gateway_is_not_believed(
 
 
 # ---------------------------------------------------------------- renewal
-
-
-async def enrolled(box: Box, office: Office) -> None:
-    await enroll_online(box.desk, office.url, office.give(), office.paper, "uid:0")
 
 
 async def test_a_renewal_needs_no_token_and_overlaps(box: Box, city: City) -> None:
