@@ -46,6 +46,7 @@ from headgate.runtime.calls import Calls
 from headgate.runtime.commands.journal import Journal
 from headgate.runtime.commands.room import Commands, journal_path
 from headgate.runtime.daybook import SAVE_EVERY_US, Daybook
+from headgate.runtime.decommission import Decommission, refuse_if_decommissioned
 from headgate.runtime.delivery import Delivery
 from headgate.runtime.disk import Disk, disk_metrics
 from headgate.runtime.ending import last_sign, note_sign, off_gap, undated_gap
@@ -126,6 +127,7 @@ class Gateway:
         Raises:
             ConfigError, SecurityError, SpoolLocked: nothing was started.
         """
+        self._stopping = stop
         self._open()
         tasks: list[asyncio.Task[None]] = []
         gateway = self.site.gateway.id
@@ -163,6 +165,7 @@ class Gateway:
         )
         self._state = State(env, folder / "state.db")
         self._state.give_room = self._spool.give_room
+        refuse_if_decommissioned(env, folder)
         # Before anything else: two gateways on one folder must not both touch the state.
         self._home.enter()
         try:
@@ -307,8 +310,12 @@ class Gateway:
             self._trusted_now, self._identity_anew,
         )  # fmt: skip
         self._certificates = Watch(self._desk, self._writer.put_item, audit, self._identity_anew)
+        farewell = Decommission(
+            env, site.gateway.id, self._audit, self._writer.put_item, self._writer.durable,
+            self._outlets.drained, self._unsent, self._stopping.set,
+        )  # fmt: skip
         handlers = {
-            **calls.handlers(), **errands.handlers(), **replaced.handlers(),
+            **farewell.handlers(), **calls.handlers(), **errands.handlers(), **replaced.handlers(),
             **self._commands.local.handlers(),
             **self._rotation.handlers(), **EnrolmentCalls(self._desk).handlers(),
         }  # fmt: skip
@@ -690,6 +697,12 @@ class Gateway:
         ]
         said["problems"] += audit_problems(audit, str(self.site.state_folder / "audit"), language)
         return said
+
+    def _unsent(self) -> tuple[list[str], int, int]:
+        """Uplinks, and how many records and readings wait for one of them at the most."""
+        boxes = self._outlets.status()
+        records = max((box["records"] for box in boxes.values()), default=0)
+        return list(boxes), records, max((box["readings"] for box in boxes.values()), default=0)
 
     def _samples(self) -> Iterable[Sample]:
         status = self.status()

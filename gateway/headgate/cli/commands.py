@@ -35,6 +35,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "read": Command("headgate.cli.read:app", "read one device now", "立即读取一台设备"),
     "write": Command("headgate.cli.write:app", "set one point of a device", "写入一个测点"),
+    "control": Command("headgate.cli.control:app", "commands: list, lock, sign", "远方控制管理"),
     "discover": Command(
         "headgate.cli.discover:app", "find the devices on a line", "搜索线路上的设备"
     ),
@@ -54,6 +55,7 @@ COMMANDS: dict[str, Command] = {
     "keys": Command("headgate.cli.keys:app", "change the record key", "更换数据密钥"),
     "spool": Command("headgate.cli.spool:app", "what waits on disk", "查看本地缓存"),
     "audit": Command("headgate.cli.audit:app", "the log of security events", "安全审计日志"),
+    "wipe": Command("headgate.cli.wipe:app", "take a gateway out of service", "网关退役擦除"),
     "schema": Command("headgate.cli.schema:app", "JSON Schema of our files", "输出 JSON Schema"),
     "install": Command("headgate.cli.install:app", "install from a folder of wheels", "离线安装"),
     "uninstall": Command("headgate.cli.install:removal", "take it off again", "卸载"),

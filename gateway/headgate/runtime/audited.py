@@ -16,8 +16,9 @@ from headgate.runtime.plugins import PluginState, Registry
 
 #: Calls of the local API that change something or show what travels; asking how things are is none.
 _BEFORE: Final[Mapping[str, str]] = {"trace": "local-trace", "discover": "local-discover"}
+#: `decommission` writes its own entry, once it is sure.
 _PLAIN: Final = frozenset(
-    {"status", "read", "latest", "write", "reload", "enroll-status", "enroll-stage"}
+    {"status", "read", "latest", "write", "reload", "enroll-status", "enroll-stage", "decommission"}
 )
 #: A wall clock that moved by this much against boottime was set, not steered.
 _JUMP_US: Final = 1_000_000

@@ -32,13 +32,14 @@ def open_to_others(env: Env, site: Site) -> Iterator[OpenToOthers]:
     keys = [
         folder / name for name in ("kek", "kek.twin", "identity.key", "identity.key.twin", "keys")
     ]
-    for path in (folder, *keys, *_secret_files(site)):
+    for path in (folder, *keys, *secret_files(site)):
         mode = env.mode(path)
         if mode is not None and mode & _OTHERS:
             yield OpenToOthers(path, f"{mode:04o}")
 
 
-def _secret_files(site: Site) -> Iterator[Path]:
+def secret_files(site: Site) -> Iterator[Path]:
+    """The files that the site names for secrets."""
     for reference in _references(site):
         if reference.kind == "file":
             yield Path(site.base) / reference.name
