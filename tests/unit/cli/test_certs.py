@@ -129,10 +129,23 @@ def test_a_renewal_names_what_it_follows(ca: Path, tmp_path: Path) -> None:
         role = "operator" if serial == single else "gateway"
         run("request", f"own/{name}", "--role", role, "--name", "x")
         run("renew", ca, serial, f"own/{name}.csr", "--passphrase", "env:CA_PASS")
+    again = ("own/gw-1.csr", "--passphrase", "env:CA_PASS", "--out", "own/again")
+    refused("HG-6234", "renew", ca, pair, *again)
     (renewed, _) = load_certificates((tmp_path / "own/wang-2.crt").read_bytes())
     assert renewed.subject_cn == "王丽"
     assert (tmp_path / "own/gw-1-2-encryption.enveloped").exists()
     assert len(run("list", ca).splitlines()) == 6
+
+
+def test_a_ca_is_renewed_for_its_own_key(ca: Path, tmp_path: Path) -> None:
+    (serial,) = [line.split()[0] for line in run("list", "root").splitlines()]
+    renewed = ("--days", "4000", "--out", "carried/again", "--passphrase", "env:CA_PASS")
+    run("renew", "root", serial, "ca/ca.csr", *renewed)
+    run("install", "ca", "carried/again.crt", "root/chain.crt")
+    (first, _) = load_certificates((tmp_path / "ca/chain.crt").read_bytes())
+    assert f"{first.serial:x}" != serial
+    issue(ca, "gw-1", "gateway")
+    run("verify", "own/gw-1.crt", "--ca", "root/ca.crt")
 
 
 def test_the_passphrase_is_asked_for_and_is_never_an_argument(

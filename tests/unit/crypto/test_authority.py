@@ -321,6 +321,8 @@ def test_a_pair_is_renewed_as_a_pair(ca: CertificateAuthority) -> None:
     assert ca.renew_pair(old.signing.serial, wish) == new
     assert open_enveloped(PROVIDER, key, new.enveloped).public.spki == new.encryption.spki
     assert new.encryption.spki != old.encryption.spki
+    assert ca.renew_pair(new.signing.serial, wish) == new  # asked once more, by the new number
+    assert len(ca.register.issued) == 4
     refused("HG-6226", ca.renew, old.encryption.serial, request())
     link = ca.issue(request(), Role.GATEWAY_LINK, "gw-1")
     refused("HG-6215", ca.renew_pair, link.serial, request())

@@ -150,6 +150,7 @@ def renew(
     A pair is renewed as a pair.
     """
     from headgate.crypto.requests import load_request
+    from headgate.crypto.x509 import Role
 
     env = system_env()
     number = serial_of(serial)
@@ -159,6 +160,10 @@ def renew(
     check_new(env, _with(base, ".crt"))
     ca = open_ca(env, folder, passphrase)
     old = ca.register.find(number)
+    own = old is not None and old.key == provider_of(env).sm3(wish.spki).hex()
+    # A CA keeps its key, or all that it issued would go with it.
+    if old is not None and own and old.role is not Role.CA:
+        raise SecurityError("a renewal is for a fresh key", code="HG-6234", serial=old.serial)
     if old is not None and old.pair is not None:
         _write_pair(env, ca, ca.renew_pair(number, wish, life=life), base)
     else:

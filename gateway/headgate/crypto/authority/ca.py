@@ -16,12 +16,12 @@ from typing import Final
 import msgspec
 
 from headgate.crypto.authority.folder import CaFolder
+from headgate.crypto.authority.mint import Mint
 from headgate.crypto.authority.register import Issued, Listed, Register, RevokedEntry, State
-from headgate.crypto.authority.rules import Wanted, check_free, check_key, check_terms, span
+from headgate.crypto.authority.rules import Wanted, check_free, check_key
 from headgate.crypto.crl import Reason, RevocationList
 from headgate.crypto.enveloped import seal_enveloped
-from headgate.crypto.issue import issue_certificate, issue_crl, subject_name
-from headgate.crypto.policy import TERMS
+from headgate.crypto.issue import issue_crl
 from headgate.crypto.provider import SM4_KEY_SIZE, CryptoProvider, Sm2PrivateKey
 from headgate.crypto.requests import Request
 from headgate.crypto.x509 import Certificate, Names, Role
@@ -135,6 +135,9 @@ class CertificateAuthority:
     def renew(self, serial: int, request: Request, *, life: timedelta | None = None) -> Certificate:
         """A successor with the role and names of a certificate that is still valid, which stays so.
 
+        For a fresh key: with its own key a certificate is given again as it is, for that is an answer
+        that was lost. Only a CA keeps its key, or all that it issued would go with it.
+
         Raises:
             SecurityError: not issued here, revoked or expired; or as `issue`.
         """
@@ -148,7 +151,8 @@ class CertificateAuthority:
                 path_length=self._folder.certificate(old).path_length or 0,
                 replaces=old.serial,
             )
-            if (again := self._given_before(request, wanted)) is not None:
+            again = self._own(old, request) or self._given_before(request, wanted)
+            if again is not None:
                 return self._folder.certificate(again)
             return self._issue(request.spki, wanted)
 
@@ -162,7 +166,8 @@ class CertificateAuthority:
                     code="HG-6215", serial=old.serial, role=old.role.value,
                 )  # fmt: skip
             wanted = Wanted(role=old.role, name=old.name, life=life, replaces=old.serial)
-            if (again := self._given_before(request, wanted)) is not None:
+            again = self._own(old, request) or self._given_before(request, wanted)
+            if again is not None:
                 return self._pair(again)
             return self._issue_pair(request, wanted, old.pair)
 
@@ -249,8 +254,9 @@ class CertificateAuthority:
             yield
 
     def _issue(self, spki: bytes, wanted: Wanted) -> Certificate:
-        certificate = self._make(spki, wanted)
-        entry = self._entry(certificate, wanted)
+        mint = self._mint()
+        certificate = mint.certificate(spki, wanted)
+        entry = mint.entry(certificate, wanted)
         self.register.append(entry)
         self._folder.keep(entry, certificate)
         return certificate
@@ -261,12 +267,13 @@ class CertificateAuthority:
         also = Wanted(
             role=Role.GATEWAY_ENCRYPTION, name=wanted.name, life=wanted.life, replaces=old_pair
         )
-        signing = self._make(request.spki, wanted)
-        encryption = self._make(key.public.spki, also)
+        mint = self._mint()
+        signing = mint.certificate(request.spki, wanted)
+        encryption = mint.certificate(key.public.spki, also)
         holder = self._provider.sm2_load_public(request.spki)
         enveloped = seal_enveloped(holder, key, self._env.random.token(SM4_KEY_SIZE))
-        first = self._entry(signing, wanted, encryption)
-        second = self._entry(encryption, also, signing)
+        first = mint.entry(signing, wanted, encryption)
+        second = mint.entry(encryption, also, signing)
         self.register.append(first, second)
         self._folder.keep_enveloped(second, enveloped)
         self._folder.keep(second, encryption)
@@ -274,42 +281,14 @@ class CertificateAuthority:
         self._folder.keep(first, signing)
         return Pair(signing, encryption, enveloped)
 
-    def _make(self, spki: bytes, wanted: Wanted) -> Certificate:
-        check_terms(self.certificate, wanted)
-        terms, founded = TERMS[wanted.role], self.register.founded
-        not_before, not_after = span(self.certificate, wanted, self.now())
-        return issue_certificate(
-            subject=subject_name(wanted.name, wanted.role, founded.organization, founded.country),
-            spki=spki,
-            issuer=self.certificate,
-            issuer_key=self._signing_key(),
-            key_usage=terms.key_usage,
-            not_before=not_before,
-            not_after=not_after,
+    def _mint(self) -> Mint:
+        return Mint(
+            ca=self.certificate,
+            key=self._signing_key(),
+            founded=self.register.founded,
             provider=self._provider,
-            path_length=wanted.path_length if wanted.role is Role.CA else None,
-            purposes=terms.purposes,
-            names=wanted.names,
-            crl_url=founded.crl_url,
-            # 126 random bits, and always the same length.
-            serial=int.from_bytes(self._env.random.token(16), "big") >> 2 | 1 << 126,
-        )
-
-    def _entry(
-        self, certificate: Certificate, wanted: Wanted, twin: Certificate | None = None
-    ) -> Issued:
-        return Issued(
-            at=self.now(),
-            serial=f"{certificate.serial:x}",
-            role=wanted.role,
-            name=wanted.name,
-            not_before=certificate.not_before,
-            not_after=certificate.not_after,
-            key=self._digest(certificate.spki),
-            certificate=certificate.fingerprint.hex(),
-            names=wanted.names,
-            replaces=wanted.replaces,
-            pair=f"{twin.serial:x}" if twin else None,
+            random=self._env.random,
+            now=self.now(),
         )
 
     def _given_before(self, request: Request, wanted: Wanted) -> Issued | None:
@@ -327,6 +306,11 @@ class CertificateAuthority:
             if equal and self._folder.kept(issued):
                 return issued
         return None
+
+    def _own(self, old: Issued, request: Request) -> Issued | None:
+        """`old` where the request is for its own key."""
+        same = old.key == self._digest(request.spki) and old.role is not Role.CA
+        return old if same and self._folder.kept(old) else None
 
     def _pair(self, signing: Issued) -> Pair:
         encryption = self.register.find(signing.pair) if signing.pair is not None else None
