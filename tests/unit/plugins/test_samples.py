@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from kit.site import GATEWAY
 
 from headgate import config
@@ -33,7 +34,9 @@ def sample(folder: str, *, all_keys: bool) -> dict[str, Any]:
 
 @pytest.mark.parametrize("all_keys", [False, True])
 def test_the_native_sample(all_keys: bool) -> None:
-    MqttUplink(UplinkContext("city", "gate-7", sample("mqtt", all_keys=all_keys)))
+    given = sample("mqtt", all_keys=all_keys)
+    given["ca_pem"] = trustme.CA().cert_pem.bytes().decode()
+    MqttUplink(UplinkContext("city", "gate-7", given))
 
 
 def test_the_json_sample() -> None:
