@@ -7,11 +7,13 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
+from kit.refusals import KINDS, load
 from peers.test_worked_example import PAGE, SHOWN
 
-SOURCE = Path(__file__).parents[2] / "examples" / "decoder-java" / "OpenRecord.java"
+FOLDER = Path(__file__).parents[2] / "examples" / "decoder-java"
 
 
 def _jars() -> list[Path]:
@@ -28,23 +30,27 @@ def _jars() -> list[Path]:
 
 
 JARS = _jars()
-pytestmark = [
-    pytest.mark.skipif(
-        shutil.which("javac") is None
-        or not all(any(name in jar.name for jar in JARS) for name in ("bcprov", "aircompressor")),
-        reason="the Java example needs javac, bcprov (Debian: libbcprov-java) and aircompressor; "
-        "name the two jars in HEADGATE_JAVA_JARS",
-    ),
-    pytest.mark.timeout(60),
-]
+MISSING = shutil.which("javac") is None or not all(
+    any(name in jar.name for jar in JARS) for name in ("bcprov", "aircompressor")
+)
+REASON = (
+    "the Java example needs javac, bcprov (Debian: libbcprov-java) and aircompressor; "
+    "name the two jars in HEADGATE_JAVA_JARS"
+)
+pytestmark = [pytest.mark.skipif(MISSING, reason=REASON), pytest.mark.timeout(240)]
+
+
+def compiled(folder: Path) -> str:
+    """The example compiled into a folder; the class path to run it with."""
+    path = ":".join(map(str, JARS))
+    sources = sorted(FOLDER.glob("*.java"))
+    subprocess.run(["javac", "-d", folder, "-cp", path, *sources], check=True)
+    return f"{folder}:{path}"
 
 
 @pytest.fixture(scope="module")
 def classes(tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("classes")
-    path = ":".join(map(str, JARS))
-    subprocess.run(["javac", "-d", folder, "-cp", path, SOURCE], check=True)
-    return f"{folder}:{path}"
+    return compiled(tmp_path_factory.mktemp("classes"))
 
 
 def _open(classes: str, page: Path) -> subprocess.CompletedProcess[str]:
@@ -88,3 +94,35 @@ def test_java_refuses_an_altered_message(
     done = _open(classes, page)
     assert done.returncode != 0
     assert said in done.stderr
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_java_refuses_what_is_to_be_refused_and_says_as_what(
+    classes: str, tmp_path: Path, kind: str
+) -> None:
+    file = load(kind)
+    lines = [f"{name}\t{value}" for name, value in _shared(file).items()] + [""]
+    for case in file["cases"]:
+        at, revoked = case.get("at", "-"), ",".join(case.get("revoked", ())) or "-"
+        lines.append(f"{case['message'] or '-'}\t{case.get('zeros_behind', 0)}\t{at}\t{revoked}")
+    cases = tmp_path / "cases"
+    cases.write_text("\n".join(lines) + "\n", encoding="ascii")
+    words = ["java", "-cp", classes, "Verdicts", kind, str(cases)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    said = done.stdout.split()
+    assert len(said) == len(file["cases"])
+    wrong = {
+        case["name"]: (case["verdict"], word)
+        for case, word in zip(file["cases"], said, strict=True)
+        if case["verdict"] != word
+    }
+    assert wrong == {}
+
+
+def _shared(file: dict[str, Any]) -> dict[str, str]:
+    """What all cases of a file share, as plain lines: the example in Java reads no JSON."""
+    found = {
+        name: value for name, value in file.items() if isinstance(value, str) and name != "about"
+    }
+    return found | {name: ",".join(file[name]) for name in ("anchors", "pinned") if name in file}
