@@ -184,14 +184,14 @@ def _read_names(value: bytes) -> Names:
     reader = der.whole(value)
     dns: list[str] = []
     ip: list[str] = []
-    for _ in range(_MAX_NAMES):
+    for _ in range(_MAX_NAMES + 1):
         if reader.peek() is None:
             return Names(tuple(dns), tuple(ip))
         name = reader.element()
         if name.tag == _DNS_NAME:
             text = name.content.decode("ascii", "replace").lower()
             # A zero byte or a blank in the middle is how one name passes for another.
-            if not text.isascii() or not text.isprintable() or " " in text:
+            if not (text and text.isascii() and text.isprintable()) or " " in text:
                 raise CertificateRefused("a host name with characters that host names lack")
             dns.append(text)
         elif name.tag == _IP_ADDRESS:

@@ -22,6 +22,7 @@ from headgate.crypto.verify import MAX_INTERMEDIATES, Usage, verify_chain
 from headgate.crypto.x509 import (
     Certificate,
     KeyUsage,
+    Names,
     Role,
     describe_name,
     load_certificates,
@@ -203,6 +204,74 @@ def test_dates_past_2049_survive() -> None:
     far = datetime(2061, 5, 6, 7, 8, 9, tzinfo=UTC)
     certificate, _ = issue("old", Role.GATEWAY, ROOT, ROOT_KEY, not_after=far)
     assert certificate.not_after == far
+
+
+@pytest.mark.parametrize(
+    ("tag", "text", "year"),
+    [
+        (0x17, b"500101000000Z", 1950),
+        (0x17, b"491231235959Z", 2049),
+        (0x18, b"20260401000000Z", 2026),  # UTCTime is what RFC 5280 wants; the instant is the same
+        (0x18, b"20500101000000Z", 2050),
+        (0x18, b"99991231235959Z", 9999),
+    ],
+)
+def test_the_bounds_of_both_times_are_read(tag: int, text: bytes, year: int) -> None:
+    start, end = der.encode(0x18, b"00010101000000Z"), der.encode(tag, text)
+    assert (
+        Certificate.load(_with_field(set_field(4, der.sequence(start, end)))).not_after.year == year
+    )
+
+
+@pytest.mark.parametrize(
+    ("tag", "text"),
+    [
+        (0x17, b"2601010000Z"),  # without seconds
+        (0x17, b"260101000000+0800"),
+        (0x17, b"260101000060Z"),  # a leap second
+        (0x17, b"20260101000000Z"),
+        (0x18, b"20260101000000.5Z"),
+        (0x18, b"20260101000000"),
+        (0x18, b"260101000000Z"),
+        (0x18, b"00000101000000Z"),
+        (0x18, "2026010100000０Z".encode()),
+        (0x13, b"260101000000Z"),
+    ],
+)
+def test_a_time_in_another_form_is_refused(tag: int, text: bytes) -> None:
+    validity = der.sequence(der.encode(tag, text), der.encode(0x18, b"99991231235959Z"))
+    with pytest.raises(CertificateRefused):
+        Certificate.load(_with_field(set_field(4, validity)))
+
+
+def test_names_of_hosts_and_addresses_are_read_as_they_are_meant() -> None:
+    def named(*parts: bytes) -> Certificate:
+        value = der.sequence(*parts)
+        return Certificate.load(
+            _with_field(_extensions(_USAGE, _extension("2.5.29.17", value, critical=True)))
+        )
+
+    mail, dns, ip = (der.context(n, constructed=False) for n in (1, 2, 7))
+    read = named(
+        der.encode(mail, b"x@y"),
+        der.encode(dns, b"MQTT.City.example"),
+        der.encode(ip, bytes((10, 0, 3, 21))),
+        der.encode(ip, bytes(15) + b"\x01"),
+    )
+    assert read.names == Names(("mqtt.city.example",), ("10.0.3.21", "::1"))
+    for wrong in (
+        der.encode(dns, b"city.example\0.evil.example"),
+        der.encode(dns, b"a b"),
+        der.encode(dns, b""),
+        der.encode(dns, "城市".encode()),
+        der.encode(ip, b"\x0a\0\x03"),
+        der.encode(ip, bytes(8)),
+    ):
+        with pytest.raises(CertificateRefused):
+            named(wrong)
+    assert not named(*[der.encode(mail, b"x")] * 64).names
+    with pytest.raises(CertificateRefused, match="more than 64"):
+        named(*[der.encode(mail, b"x")] * 65)
 
 
 # --- trusting ----------------------------------------------------------------------------------
