@@ -123,6 +123,18 @@ class CommandRoad(Road):
                         return line
                 await asyncio.sleep(0.02)
 
+    async def stored(self, point: str, *, value: Any) -> None:
+        """Return when the newest value of a point of the station in the platform's store is this one."""
+        results = SqliteResults(self.store, SystemFiles())
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while (
+                    told := results.point(GATEWAY, "ps-001", point)
+                ) is None or told.value != value:
+                    await asyncio.sleep(0.05)
+        finally:
+            results.close()
+
     # ------------------------------------------------------------ people
 
     @property
