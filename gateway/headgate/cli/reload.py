@@ -25,6 +25,9 @@ def reload(
             if names:
                 tell("HG-9130", kind=kind, what=what, names=", ".join(names))
                 said = True
+    if changes.get("controls"):
+        tell("HG-6576")
+        said = True
     if changes["restart"]:
         tell("HG-9131", tables=", ".join(changes["restart"]))
     elif not said:

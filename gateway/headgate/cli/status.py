@@ -25,6 +25,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "devices": ("Devices", "设备"),
     "uplinks": ("Uplinks", "上行"),
     "problems": ("Problems", "问题"),
+    "forced": ("Forced", "强制"),
     "account": ("Due and arrived", "应到与实到"),
     "today": ("today", "今日"),
     "undated": ("day unknown", "日期未知"),
@@ -142,6 +143,13 @@ def page(data: dict[str, Any]) -> str:
         if (counted := today.get(device["device"])) is not None:
             lines.append(f"  {'':<16} {word('today')}: {_account(counted)}")
     lines += _days(data.get("account", {}))
+    if forced := data.get("commands", {}).get("leases"):
+        lines.append(f"{word('forced')}:")
+        lines += [
+            f"  {each['device']}/{each['point']} = {each['value']}  {each['who']}  "
+            f"{_ago(each['left_s'])}  -> {each['on_lease_end']}"
+            for each in forced
+        ]
     if data["problems"]:
         lines.append(f"{word('problems')}:")
         lines += [f"  {problem}" for problem in data["problems"]]

@@ -20,6 +20,7 @@ from headgate.packages.memory import Memory
 from headgate.runtime import plugins
 from headgate.runtime.busload import Share, check_buses
 from headgate.runtime.commands.resolving import examine as examine_controls
+from headgate.runtime.commands.signed import objections
 from headgate.runtime.identity import CERTIFICATES, check_identity
 from headgate.runtime.packaging import judge_of, shelf_of, standing_of
 from headgate.runtime.plugins import Registry
@@ -173,7 +174,7 @@ class Installed:
                 return [Problem("identity", "HG-1223", {"reason": str(error)})]
             fields = {key: str(value) for key, value in error.fields.items()}
             return [Problem("identity", error.code, {**fields})]
-        return ()
+        return objections(env, provider, site)
 
 
 def _share(device: Device, entry: config.Device, sizes: tuple[tuple[int, int], ...]) -> Share:

@@ -19,9 +19,9 @@ import msgspec
 from headgate.config import Site, controls_digest
 from headgate.crypto.provider import CryptoProvider, Sm2PrivateKey
 from headgate.crypto.x509 import Certificate, Role, load_certificates
-from headgate.env import Files
+from headgate.env import Env, Files
 from headgate.envelope.command import Trust, distinct, verify_signer
-from headgate.errors import SecurityError
+from headgate.errors import Problem, SecurityError
 
 MOST_SIGNATURES: Final = 16
 MOST_BYTES: Final = 256 * 1024
@@ -92,6 +92,39 @@ def check_signed(provider: CryptoProvider, files: Files, site: Site, trust: Trus
     if doubts:
         reason += f" ({'; '.join(doubts)[:300]})"
     raise SecurityError("the controls are not signed", code="HG-6561", reason=reason)
+
+
+def objections(env: Env, provider: CryptoProvider, site: Site) -> Sequence[Problem]:
+    """What the start would say of the signatures, as far as the root lies here: for `headgate check`."""
+    if not site.controls.signed:
+        return ()
+    anchors: tuple[Certificate, ...] = ()
+    try:
+        if site.identity.ca is not None:
+            anchors = load_certificates(env.files.read(site.path(site.identity.ca)))
+        if anchors:
+            check_signed(provider, env.files, site, Trust(anchors, None))
+            return ()
+        signatures = read_signatures(env.files, site.path(site.controls.signatures))
+    except (SecurityError, OSError) as error:
+        reason = str(getattr(error, "fields", {}).get("reason", error))
+        return [Problem("controls", "HG-6561", {"reason": reason})]
+    people = {each.who for each in signatures if is_of(provider, site, each)}
+    if len(people) >= PEOPLE:
+        return ()
+    reason = f"{len(people)}/{PEOPLE}: {', '.join(sorted(people)) or '-'}"
+    return [Problem("controls", "HG-6561", {"reason": reason})]
+
+
+def is_of(provider: CryptoProvider, site: Site, signature: Signature) -> bool:
+    """Whether a signature is over the controls of this site as they are, whoever made it."""
+    try:
+        leaf = load_certificates(signature.certificate.encode())[0]
+        made = base64.b64decode(signature.signature, validate=True)
+        key = provider.sm2_load_public(leaf.spki)
+    except (SecurityError, ValueError, binascii.Error):
+        return False
+    return key.verify(made, controls_digest(site, provider.sm3))
 
 
 def sign(
