@@ -47,3 +47,11 @@ def test_a_gateway_killed_on_a_full_disk_says_what_it_could_not_keep(tmp_path: P
     """An afternoon that `make crash` found: a plan found room, and passed for a sign of life."""
     outcome = simulate(1535710607000004, 10, tmp_path)
     assert outcome.good, outcome.words
+
+
+def test_a_gateway_killed_before_anything_was_stored_owes_its_first_answers_to_a_gap(
+    tmp_path: Path,
+) -> None:
+    """An afternoon that `make crash` found: the platform never heard of the boot that had asked."""
+    outcome = simulate(2154264008000001, 10, tmp_path)
+    assert outcome.good, outcome.words

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from headgate.model import Value
@@ -24,6 +24,7 @@ NOT_ASKED = frozenset(
 #: its looks, because then it excuses no more than it says.
 SLACK_S = 0.25
 COUNTED_SLACK_S = 1.0
+_OFF = "gateway-off"
 #: What was in hand when a gateway was killed.
 IN_HAND_S = 5.0
 
@@ -132,7 +133,7 @@ class Comparison:
         """Find what is not there, once every look was taken."""
         for name, looks in self._heard.items():
             self._pair(self._truth.devices[name], looks)
-        excuses = _excuses(gaps, self._clocks)
+        excuses = _excuses(gaps, self._clocks, self._last_before)
         everywhere = excuses.get(None, [])
         for name, seen in self._seen.items():
             truth = self._truth.devices[name]
@@ -154,6 +155,16 @@ class Comparison:
                     self.missing += 1
                     self._findings.add("missing", name, truth.samples[index], at_s)
                 index = seen.find(0, index + 1)
+
+    def _last_before(self, at_s: float) -> float:
+        """When the last answer that is stored was given before an instant."""
+        latest = -math.inf
+        for name, seen in self._seen.items():
+            times = self._truth.devices[name].times
+            index = seen.rfind(1, 0, bisect_left(times, at_s))
+            if index >= 0:
+                latest = max(latest, times[index])
+        return latest
 
     def _pair(self, truth: DeviceTruth, looks: list[Heard]) -> None:
         """Looks without a counter, by what they say."""
@@ -220,12 +231,17 @@ def _take_near(times_s: list[float], at_s: float) -> bool:
     return True
 
 
-def _excuses(gaps: Iterable[StoredGap], clocks: Clocks) -> dict[str | None, list[_Excuse]]:
+def _excuses(
+    gaps: Iterable[StoredGap], clocks: Clocks, last_before: Callable[[float], float]
+) -> dict[str | None, list[_Excuse]]:
     """Gaps by device; None is the whole gateway."""
     found: dict[str | None, list[_Excuse]] = {}
     for gap in gaps:
         first_s = clocks.wall_s(gap.first_boot, gap.first_us)
         last_s = clocks.wall_s(gap.last_boot, gap.last_us)
+        if first_s is None and last_s is not None and gap.reason == _OFF:
+            # Killed before anything of its boot was stored: all since the last thing that was is lost.
+            first_s = last_before(last_s) + SLACK_S
         if gap.reason not in NOT_ASKED and first_s is not None and last_s is not None:
             # A clock that was wrong at its end may say that it ended before it began: what was in
             # hand at its beginning lies in it all the same.

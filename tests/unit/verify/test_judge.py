@@ -301,6 +301,28 @@ def test_a_killed_gateway_is_off_until_it_is_started_again(bench: Bench) -> None
     assert counts["in_gap"] == 1
 
 
+def test_of_a_boot_that_was_killed_before_anything_was_stored_all_answers_are_in_the_gap(
+    bench: Bench,
+) -> None:
+    """Answers at 20 to 22 s were given to a boot of which the platform has not even a clock."""
+    lines = truth_lines(20)
+    shelf = Shelf(lines)
+    before, after = shelf.all_looks[:10], shelf.all_looks[13:]
+    shelf.all_looks = before + [
+        look._replace(run=LATER, slot=slot) for slot, look in enumerate(after)
+    ]
+    shelf.all_plans = [
+        shelf.plan(10, 1, 0), shelf.plan(20, 0, 10), shelf.plan(23, 1, 0, run=LATER),
+        shelf.plan(30, 0, 7, run=LATER),
+    ]  # fmt: skip
+    off = shelf.gap("gateway-off", 0, 22.9, device=None, run=LATER)
+    assert wrong(bench(lines, shelf)) == {"missing": 3}
+    shelf.all_gaps = [off._replace(first_boot=b"boot nobody saw.")]
+    assert bench(lines, shelf).good
+    del shelf.all_looks[5]  # of the boot before, which was stored: no gap speaks of that
+    assert wrong(bench(lines, shelf)) == {"missing": 1, "unaccounted": 1}
+
+
 def test_what_was_due_long_before_the_last_sign_of_life_is_unaccounted(bench: Bench) -> None:
     lines = truth_lines(4)
     shelf = Shelf(lines)
