@@ -116,6 +116,13 @@ def receive(
             help="Fingerprints of certificates that are no longer good; read again on SIGHUP. 吊销列表。",
         ),
     ] = None,
+    new_key: Annotated[
+        str | None,
+        typer.Option(
+            metavar="GATEWAY",
+            help="Ask this gateway to seal with a new key, and leave. 要求该网关更换数据密钥。",
+        ),
+    ] = None,
     resend_after: Annotated[
         str,
         typer.Option(
@@ -150,6 +157,10 @@ def receive(
             minimum=tls_minimum,
             sidecar_user=sidecar_user,
         )
+        if new_key is not None:
+            count = asyncio.run(_ask(env, broker, keys, ca, store, terms, identifier, new_key))
+            typer.echo(say("HG-7031", language(env.variable), gateway=new_key, keys=count))
+            return
         asyncio.run(
             _run(env, broker, keys, ca, store, terms, identifier, revoked, seconds(resend_after))
         )
@@ -237,6 +248,37 @@ async def _run(
             loop.add_signal_handler(signal.SIGHUP, _read_again, core, revoked, env)
         with contextlib.suppress(asyncio.CancelledError):
             await task
+    finally:
+        sink.close()
+        await _let_go(platform)
+
+
+async def _ask(
+    env: Env,
+    broker: str,
+    keys: str,
+    ca: Path | None,
+    store: str,
+    link: BrokerLink,
+    identifier: str,
+    gateway: str,
+) -> int:
+    """Ask a gateway for a new key, beside a receiver that runs."""
+    from headgate.crypto.provider import LIBCRYPTO_VARIABLE, default_provider
+    from headgate.mqtt import Settings, connect
+    from headgate_receiver.rotation import ask_new_key
+
+    password = env.variable("HEADGATE_BROKER_PASSWORD")
+    # Two connections of one name would throw each other out.
+    settings = Settings.from_url(
+        broker, where="--broker", password=password, identifier=f"{identifier}-ask"
+    )
+    provider = default_provider(env.variable(LIBCRYPTO_VARIABLE))
+    platform, _ = await open_keys(keys, ca, provider, env)
+    sink = open_store(store, env)
+    try:
+        async with connect(settings, tls=link.context(env, settings)) as line:
+            return await ask_new_key(env, sink, platform, line, gateway)
     finally:
         sink.close()
         await _let_go(platform)

@@ -120,6 +120,13 @@ class SqliteSink:
             for gateway, salt, key, core, certificate, signer, der in rows
         ]  # fmt: skip
 
+    def newest_keys(self, gateway: str, most: int) -> Sequence[tuple[bytes, bytes]]:
+        """(epoch, key id) of the grants of a gateway that came last, the newest first."""
+        return self._db.execute(
+            "SELECT epoch, key_id FROM grants WHERE gateway = ? ORDER BY received_us DESC LIMIT ?",
+            (gateway, most),
+        ).fetchall()
+
     def table(self, digest: bytes) -> bytes | None:
         """The announced form of a table."""
         body: bytes | None = self._one("SELECT body FROM tables WHERE digest = ?", digest)

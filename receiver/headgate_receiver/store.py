@@ -175,6 +175,10 @@ class Sink(Protocol):
         """Grants of this key id: one, unless somebody imitates a key id."""
         ...
 
+    def newest_keys(self, gateway: str, most: int) -> Sequence[tuple[bytes, bytes]]:
+        """(epoch, key id) of the grants of a gateway that came last, the newest first."""
+        ...
+
     def table(self, digest: bytes) -> bytes | None:
         """The announced form of a table."""
         ...

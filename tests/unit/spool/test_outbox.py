@@ -71,6 +71,7 @@ class Box:
         self.receipts: dict[bytes, Receipt] = {}
         self.said: list[Item] = []
         self.tables_wanted: list[bytes] = []
+        self.retired: list[Sequence[bytes]] = []
         self.start()
 
     def start(self, *uplinks: str, pace: Pace | None = None) -> None:
@@ -89,7 +90,7 @@ class Box:
         box = SpoolOutbox(
             self.env, self.spool, self.state, name, self.epoch, insight=None,  # type: ignore[arg-type]
             verify_receipt=self.verify, say=self.said.append, need_table=self.tables_wanted.append,
-            passed=self.boxes.passed, pace=pace,
+            retire=self.retired.append, passed=self.boxes.passed, pace=pace,
         )  # fmt: skip
         self.boxes.add(box)
         return box
@@ -483,3 +484,13 @@ async def test_a_backlog_of_a_hundred_thousand_records_stays_small_and_quick(
     assert len(await take(box.city, 1000)) == 500
     assert box.city.receipt(box.receipt(floor=100_000)).settled == 100_000
     box.stop()
+
+
+async def test_keys_that_a_platform_retires_are_handed_on_and_settle_nothing(box: Box) -> None:
+    box.commit(Lane.LIVE)
+    await box.city.take(1)
+    told = box.city.receipt(box.receipt(retire=(b"key-id-1", b"key-id-2")))
+    assert told.settled == 0
+    assert box.retired == [(b"key-id-1", b"key-id-2")]
+    box.city.receipt(box.receipt(floor=1))
+    assert len(box.retired) == 1, "a receipt without the ask asks for nothing"
