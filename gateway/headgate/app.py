@@ -68,6 +68,7 @@ from headgate.runtime.metrics import MetricsServer, Sample
 from headgate.runtime.notify import Notifier
 from headgate.runtime.openings import Openings
 from headgate.runtime.outlets import Outlets, context_of
+from headgate.runtime.origins import Origins
 from headgate.runtime.packaging import remember
 from headgate.runtime.peers import PeerWatch
 from headgate.runtime.press import KnownTable, Sealing, SealingPress
@@ -272,7 +273,8 @@ class Gateway:
         self._rotation = Rotation(
             env, self._keyring, self._writer.aside, audit, self._writer.put_item
         )
-        self._field = Field(env, self._daybook, self._learn)
+        self._origins: Origins | None = None
+        self._field = Field(env, self._daybook, self._learn, self._origins_of)
         self._commands = Commands(
             env, site, self._provider, audit, self._field, self._journal, lambda: self._identity,
             self._timekeeper.trusted_us, self._writer.put_item, self._writer.durable,
@@ -593,7 +595,16 @@ class Gateway:
 
     # ------------------------------------------------------------ housekeeping
 
+    def _origins_of(self) -> Origins:
+        """The memory of deliveries, read at the first port that stations dial."""
+        if self._origins is None:
+            self._origins = Origins(self._provider, self._state)
+            self._origins.recall(self._env, self.site.state_folder / "spool")
+        return self._origins
+
     def _committed(self, committed: Committed) -> None:
+        if self._origins is not None:
+            self._origins.committed(committed)
         if committed.refusal is None:
             for record in committed.records:
                 self._state.committed(record.epoch, record.n)

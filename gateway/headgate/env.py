@@ -187,6 +187,12 @@ class Net(Protocol):
         """A UDP socket that speaks with one peer only. Raises OSError."""
         ...
 
+    async def listen_udp(
+        self, factory: Callable[[], D], host: str, port: int
+    ) -> tuple[asyncio.DatagramTransport, D]:
+        """Receive datagrams at an address. Raises OSError."""
+        ...
+
     def datagram_unix(self, address: str, data: bytes) -> None:
         """Send one datagram to a unix socket; nothing when nobody listens (`@` begins an abstract name)."""
         ...
@@ -479,6 +485,13 @@ class SystemNet:
     ) -> tuple[asyncio.DatagramTransport, D]:
         return await asyncio.get_running_loop().create_datagram_endpoint(
             factory, remote_addr=(host, port)
+        )
+
+    async def listen_udp(
+        self, factory: Callable[[], D], host: str, port: int
+    ) -> tuple[asyncio.DatagramTransport, D]:
+        return await asyncio.get_running_loop().create_datagram_endpoint(
+            factory, local_addr=(host, port)
         )
 
     def datagram_unix(self, address: str, data: bytes) -> None:

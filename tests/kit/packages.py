@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
-from tests.kit.pki import NOW, Party, Pki
+from kit.pki import NOW, Party, Pki
 
 from headgate.crypto.provider import default_provider
 from headgate.crypto.x509 import Role

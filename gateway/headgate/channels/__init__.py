@@ -133,6 +133,17 @@ def check_url(channel_id: str, url: str) -> tuple[Problem, ...]:
     return ()
 
 
+def check_port(channel_id: str, url: str, where: str) -> tuple[Problem, ...]:
+    """What is wrong with the URL of a port that stations dial. Touches nothing."""
+    try:
+        parts = urlsplit(url)
+        if not parts.port:
+            raise ValueError("no port")
+    except ValueError as error:
+        return (Problem(where, "HG-3011", {"url": url, "reason": str(error)}),)
+    return ()
+
+
 def _path(url: SplitResult) -> str:
     path = unquote(url.path)
     if url.netloc or path in ("", "/"):

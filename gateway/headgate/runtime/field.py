@@ -11,19 +11,31 @@ from pathlib import Path
 from typing import TypeVar
 
 from headgate.channels import ManagedChannel, open_channel
+from headgate.channels.listening import ListeningPort
 from headgate.config import Channel as ChannelEntry
 from headgate.config import Site, resolve_options
 from headgate.env import Env
+from headgate.errors import ChannelClosed
 from headgate.model import Reading
 from headgate.profiles import judge
 from headgate.runtime.health import ChannelHealth, DeviceHealth, DeviceState
+from headgate.runtime.listeners import Attendance
+from headgate.runtime.origins import Origins
 from headgate.runtime.ownline import OwnLine
 from headgate.runtime.pipeline import step_for
 from headgate.runtime.poller import Poller
 from headgate.runtime.roster import Posting, Roster
 from headgate.runtime.sink import Sink
 from headgate.runtime.streams import Stream, Streams, Talker
-from headgate.sdk import Channel, Device, Driver, PollingDriver, Stage, StreamingDriver
+from headgate.sdk import (
+    Channel,
+    Device,
+    Driver,
+    ListeningDriver,
+    PollingDriver,
+    Stage,
+    StreamingDriver,
+)
 
 T = TypeVar("T")
 
@@ -34,7 +46,14 @@ Stages = Sequence[tuple[Sequence[str], Stage]]
 class Field:
     """All lines and devices. `learn` is told of a device's table before the first block names it."""
 
-    def __init__(self, env: Env, sink: Sink, learn: Callable[[Device], None]) -> None:
+    def __init__(
+        self,
+        env: Env,
+        sink: Sink,
+        learn: Callable[[Device], None],
+        origins: Callable[[], Origins] | None = None,
+    ) -> None:
+        self._origins = origins
         self.poller = Poller(env, sink)
         self._env = env
         self._sink = sink
@@ -77,7 +96,7 @@ class Field:
             postings = roster.postings[channel_id]
             if isinstance(driver, PollingDriver):
                 await self._poll(driver, postings, stages, anew)
-            elif isinstance(driver, StreamingDriver):
+            elif isinstance(driver, StreamingDriver | ListeningDriver):
                 await self._listen(site, roster, channel_id, driver, stages, anew)
 
     async def _poll(
@@ -101,7 +120,7 @@ class Field:
         site: Site,
         roster: Roster,
         channel_id: str,
-        driver: StreamingDriver,
+        driver: StreamingDriver | ListeningDriver,
         stages: Stages,
         anew: bool,
     ) -> None:
@@ -121,6 +140,12 @@ class Field:
             talkers.append(Talker(posting.device, judge(posting.device), step))
             if posting.device.id in self._watched:
                 talkers[-1].watched = {}
+        if isinstance(driver, ListeningDriver):
+            assert self._origins is not None
+            port = ListeningPort(self._env, channel_id, roster.channels[channel_id].url)
+            attendance = Attendance(self._env, self._sink, port, driver, talkers, self._origins())
+            self._streams.add(attendance)
+            return
         line = self._open(site, roster, channel_id, driver)
         stream = Stream(self._env, self._sink, line, driver, talkers)
         if isinstance(line, OwnLine):
@@ -198,6 +223,8 @@ class Field:
         """
         stream = self._streams.lines.get(channel_id)
         if stream is not None:
+            if not isinstance(stream.line, Channel):
+                raise ChannelClosed(f"{channel_id} is a port, and no line to ask over")
             return await action(stream.line)
         return await self.poller.between(channel_id, action)
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from headgate import config, profiles
-from headgate.channels import SCHEMES, check_url
+from headgate.channels import SCHEMES, check_port, check_url
 from headgate.config import Known, Site
 from headgate.crypto.provider import LIBCRYPTO_VARIABLE, default_provider
 from headgate.env import Env
@@ -184,6 +184,8 @@ def _share(device: Device, entry: config.Device, sizes: tuple[tuple[int, int], .
 
 
 def _examine_channel(channel: config.Channel, where: str) -> Sequence[Problem]:
+    if "+listen" in channel.url.scheme and channel.url.scheme not in SCHEMES:
+        return check_port(channel.id, str(channel.url), where)
     if channel.url.scheme not in SCHEMES:  # its driver owns its connection
         return ()
     found = check_url(channel.id, str(channel.url))

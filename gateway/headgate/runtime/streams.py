@@ -29,7 +29,7 @@ from headgate.runtime.health import ChannelHealth, DeviceHealth, DeviceState
 from headgate.runtime.ownline import OwnLine
 from headgate.runtime.polled import Judge
 from headgate.runtime.sink import Sink
-from headgate.sdk import Channel, Device, Step, StreamingDriver
+from headgate.sdk import Channel, Delivery, Device, Driver, Listener, Step, StreamingDriver
 
 log = logging.getLogger(__name__)
 
@@ -65,8 +65,8 @@ class Stream:
         self,
         env: Env,
         sink: Sink,
-        line: Channel,
-        driver: StreamingDriver,
+        line: Channel | Listener,
+        driver: Driver,
         talkers: Sequence[Talker],
     ) -> None:
         self.line = line
@@ -99,7 +99,7 @@ class Stream:
             before = self._blocks
             self._line_up.clear()
             try:
-                await self._follow(self._driver.listen(self.line, devices))
+                await self._follow(self._told(devices))
                 self._enter("down", "the line ended")
             except HeadgateError as error:
                 self._enter("down", str(error))
@@ -120,11 +120,23 @@ class Stream:
                     await self._line_up.wait()
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 
-    async def _follow(self, told: AsyncIterator[Block | Alarm | Gap]) -> None:
+    def _told(self, devices: Sequence[Device]) -> AsyncIterator[Block | Alarm | Gap | Delivery]:
+        """What the driver tells, from now on."""
+        assert isinstance(self._driver, StreamingDriver)
+        assert isinstance(self.line, Channel)
+        return self._driver.listen(self.line, devices)
+
+    async def _deliver(self, delivery: Delivery) -> None:
+        """Take over what a device that dialled in sent."""
+        raise NotImplementedError
+
+    async def _follow(self, told: AsyncIterator[Block | Alarm | Gap | Delivery]) -> None:
         """Take what a driver tells until it ends."""
         try:
             async for item in told:
-                if isinstance(item, Alarm | Gap):
+                if isinstance(item, Delivery):
+                    await self._deliver(item)
+                elif isinstance(item, Alarm | Gap):
                     await self._raise(item)
                 else:
                     await self._take(item)

@@ -71,6 +71,7 @@ from headgate.sdk.driver import (
 )
 from headgate.sdk.hooks import hookimpl
 from headgate.sdk.stage import Stage, Step
+from headgate.sdk.stations import AttendingDriver, Deliver, Roll
 from headgate.sdk.uplink import Acknowledged, Outbox, ProbeStep, StoredRecord, Uplink, UplinkContext
 
 #: What a plugin's manifest compares its `api` range with.
@@ -83,6 +84,7 @@ __all__ = [
     "Access",
     "Acknowledged",
     "Alarm",
+    "AttendingDriver",
     "Block",
     "Channel",
     "ChannelClosed",
@@ -94,6 +96,7 @@ __all__ = [
     "ConfigError",
     "DataClass",
     "Delimited",
+    "Deliver",
     "Delivery",
     "Device",
     "DeviceError",
@@ -129,6 +132,7 @@ __all__ = [
     "ProtocolError",
     "Quality",
     "Reading",
+    "Roll",
     "SecurityError",
     "SpoolError",
     "Stage",

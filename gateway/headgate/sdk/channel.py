@@ -10,10 +10,13 @@ import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Hashable
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
+
+if TYPE_CHECKING:
+    from headgate.sdk.device import Device
 
 
 class Frame(NamedTuple):
@@ -167,6 +170,8 @@ class Channel(ABC):
     #: The channel's id in the site file, and its URL without secrets.
     id: str
     url: str
+    #: Who called, where it is a call that we were given ("10.3.0.7:40112").
+    peer: str = ""
 
     @abstractmethod
     async def exchange(
@@ -200,6 +205,12 @@ class Channel(ABC):
     def now_us(self) -> int:
         """Boottime in microseconds: what a block is stamped with."""
 
+    def introduce(self, name: str) -> None:  # noqa: B027 - only a call has a caller
+        """Whoever calls has said who it is: a call that never does is ended soon."""
+
+    def hang_up(self) -> None:  # noqa: B027
+        """End this call; nothing on a line of our own."""
+
 
 class Listener(ABC):
     """A listening port: each device that dials in becomes a channel."""
@@ -210,3 +221,15 @@ class Listener(ABC):
     @abstractmethod
     def accept(self) -> AsyncIterator[Channel]:
         """Every connection that comes, until the listener is closed."""
+
+    def stranger(self, station: str, channel: Channel) -> None:  # noqa: B027 - a fake need not tell
+        """Somebody calls under a name that no device of the site has. Told now and then, and counted."""
+
+    def two_sources(self, device: Device, before: Channel, now: Channel) -> None:  # noqa: B027
+        """Two calls at once are made in the name of one device; the newer is believed."""
+
+    def broke(self, channel: Channel, error: Exception) -> None:  # noqa: B027
+        """A driver failed on one call, which is over; the others go on."""
+
+    def faulty(self, channel: Channel, what: str, data: bytes) -> None:  # noqa: B027
+        """Bytes that were no frame: what was wrong, and the first of them."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.kit.packages import Bench
+from kit.packages import Bench
 
 from headgate.packages.importer import Finder
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.kit.packages import PROVIDER, Bench
-from tests.kit.pki import NOW, Party, Pki
+from kit.packages import PROVIDER, Bench
+from kit.pki import NOW, Party, Pki
 
 from headgate.crypto.crl import Reason, RevocationList, Revoked
 from headgate.crypto.issue import issue_crl
@@ -371,7 +371,7 @@ def test_a_plugin_brings_no_more_than_its_manifest_names(bench: Bench) -> None:
 
 
 def test_the_memory_outlives_a_start(bench: Bench, tmp_path: Path) -> None:
-    from tests.kit.packages import FILES
+    from kit.packages import FILES
 
     from headgate.packages.memory import load as read
     from headgate.packages.memory import save

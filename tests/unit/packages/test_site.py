@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from tests.kit.packages import PROVIDER
+from kit.packages import PROVIDER
 from typer.testing import CliRunner
 
 from headgate import config

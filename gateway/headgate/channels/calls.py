@@ -1,0 +1,173 @@
+"""One call: a connection that somebody made to us, or the datagrams of one sender."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Hashable
+from typing import Protocol, cast
+
+from headgate.errors import ChannelClosed, ChannelTimeout
+from headgate.sdk import Channel, Frame, Framing, LineSettings
+
+#: Bytes that wait for the driver; then the caller has to wait, too.
+MOST_WAITING = 64 * 1024
+
+
+class Wire(Protocol):
+    """What a call needs of a transport."""
+
+    def write(self, data: bytes) -> None:
+        """Send."""
+        ...
+
+    def pause(self) -> None:
+        """Take no more for now."""
+        ...
+
+    def resume(self) -> None:
+        """Take more again."""
+        ...
+
+    def abort(self) -> None:
+        """End it at once."""
+        ...
+
+
+class Call(Channel):
+    """Bytes from one caller. `heard_us` is when it last said anything, `name` who it is once it said so."""
+
+    def __init__(
+        self, channel_id: str, url: str, peer: str, wire: Wire, now_us: Callable[[], int]
+    ) -> None:
+        self.id, self.url, self.peer = channel_id, url, peer
+        self.name = ""
+        self._wire = wire
+        self._now_us = now_us
+        self.began_us = self.heard_us = now_us()
+        self._buffer = bytearray()
+        self._more = asyncio.Event()
+        self._paused = False
+        self.open = True
+        self.tap: Callable[[str, bytes], None] = lambda way, data: None
+
+    # ------------------------------------------------------------ from the transport
+
+    def received(self, data: bytes) -> None:
+        """Bytes came."""
+        self.heard_us = self._now_us()
+        self.tap("rx", data)
+        self._buffer += data
+        self._more.set()
+        if len(self._buffer) > MOST_WAITING and not self._paused:
+            self._paused = True
+            self._wire.pause()
+
+    def ended(self) -> None:
+        """The caller hung up, or the line broke."""
+        self.open = False
+        self._more.set()
+
+    # ------------------------------------------------------------ to the driver
+
+    async def frames(self, framing: Framing) -> AsyncIterator[Frame]:
+        """Every frame that arrives, until the call ends. What waits then is still given."""
+        while True:
+            while (frame := framing.next(self._buffer)) is not None:
+                yield frame
+            if self._paused and len(self._buffer) < MOST_WAITING // 2:
+                self._paused = False
+                self._wire.resume()
+            if not self.open:
+                return
+            if len(self._buffer) > 2 * MOST_WAITING:
+                raise ChannelClosed("a framing that keeps everything")
+            self._more.clear()
+            await self._more.wait()
+
+    async def exchange(
+        self,
+        request: bytes,
+        framing: Framing,
+        *,
+        key: Hashable = None,
+        timeout_s: float | None = None,
+        settings: LineSettings | None = None,
+    ) -> bytes:
+        """Ask the caller something, while nobody else reads its frames."""
+        await self.send(request)
+        try:
+            async with asyncio.timeout(timeout_s):
+                async for frame in self.frames(framing):
+                    if frame.key == key:
+                        return frame.payload
+        except TimeoutError:
+            raise ChannelTimeout(f"{self.peer} did not answer") from None
+        raise ChannelClosed(f"{self.peer} hung up")
+
+    async def send(self, data: bytes) -> None:
+        """Send to the caller. Raises ChannelClosed."""
+        if not self.open:
+            raise ChannelClosed(f"{self.peer} hung up")
+        self.tap("tx", data)
+        self._wire.write(data)
+
+    def now_us(self) -> int:
+        """Boottime in microseconds."""
+        return self._now_us()
+
+    def introduce(self, name: str) -> None:
+        """Whoever calls has said who it is."""
+        self.name = name
+
+    def hang_up(self) -> None:
+        """End this call."""
+        if self.open:
+            self.ended()
+            self._wire.abort()
+
+
+class TcpCall(asyncio.Protocol):
+    """A connection, as a call."""
+
+    def __init__(
+        self, came: Callable[[TcpCall], Call | None], gone: Callable[[Call], None]
+    ) -> None:
+        self._came, self._gone = came, gone
+        self._call: Call | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's transports are no subclasses: nothing to assert by.
+        self.transport = cast(asyncio.Transport, transport)
+        name = transport.get_extra_info("peername")
+        self.host = str(name[0]) if name else ""
+        self.peer = f"{name[0]}:{name[1]}" if name else ""
+        self._call = self._came(self)
+        if self._call is None:
+            self.transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        if self._call is not None:
+            self._call.received(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._call is not None:
+            self._call.ended()
+            self._gone(self._call)
+
+    def write(self, data: bytes) -> None:
+        """Send."""
+        self.transport.write(data)
+
+    def pause(self) -> None:
+        """Take no more for now."""
+        if not self.transport.is_closing():
+            self.transport.pause_reading()
+
+    def resume(self) -> None:
+        """Take more again."""
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def abort(self) -> None:
+        """End it: what was sent still goes out."""
+        self.transport.close()

@@ -1,0 +1,297 @@
+"""A port that stations dial: TCP or UDP, IPv4 and IPv6, bounded in everything a stranger can take.
+
+    sl651+listen://[::]:5651             TCP; [::] and * stand for both families
+    sl651+listen+udp://0.0.0.0:5651      datagrams; each sender is a call of its own
+
+The port is open to whoever reaches it. Until a caller has said a name that the site knows it may cost little:
+some bytes, some seconds, one of a bounded number of places, and one line in the log for many refusals.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from headgate.channels.calls import Call, TcpCall
+from headgate.env import Env
+from headgate.messages import say
+from headgate.sdk import Channel, Device, Listener
+
+log = logging.getLogger(__name__)
+
+BOTH = ("*", "::", "")
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """What callers may take of one port.
+
+    `calls` at once; `strangers` of them that have not said who they are, `from_one` of those from one
+    address (a whole province may share an operator's); each has `introduce_s` for it. Who says nothing
+    for `idle_s` is gone. New calls come at most `burst` at once and `per_s` a second.
+    """
+
+    calls: int = 4096
+    strangers: int = 1024
+    from_one: int = 256
+    introduce_s: float = 30.0
+    idle_s: float = 3600.0
+    burst: int = 1024
+    per_s: float = 200.0
+
+
+#: Refusals are logged at most this often; the next line says how many there were meanwhile.
+LOG_EVERY_S = 10.0
+_LOOK_S = 1.0
+#: Callers that wait for the driver to answer them.
+_UNANSWERED = 4096
+
+
+class ListeningPort(Listener):
+    """One port. `open`, then `accept`; `close` ends every call."""
+
+    def __init__(self, env: Env, channel_id: str, url: str, limits: Limits | None = None) -> None:
+        self.id, self.url = channel_id, url
+        self.limits = limits or Limits()
+        parts = urlsplit(url)
+        self._host, self._port = parts.hostname or "*", parts.port or 0
+        self._udp = parts.scheme.endswith("+udp")
+        self._env = env
+        self._servers: list[asyncio.AbstractServer | asyncio.DatagramTransport] = []
+        self._calls: dict[Call, str] = {}
+        self._answering: asyncio.Queue[Call] = asyncio.Queue(_UNANSWERED)
+        self._tokens, self._tokens_at = float(self.limits.burst), 0.0
+        self._look: asyncio.TimerHandle | None = None
+        #: What was refused and why, what came, strangers by the name they gave (bounded).
+        self.tally: Counter[str] = Counter()
+        self.strangers: Counter[str] = Counter()
+        self.on_two_sources: Callable[[Device, Channel, Channel], None] = lambda d, a, b: None
+        self._log_at: dict[str, float] = {}
+        self._untold: Counter[str] = Counter()
+        #: What traces watch: way ("rx", "tx"), peer, bytes.
+        self.taps: list[Callable[[str, str, bytes], None]] = []
+
+    # ------------------------------------------------------------ life
+
+    async def open(self) -> None:
+        """Stand at the port. Raises OSError: it cannot be had."""
+        hosts = self._hosts()
+        try:
+            for host in hosts:
+                try:
+                    await self._listen(host)
+                except OSError:
+                    if host == hosts[-1] and not self._servers:
+                        raise
+                    continue  # a box without IPv6 has the other family
+                if self._udp:
+                    break  # a datagram socket of :: hears both
+        except BaseException:
+            self._shut()
+            raise
+        self._look = asyncio.get_running_loop().call_later(_LOOK_S, self._look_round)
+
+    def _hosts(self) -> tuple[str, ...]:
+        if self._host not in BOTH:
+            return (self._host,)
+        v4, v6 = "0.0.0.0", "::"  # noqa: S104 - a port for stations is for everybody who reaches it
+        return (v6, v4) if self._udp else (v4, v6)
+
+    async def _listen(self, host: str) -> None:
+        port = self.number or self._port
+        if self._udp:
+            transport, _ = await self._env.net.listen_udp(lambda: _Datagrams(self), host, port)
+            self._servers.append(transport)
+        else:
+            made = lambda: TcpCall(self._came, self._gone)  # noqa: E731
+            self._servers.append(await self._env.net.listen(made, host, port))
+
+    @property
+    def number(self) -> int | None:
+        """The port that is really listened on, where the URL says 0."""
+        for server in self._servers:
+            if isinstance(server, asyncio.DatagramTransport) or hasattr(server, "get_extra_info"):
+                return int(server.get_extra_info("sockname")[1])
+            sockets: Any = getattr(server, "sockets", ())
+            return int(sockets[0].getsockname()[1]) if sockets else None
+        return None
+
+    async def close(self) -> None:
+        """End every call and leave the port."""
+        if self._look is not None:
+            self._look.cancel()
+        self._shut()
+        for call in list(self._calls):
+            call.hang_up()
+        self._calls.clear()
+
+    def _shut(self) -> None:
+        for server in self._servers:
+            server.close()
+        self._servers.clear()
+
+    async def accept(self) -> AsyncIterator[Channel]:
+        """Every call that comes, until cancelled."""
+        while True:
+            call = await self._answering.get()
+            if call.open:
+                yield call
+
+    # ------------------------------------------------------------ who comes and goes
+
+    @property
+    def calls(self) -> list[Call]:
+        """Everybody who is on the line now."""
+        return list(self._calls)
+
+    def _came(self, line: TcpCall) -> Call | None:
+        return self.take(line.host, line.peer, line)
+
+    def _gone(self, call: Call) -> None:
+        self._calls.pop(call, None)
+
+    def take(self, host: str, peer: str, wire: Any) -> Call | None:
+        """A new caller; None when there is no place for it."""
+        why = self._no_place(host)
+        if why is not None or self._answering.full():
+            self.refuse(why or "busy", peer, b"")
+            return None
+        call = Call(self.id, self.url, peer, wire, self._env.clock.boottime_us)
+        if self.taps:
+            self._tap(call)
+        self._calls[call] = host
+        self.tally["calls"] += 1
+        self._answering.put_nowait(call)
+        return call
+
+    def _no_place(self, host: str) -> str | None:
+        limits = self.limits
+        now = asyncio.get_running_loop().time()
+        grown = self._tokens + (now - self._tokens_at) * limits.per_s
+        self._tokens, self._tokens_at = min(float(limits.burst), grown), now
+        if self._tokens < 1:
+            return "flood"
+        self._tokens -= 1
+        if len(self._calls) >= limits.calls:
+            return "full"
+        unknown = [where for call, where in self._calls.items() if not call.name]
+        if len(unknown) >= limits.strangers or unknown.count(host) >= limits.from_one:
+            return "strangers"
+        return None
+
+    def _look_round(self) -> None:
+        """Callers who do not say who they are, or nothing at all any more."""
+        now_us = self._env.clock.boottime_us()
+        for call in list(self._calls):
+            if not call.name and now_us - call.began_us > self.limits.introduce_s * 1e6:
+                self.refuse("unnamed", call.peer, b"")
+                call.hang_up()
+            elif now_us - call.heard_us > self.limits.idle_s * 1e6:
+                self.tally["idle"] += 1
+                call.hang_up()
+            if not call.open:
+                self._calls.pop(call, None)
+        self._look = asyncio.get_running_loop().call_later(_LOOK_S, self._look_round)
+
+    def watch(self, tap: Callable[[str, str, bytes], None]) -> None:
+        """Show every byte of every call to `tap`."""
+        self.taps.append(tap)
+        for call in self._calls:
+            self._tap(call)
+
+    def _tap(self, call: Call) -> None:
+        def show(way: str, data: bytes) -> None:
+            for tap in self.taps:
+                tap(way, call.peer, data)
+
+        call.tap = show
+
+    # ------------------------------------------------------------ what drivers tell
+
+    def refuse(self, why: str, peer: str, data: bytes, **more: str) -> None:
+        """Count somebody who was turned away, and say so now and then."""
+        self.tally[f"refused-{why}"] += 1
+        self._say("HG-3600", why, peer=peer, why=why, said=data[:32].hex(" "), **more)
+
+    def stranger(self, station: str, channel: Channel) -> None:
+        """A station that no device of the site has."""
+        self.tally["refused-stranger"] += 1
+        if station in self.strangers or len(self.strangers) < 256:
+            self.strangers[station] += 1
+        self._say("HG-3601", f"stranger {station}", station=station, peer=channel.peer)
+
+    def two_sources(self, device: Device, before: Channel, now: Channel) -> None:
+        """Two calls in the name of one device."""
+        self.tally["two-sources"] += 1
+        self._say(
+            "HG-3602", f"two {device.id}", device=device.id, peer=now.peer, before=before.peer
+        )
+        self.on_two_sources(device, before, now)
+
+    def broke(self, channel: Channel, error: Exception) -> None:
+        """A driver failed on a call."""
+        self.tally["broken-calls"] += 1
+        log.error("call failed", exc_info=error, extra={"channel": self.id, "peer": channel.peer})
+
+    def faulty(self, channel: Channel, what: str, data: bytes) -> None:
+        """Bytes that were no frame."""
+        self.tally[f"bad-{what}"] += 1
+        said = data[:32].hex(" ")
+        self._say("HG-3603", f"bad {what}", peer=channel.peer, what=what, said=said)
+
+    def _say(self, code: str, about: str, **fields: str) -> None:
+        self._untold[about] += 1
+        now = asyncio.get_running_loop().time()
+        if now < self._log_at.get(about, 0.0):
+            return
+        if len(self._log_at) > 512:
+            self._log_at.clear()
+        self._log_at[about] = now + LOG_EVERY_S
+        times = self._untold.pop(about)
+        text = say(code, "en", channel=self.id, times=times, **fields)
+        log.warning(text, extra={"code": code, "channel": self.id, "times": times, **fields})
+
+
+class _Sender:
+    """One sender of datagrams, as the far end of a call."""
+
+    def __init__(self, transport: asyncio.DatagramTransport, address: Any) -> None:
+        self._transport, self._address = transport, address
+
+    def write(self, data: bytes) -> None:
+        """Send one datagram."""
+        self._transport.sendto(data, self._address)
+
+    def pause(self) -> None:
+        """Datagrams cannot be held back: what comes meanwhile waits in the call, bounded there."""
+
+    def resume(self) -> None:
+        """As `pause`."""
+
+    def abort(self) -> None:
+        """Nothing to end."""
+
+
+class _Datagrams(asyncio.DatagramProtocol):
+    def __init__(self, port: ListeningPort) -> None:
+        self._port = port
+        self._senders: dict[Any, Call] = {}
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        call = self._senders.get(addr)
+        if call is None or not call.open:
+            self._senders = {a: c for a, c in self._senders.items() if c.open}
+            wire = _Sender(self._transport, addr)  # type: ignore[arg-type]
+            call = self._port.take(str(addr[0]), f"{addr[0]}:{addr[1]}", wire)
+            if call is None:
+                return
+            self._senders[addr] = call
+        call.received(data)

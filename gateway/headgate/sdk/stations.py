@@ -1,0 +1,158 @@
+"""A driver for stations that dial in, one coroutine for each call: what such protocols have in common.
+
+    class Sl651(AttendingDriver):
+        async def attend(self, channel, roll, deliver):
+            async for frame in channel.frames(Cut()):
+                device = roll.claim(frame.station, channel)
+                if device is None:
+                    return                                  # nobody of ours: hang up
+                await deliver([device.block(...)], origin)  # on disk when it returns
+                await channel.send(confirmation(frame))
+
+A station reconnects long before our end of its old connection dies, so the newest call wins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from contextlib import suppress
+from typing import Any
+
+from headgate.errors import ChannelClosed
+from headgate.model import Block, Origin
+from headgate.sdk.channel import Channel, Listener
+from headgate.sdk.device import Device
+from headgate.sdk.driver import Delivery, ListeningDriver
+
+#: Commits what a station sent. Returns when it is on disk; raises SpoolError when it is not.
+Deliver = Callable[[Sequence[Block], Origin], Awaitable[None]]
+
+#: Another call with a station's name within this time of its last word is a second source.
+_BOTH_TALK_US = 60_000_000
+#: Deliveries of all calls that the core has not taken yet.
+_AHEAD = 64
+
+
+class Roll:
+    """The stations of one listening port by name, and the call that each is on."""
+
+    def __init__(self, listener: Listener, devices: Sequence[Device]) -> None:
+        self._listener = listener
+        self._devices = {str(device.address): device for device in devices}
+        self._calls: dict[str, Channel] = {}
+        self._heard_us: dict[str, int] = {}
+
+    def claim(self, station: str, channel: Channel) -> Device | None:
+        """The device of a station that spoke on this call; None for one that the site does not name.
+
+        Call it for each frame: it is also how a second source is noticed. The older call is ended.
+        """
+        device = self._devices.get(station)
+        if device is None:
+            self._listener.stranger(station, channel)
+            return None
+        now_us = channel.now_us()
+        before = self._calls.get(station)
+        if before is not channel:
+            if before is not None:
+                last_us = self._heard_us.get(station, -_BOTH_TALK_US)
+                if _host(before) != _host(channel) and now_us - last_us < _BOTH_TALK_US:
+                    self._listener.two_sources(device, before, channel)
+                before.hang_up()
+            self._calls[station] = channel
+            channel.introduce(station)
+        self._heard_us[station] = now_us
+        return device
+
+    def call(self, station: str) -> Channel | None:
+        """The call that a station is on; None while it is on none."""
+        return self._calls.get(station)
+
+    def leave(self, channel: Channel) -> None:
+        """This call is over."""
+        for station in [name for name, call in self._calls.items() if call is channel]:
+            del self._calls[station]
+
+
+def _host(channel: Channel) -> str:
+    return channel.peer.rpartition(":")[0]
+
+
+class AttendingDriver(ListeningDriver):
+    """A listening driver that is written as what happens on one call."""
+
+    @abstractmethod
+    async def attend(self, channel: Channel, roll: Roll, deliver: Deliver) -> None:
+        """Serve one call until it ends; returning hangs up.
+
+        What a protocol wants acknowledged is acknowledged after `await deliver(...)` returned. Errors
+        of the tree end this call alone.
+        """
+
+    async def serve(self, listener: Listener, devices: Sequence[Device]) -> AsyncIterator[Delivery]:
+        """Deliveries of all calls, as they come."""
+        roll = Roll(listener, devices)
+        ready: asyncio.Queue[Delivery] = asyncio.Queue(_AHEAD)
+
+        async def deliver(blocks: Sequence[Block], origin: Origin) -> None:
+            taken = asyncio.get_running_loop().create_future()
+            delivery = _Awaited(blocks, origin, taken)
+            await ready.put(delivery)
+            await taken
+            await delivery.durable()
+
+        async def one(channel: Channel) -> None:
+            try:
+                with suppress(ChannelClosed):
+                    await self.attend(channel, roll, deliver)
+            except Exception as error:  # noqa: BLE001 - the listener tells it; the other calls go on
+                listener.broke(channel, error)
+            finally:
+                roll.leave(channel)
+                channel.hang_up()
+
+        calls: set[asyncio.Task[None]] = set()
+
+        async def answer() -> None:
+            async for channel in listener.accept():
+                task = asyncio.create_task(one(channel), name=f"call {channel.id}")
+                calls.add(task)
+                task.add_done_callback(calls.discard)
+
+        answering = asyncio.create_task(answer(), name=f"calls {listener.id}")
+        waiting: asyncio.Task[Delivery] | None = None
+        try:
+            while not answering.done() or calls or not ready.empty():
+                waiting = asyncio.create_task(ready.get(), name=f"deliveries {listener.id}")
+                ends = calls if answering.done() else {answering}
+                await asyncio.wait({waiting, *ends}, return_when=asyncio.FIRST_COMPLETED)
+                if waiting.done():
+                    yield waiting.result()
+                else:
+                    await _over({waiting})
+            answering.result()
+        finally:
+            await _over({answering, *calls} | ({waiting} if waiting is not None else set()))
+
+
+async def _over(tasks: Collection[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class _Awaited(Delivery):
+    """A delivery whose call goes on once the core has taken it over."""
+
+    def __init__(
+        self, blocks: Sequence[Block], origin: Origin, taken: asyncio.Future[None]
+    ) -> None:
+        super().__init__(blocks, origin)
+        self._taken = taken
+
+    def bind(self, wait: Callable[[], Awaitable[None]]) -> None:
+        super().bind(wait)
+        if not self._taken.done():
+            self._taken.set_result(None)

@@ -1,0 +1,426 @@
+"""Stations that dial in, over real sockets: acknowledged when on disk, stored once, refused when strange."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import ClassVar
+
+import msgspec
+import pytest
+
+from headgate.channels.listening import Limits, ListeningPort
+from headgate.crypto.provider import default_provider
+from headgate.env import SystemFiles, system_env
+from headgate.errors import SpoolError
+from headgate.model import Alarm, Block, Event, Gap, Lane, Plan, Point
+from headgate.runtime.batch import Committed
+from headgate.runtime.health import DeviceState
+from headgate.runtime.listeners import Attendance
+from headgate.runtime.origins import Origins
+from headgate.runtime.streams import Talker
+from headgate.sdk import AttendingDriver, Channel, Delimited, Deliver, Device, Origin, Roll
+from headgate.spool import ClearIndex, SealedRecord, Spool, State
+from headgate.testing.devices import make_device
+
+PROVIDER = default_provider()
+
+
+class Lines(AttendingDriver):
+    """A protocol of lines: `station serial value`, answered by `OK serial` or `NO serial`."""
+
+    name: ClassVar[str] = "lines"
+    schemes: ClassVar[tuple[str, ...]] = ("lines+listen", "lines+listen+udp")
+
+    async def attend(self, channel: Channel, roll: Roll, deliver: Deliver) -> None:
+        async for frame in channel.frames(Delimited(b"\n", 64)):
+            station, serial, value = frame.payload.decode().split()
+            device = roll.claim(station, channel)
+            if device is None:
+                return
+            block = device.block(channel.now_us(), {"value": int(value)})
+            origin = Origin(station, "line", int(serial), None, frame.payload)
+            try:
+                await deliver([block], origin)
+            except SpoolError:
+                await channel.send(b"NO " + serial.encode() + b"\n")
+            else:
+                await channel.send(b"OK " + serial.encode() + b"\n")
+
+
+class Disk:
+    """A sink whose commits happen when the test says so; commits go into a real spool."""
+
+    def __init__(self, folder: Path) -> None:
+        self.env = system_env()
+        self.state = State(self.env, folder / "state.db")
+        self.spool = Spool(self.env, folder / "spool", ballast_bytes=0)
+        self.state.open()
+        self.spool.open(self.state.noted())
+        self.origins = Origins(PROVIDER, self.state)
+        self.origins.recall(self.env, folder / "spool")
+        self.waiting: list[Block] = []
+        self.items: list[Gap | Event | Plan | Alarm] = []
+        self.n = 0
+        self.committing = True
+        self.refuses = False
+        self.stored: list[Block] = []
+        self.wanted = asyncio.Event()
+
+    def put(self, block: Block, device: Device) -> bool:
+        self.waiting.append(block)
+        return True
+
+    def put_item(self, item: Gap | Event | Plan | Alarm) -> None:
+        self.items.append(item)
+
+    async def room(self) -> None:
+        return
+
+    async def durable(self) -> None:
+        self.wanted.set()
+        while self.waiting and not self.committing:
+            await asyncio.sleep(0.005)
+        if self.refuses:
+            raise SpoolError("no")
+        self.commit()
+
+    def commit(self) -> None:
+        blocks, self.waiting = self.waiting, []
+        if not blocks:
+            return
+        digests = tuple(b.origin.digest for b in blocks if b.origin is not None)
+        index = ClearIndex(len(blocks), 1, 1, bytes(16), origins=digests)
+        record = SealedRecord(b"epoch..1", self.n, b"key....1", Lane.LIVE, b"sealed", index)
+        self.n += 1
+        positions = self.spool.commit([record])
+        self.stored += blocks
+        self.origins.committed(Committed([record], positions))
+
+    def close(self) -> None:
+        self.spool.close()
+        self.state.close()
+
+
+def devices() -> list[Device]:
+    return [
+        make_device([Point("value", "u16")], name=f"st-{n}", number=n, address=f"000{n}")
+        for n in (1, 2)
+    ]
+
+
+class Road:
+    """A port with two stations of ours, 0001 and 0002."""
+
+    def __init__(self, folder: Path, url: str, limits: Limits | None = None) -> None:
+        self.disk = Disk(folder)
+        self.port = ListeningPort(self.disk.env, "centre", url, limits)
+        talkers = [Talker(device, lambda block: block, None) for device in devices()]
+        self.stream = Attendance(
+            self.disk.env, self.disk, self.port, Lines(), talkers, self.disk.origins
+        )
+
+    async def up(self) -> int:
+        while self.port.number is None:
+            await asyncio.sleep(0.005)
+        return self.port.number
+
+    async def until(self, what: str, count: int = 1) -> None:
+        while self.port.tally[what] < count:
+            await asyncio.sleep(0.005)
+
+    @property
+    def alarms(self) -> list[Alarm]:
+        return [item for item in self.disk.items if isinstance(item, Alarm)]
+
+    async def close(self) -> None:
+        await self.stream.stop()
+        self.disk.close()
+
+
+@contextlib.asynccontextmanager
+async def road(
+    folder: Path, url: str = "lines+listen://127.0.0.1:0", limits: Limits | None = None
+) -> AsyncIterator[Road]:
+    opened = Road(folder, url, limits)
+    try:
+        async with asyncio.timeout(30):
+            await opened.up()
+            yield opened
+    finally:
+        await opened.close()
+
+
+class Dialled:
+    """A station's end."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    @classmethod
+    async def to(
+        cls, port: int | None, host: str = "127.0.0.1", source: str | None = None
+    ) -> Dialled:
+        own = None if source is None else (source, 0)
+        return cls(*await asyncio.open_connection(host, port, local_addr=own))
+
+    async def say(self, line: str) -> str:
+        self.writer.write(line.encode() + b"\n")
+        return (await self.reader.readline()).decode().strip()
+
+    async def hang_up(self) -> None:
+        self.writer.close()
+        with contextlib.suppress(ConnectionError):
+            await self.writer.wait_closed()
+
+
+def values(disk: Disk) -> list[int]:
+    return [int.from_bytes(b.columns[0], "big") for b in disk.stored if b.columns]  # type: ignore[arg-type]
+
+
+async def test_it_is_acknowledged_when_it_is_on_disk_and_not_before(tmp_path: Path) -> None:
+    async with road(tmp_path) as r:
+        r.disk.committing = False
+        station = await Dialled.to(r.port.number)
+        answer = asyncio.create_task(station.say("0001 7 42"))
+        await r.disk.wanted.wait()
+        assert not answer.done()
+        assert r.disk.stored == []
+        r.disk.committing = True
+        assert await answer == "OK 7"
+        assert values(r.disk) == [42]
+        assert r.stream.on_line().keys() == {"0001"}
+        await station.hang_up()
+
+
+async def test_a_disk_that_refuses_is_not_acknowledged(tmp_path: Path) -> None:
+    async with road(tmp_path) as r:
+        r.disk.refuses = True
+        station = await Dialled.to(r.port.number)
+        assert await station.say("0001 7 42") == "NO 7"
+        r.disk.refuses = False
+        assert await station.say("0001 7 42") == "OK 7"
+        assert values(r.disk) == [42]
+        await station.hang_up()
+
+
+async def test_a_resend_is_acknowledged_and_stored_once(tmp_path: Path) -> None:
+    async with road(tmp_path) as r:
+        station = await Dialled.to(r.port.number)
+        for _ in range(3):
+            assert await station.say("0001 7 42") == "OK 7"
+        assert await station.say("0001 8 42") == "OK 8"  # the same value is no resend
+        assert values(r.disk) == [42, 42]
+        assert r.stream.resends == 2
+        await station.hang_up()
+
+
+async def test_a_resend_on_another_call_while_the_first_is_on_its_way_is_stored_once(
+    tmp_path: Path,
+) -> None:
+    async with road(tmp_path) as r:
+        r.disk.committing = False
+        first, second = await Dialled.to(r.port.number), await Dialled.to(r.port.number)
+        one = asyncio.create_task(first.say("0001 7 42"))
+        await r.disk.wanted.wait()
+        two = asyncio.create_task(second.say("0001 7 42"))
+        while r.stream.resends == 0:
+            await asyncio.sleep(0.005)
+        r.disk.committing = True
+        assert await two == "OK 7"
+        await one
+        assert values(r.disk) == [42]
+        await first.hang_up()
+        await second.hang_up()
+
+
+@pytest.mark.parametrize("noted", [True, False], ids=["state written", "state lost"])
+async def test_a_power_cut_between_disk_and_acknowledgement_stores_it_once(
+    tmp_path: Path, noted: bool
+) -> None:
+    async with road(tmp_path) as r:
+        station = await Dialled.to(r.port.number)
+        assert await station.say("0001 7 42") == "OK 7"
+        await station.hang_up()
+        if noted:
+            r.disk.state.flush()
+    if not noted:
+        for name in ("state.db", "state.db-wal", "state.db-shm"):
+            SystemFiles().remove(tmp_path / name)
+    async with road(tmp_path) as r:
+        station = await Dialled.to(r.port.number)
+        assert await station.say("0001 7 42") == "OK 7"
+        assert values(r.disk) == []
+        assert r.stream.resends == 1
+        await station.hang_up()
+
+
+async def test_a_station_that_the_site_does_not_name_is_hung_up_on_and_counted(
+    tmp_path: Path,
+) -> None:
+    async with road(tmp_path) as r:
+        stranger = await Dialled.to(r.port.number)
+        assert await stranger.say("9999 1 1") == ""
+        assert r.port.strangers == {"9999": 1}
+        assert r.port.tally["refused-stranger"] == 1
+        assert values(r.disk) == []
+        await stranger.hang_up()
+
+
+async def test_who_dials_again_before_the_old_call_is_dead_takes_it_over_without_an_alarm(
+    tmp_path: Path,
+) -> None:
+    async with road(tmp_path) as r:
+        old = await Dialled.to(r.port.number)
+        assert await old.say("0001 1 1") == "OK 1"
+        new = await Dialled.to(r.port.number)
+        assert await new.say("0001 2 2") == "OK 2"
+        assert await old.reader.read() == b""
+        assert r.stream.on_line().keys() == {"0001"}
+        assert r.alarms == []
+        await old.hang_up()
+        await new.hang_up()
+
+
+async def test_two_sources_of_one_station_are_an_alarm_and_the_newer_wins(tmp_path: Path) -> None:
+    async with road(tmp_path, "lines+listen://*:0") as r:
+        real = await Dialled.to(r.port.number)
+        assert await real.say("0001 1 1") == "OK 1"
+        other = await Dialled.to(r.port.number, source="127.0.0.2")
+        assert await other.say("0001 2 2") == "OK 2"
+        await r.until("two-sources")
+        assert [(a.device, a.code, a.active) for a in r.alarms] == [(1, "two-sources", True)]
+        assert await real.reader.read() == b""
+        for each in (real, other):
+            await each.hang_up()
+
+
+async def test_a_caller_who_does_not_say_who_it_is_is_gone_soon(tmp_path: Path) -> None:
+    async with road(tmp_path, limits=Limits(introduce_s=0.5)) as r:
+        slow = await Dialled.to(r.port.number)
+        named = await Dialled.to(r.port.number)
+        assert await named.say("0001 1 1") == "OK 1"
+        slow.writer.write(b"0")  # a byte now and then
+        assert await slow.reader.read() == b""
+        assert r.port.tally["refused-unnamed"] == 1
+        assert await named.say("0001 2 2") == "OK 2"
+        for each in (slow, named):
+            await each.hang_up()
+
+
+async def test_who_says_nothing_any_more_is_gone(tmp_path: Path) -> None:
+    async with road(tmp_path, limits=Limits(idle_s=0.5)) as r:
+        quiet = await Dialled.to(r.port.number)
+        assert await quiet.say("0001 1 1") == "OK 1"
+        assert await quiet.reader.read() == b""
+        assert r.port.tally["idle"] == 1
+        await quiet.hang_up()
+
+
+@pytest.mark.parametrize(
+    ("limits", "why"),
+    [
+        (Limits(calls=3), "full"),
+        (Limits(strangers=3), "strangers"),
+        (Limits(from_one=3), "strangers"),
+        (Limits(burst=3, per_s=0.0), "flood"),
+    ],
+)
+async def test_a_flood_of_callers_meets_a_bound(tmp_path: Path, limits: Limits, why: str) -> None:
+    async with road(tmp_path, limits=limits) as r:
+        callers = [await Dialled.to(r.port.number) for _ in range(8)]
+        await r.until(f"refused-{why}", 5)
+        assert len(r.port.calls) == 3
+        for caller in callers:
+            await caller.hang_up()
+
+
+async def test_a_call_that_breaks_its_driver_ends_alone(tmp_path: Path) -> None:
+    async with road(tmp_path) as r:
+        good, bad = await Dialled.to(r.port.number), await Dialled.to(r.port.number)
+        assert await good.say("0001 1 1") == "OK 1"
+        assert await bad.say("nonsense") == ""
+        assert r.port.tally["broken-calls"] == 1
+        assert await good.say("0001 2 2") == "OK 2"
+        for each in (good, bad):
+            await each.hang_up()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_both_families_reach_a_port_for_everybody(tmp_path: Path, host: str) -> None:
+    async with road(tmp_path, "lines+listen://[::]:0") as r:
+        station = await Dialled.to(r.port.number, host)
+        assert await station.say("0001 1 5") == "OK 1"
+        await station.hang_up()
+
+
+class Datagrams(asyncio.DatagramProtocol):
+    def __init__(self) -> None:
+        self.heard: asyncio.Queue[bytes] = asyncio.Queue()
+
+    def datagram_received(self, data: bytes, addr: object) -> None:
+        self.heard.put_nowait(data)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_datagrams_are_calls_too(tmp_path: Path, host: str) -> None:
+    async with road(tmp_path, "lines+listen+udp://[::]:0") as r:
+        loop = asyncio.get_running_loop()
+        transport, station = await loop.create_datagram_endpoint(
+            Datagrams, remote_addr=(host, r.port.number)
+        )
+        for serial in (1, 2):
+            transport.sendto(b"0002 %d 9\n" % serial)
+            assert await station.heard.get() == b"OK %d\n" % serial
+        assert values(r.disk) == [9, 9]
+        assert r.port.tally["calls"] == 1
+        transport.close()
+
+
+async def test_what_a_stage_filters_is_acknowledged_all_the_same(tmp_path: Path) -> None:
+    async with road(tmp_path) as r:
+        for talker in r.stream.talkers.values():
+            talker.step = lambda block: ()
+        station = await Dialled.to(r.port.number)
+        assert await station.say("0001 1 1") == "OK 1"
+        assert await station.say("0001 1 1") == "OK 1"
+        assert r.stream.resends == 1
+        assert values(r.disk) == []
+        assert r.stream.talkers[1].health.state is DeviceState.OK
+        await station.hang_up()
+
+
+async def test_a_port_that_is_taken_is_said_and_tried_again(tmp_path: Path) -> None:
+    busy = await asyncio.start_server(lambda r, w: None, "127.0.0.1", 0)
+    number = busy.sockets[0].getsockname()[1]
+    taken = Road(tmp_path, f"lines+listen://127.0.0.1:{number}")
+    async with asyncio.timeout(30):
+        while taken.stream.state != "down":
+            await asyncio.sleep(0.005)
+        assert "in use" in taken.stream.health().reason
+        busy.close()
+        await busy.wait_closed()
+        await taken.up()
+    await taken.close()
+
+
+def test_names_of_deliveries_differ_by_station_function_serial_content_and_place(
+    tmp_path: Path,
+) -> None:
+    disk = Disk(tmp_path)
+    block = devices()[0].block(1, {"value": 1})
+    base = Origin("0001", "32", 7, None, b"body")
+    others = [
+        base,
+        msgspec.structs.replace(base, station="0002"),
+        msgspec.structs.replace(base, function="33"),
+        msgspec.structs.replace(base, serial=8),
+        msgspec.structs.replace(base, digest=b"other"),
+    ]
+    named = [digest for each in others for _, digest in disk.origins.named([block, block], each)]
+    assert len(set(named)) == 10
+    assert disk.origins.named([block, block], base) == []
+    disk.close()
+    assert SystemFiles().size(tmp_path / "state.db") is not None
