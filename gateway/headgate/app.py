@@ -67,8 +67,8 @@ from headgate.runtime.losses import Losses
 from headgate.runtime.metrics import MetricsServer, Sample
 from headgate.runtime.notify import Notifier
 from headgate.runtime.openings import Openings
-from headgate.runtime.outlets import Outlets, context_of
 from headgate.runtime.origins import Origins
+from headgate.runtime.outlets import Outlets, context_of
 from headgate.runtime.packaging import remember
 from headgate.runtime.peers import PeerWatch
 from headgate.runtime.press import KnownTable, Sealing, SealingPress
