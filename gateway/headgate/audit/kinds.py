@@ -91,6 +91,12 @@ KINDS: dict[str, Kind] = {
     "lease-renewed": Kind("the lease of {what} was renewed", "{what} 的租约已续期"),
     "lease-ending": Kind("the lease of {what} is over, the point is let go", "{what} 租约到期，正在释放"),
     "lease-ended": Kind("the lease of {what} ended", "{what} 的租约已结束"),
+    "controls-loaded": Kind(
+        "{controls} controls are in force, digest {digest}", "{controls} 项控制已生效，摘要 {digest}"
+    ),
+    "controls-refused": Kind(
+        "the controls are not in force: {reason}", "控制项未生效：{reason}"
+    ),
     "local-switch": Kind("{who} at the box: {what}", "{who} 在现场：{what}"),
     # --- the log itself
     "log-opened": Kind("file {file} of this log begins", "日志文件 {file} 开始"),

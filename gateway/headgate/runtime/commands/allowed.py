@@ -21,6 +21,8 @@ from headgate.runtime.inverse import raw_for
 from headgate.sdk import Device, DevicePoint
 
 HOUR_US: Final = 3_600_000_000
+#: The code of a condition that cannot be judged, because a point of it is not good.
+UNSEEN: Final = "HG-6517"
 
 
 class Refusal(HeadgateError):
@@ -134,7 +136,7 @@ class Allowed(msgspec.Struct, frozen=True):
                 holds = condition.holds(numbers)
             except Undecided as error:
                 place = "/".join(error.place)
-                raise self._no("HG-6517", condition=condition.text, place=place) from None
+                raise self._no(UNSEEN, condition=condition.text, place=place) from None
             if not holds:
                 raise self._no(code, condition=condition.text)
 
@@ -144,7 +146,7 @@ class Allowed(msgspec.Struct, frozen=True):
         if most is None or value is None or isinstance(value, str):
             return
         if not isinstance(now, (bool, int, float)):
-            raise self._no("HG-6517", condition="max_step", place="/".join(self.name))
+            raise self._no(UNSEEN, condition="max_step", place="/".join(self.name))
         if abs(value - now) > most:
             raise self._no("HG-6513", value=value, now=now, step=most)
 

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from headgate.env import Env
-from headgate.envelope.command import Content, Step
+from headgate.envelope.command import Content, Operation, Step
 from headgate.errors import HeadgateError, SpoolError
 from headgate.runtime.commands.allowed import Allowed, Refusal
 from headgate.runtime.commands.flood import Bucket
@@ -114,8 +114,7 @@ class Desk:
 
     async def stop(self) -> None:
         """Let what is in hand end, and leave."""
-        for lane in self._lanes.values():
-            await lane.stop(STOP_S)
+        await asyncio.gather(*(lane.stop(STOP_S) for lane in self._lanes.values()))
         await self.leases.stop()
         for task in list(self._tasks):
             task.cancel()
@@ -233,7 +232,8 @@ class Desk:
         return self.selections.redeem(command.token, content, heard.key, self._now_us())
 
     def _queued(self, heard: Heard) -> bool:
-        return any(self._is(job, heard) for job in self.lane(heard.content.device).waiting)
+        lane = self._lanes.get(heard.content.device)
+        return lane is not None and any(self._is(job, heard) for job in lane.waiting)
 
     @staticmethod
     def _is(job: Job, heard: Heard) -> bool:
@@ -318,6 +318,8 @@ class Desk:
         content = job.kept.content
         if not job.kept.issuer:  # at the box: no lock, no dates, no names
             allowed = self.controlled((content.device, content.point))
+            if content.operation is Operation.RELEASE:
+                return allowed  # to let go needs no permission
         else:
             allowed = self.control(content)
             try:
@@ -387,20 +389,29 @@ class Desk:
 
     async def _cancel(self, heard: Heard, job: Job) -> None:
         """Give back a selection (its token is used up by now), or take a command out of the queue."""
-        lane = self.lane(heard.content.device)
-        for queued in lane.withdraw(lambda waiting: self._is(waiting, heard)):
+        lane = self._lanes.get(heard.content.device)
+        found = lane.withdraw(lambda waiting: self._is(waiting, heard)) if lane else ()
+        for queued in found:
             withdrawn = replace(queued.kept, step=Step.CANCEL.value, uplink=heard.uplink)
             job = Job(withdrawn, heard.request)
         await self.hands.finish(job, over(job.kept, "cancelled", "HG-6527"))
 
     async def _do(self, job: Job) -> None:
         """In the lane: what was accepted."""
-        if job.kept.step == Step.RENEW.value:
-            done = await self.hands.renew(job)
-        elif job.kept.content.value is None:
-            done = await self.release(job)
-        else:
-            done = await self.hands.set(job)
+        try:
+            if job.kept.step == Step.RENEW.value:
+                done = await self.hands.renew(job)
+            elif job.kept.content.value is None:
+                done = await self.release(job)
+            else:
+                done = await self.hands.set(job)
+        except Exception as error:
+            # A bug must not leave a command without an end; whether anything moved, nobody can tell then.
+            log.exception("a command met a bug")
+            moved = job.kept.state == "executing"
+            state, code = ("unknown", "HG-6541") if moved else ("refused", "HG-6529")
+            done = over(job.kept, state, code, None, {"reason": repr(error)})
+            await self.hands.finish(job, done)
         if done.state == "refused":
             self.refusals[done.code] += 1
 

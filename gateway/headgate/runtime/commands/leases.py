@@ -18,7 +18,8 @@ import msgspec
 from headgate.env import Env
 from headgate.envelope.command import Content, Operation, Step
 from headgate.errors import HeadgateError, SpoolError
-from headgate.runtime.commands.allowed import Allowed, Refusal
+from headgate.model import Value
+from headgate.runtime.commands.allowed import UNSEEN, Allowed, Refusal
 from headgate.runtime.commands.hands import over
 from headgate.runtime.commands.interlock import Place
 from headgate.runtime.commands.journal import Changes, Journal, Kept, Lease
@@ -167,12 +168,24 @@ class Leases:
             )  # fmt: skip
 
     async def _on_remote(self, allowed: Allowed) -> None:
+        """Raise Refusal while the switch is seen on local.
+
+        One that cannot be seen stops nothing: letting go is the safe side of this doubt, and a PLC on local
+        does not listen.
+        """
         assert allowed.remote is not None
-        seen: dict[Place, object] = {}
+        seen: dict[Place, Value] = {}
         for device in {device for device, _ in allowed.remote.places}:
-            told = await self._plant.look(device)
+            try:
+                told = await self._plant.look(device)
+            except (HeadgateError, TimeoutError):
+                return
             seen.update(((device, point), reading.value) for point, reading in told.items())
-        replace(allowed, interlock=()).conditions(seen)  # type: ignore[arg-type]
+        try:
+            replace(allowed, interlock=()).conditions(seen)
+        except Refusal as error:
+            if error.code != UNSEEN:
+                raise
 
     async def over(self, lease: Lease, kept: Kept, why: str) -> Kept:
         """Keep and tell that a lease is over; its end is written. The device's lane is held."""

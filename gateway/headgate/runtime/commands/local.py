@@ -57,6 +57,9 @@ class Local:
         if allowed is None and not self.open_writes:
             device, point = place
             raise Refusal("no control", code="HG-6543", device=device, point=point)
+        if allowed is not None and allowed.control.people > 1:
+            # Whoever stands here is one person, and nobody can tell which.
+            raise Refusal("two people", code="HG-6519", people=allowed.control.people, have="local")
         return allowed
 
     async def write(self, allowed: Allowed, wanted: Value, peer: str) -> Kept:

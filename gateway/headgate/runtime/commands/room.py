@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from headgate.audit import Audit
-from headgate.config import Site
+from headgate.audit import Audit, Entry
+from headgate.config import Site, controls_digest
 from headgate.crypto.provider import CryptoProvider
 from headgate.env import Env
 from headgate.envelope.command import Trust
-from headgate.errors import ConfigError, Problem, SecurityError
+from headgate.errors import ConfigError, Problem, SecurityError, SpoolError
 from headgate.messages import say
 from headgate.model import Item
 from headgate.runtime.commands.allowed import Allowed
@@ -71,6 +71,7 @@ class Commands:
         )  # fmt: skip
         self.local = Local(env, gateway, self.desk)
         self._hearts = Hearts(self._plant)
+        self._told: tuple[str, str] | None = None
 
     # ------------------------------------------------------------ life
 
@@ -111,6 +112,24 @@ class Commands:
         await self._hearts.apply(() if reason else site.heartbeat)
         if reason:
             log.error(say(code, "en", reason=reason), extra={"code": code})
+        if site.control or self._told is not None:
+            await self._tell(site, reason, code, len(found))
+
+    async def _tell(self, site: Site, reason: str, code: str, count: int) -> None:
+        """In the audit log, whenever what may be commanded became something else."""
+        digest = controls_digest(site, self._provider.sm3).hex()
+        if (digest, reason) == self._told:
+            return
+        self._told = digest, reason
+        kind = "controls-refused" if reason else "controls-loaded"
+        entry = Entry(
+            kind=kind, who="gateway", what="controls", result="refused" if reason else "ok", code=code,
+            fields={"digest": digest, "controls": count, "signed": site.controls.signed, "reason": reason},
+        )  # fmt: skip
+        try:
+            await self._audit.note(entry)
+        except SpoolError as error:
+            log.error("the audit log refuses", extra={"reason": str(error)})
 
     def check(self, site: Site) -> None:
         """Raise ConfigError where a changed site would take controls out of force: then nothing changes."""
