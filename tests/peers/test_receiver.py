@@ -23,6 +23,8 @@ from headgate.envelope.receipt import Receipt, VerdictCode, verify_receipt
 from headgate.mqtt import Link, Settings, connect
 from headgate_receiver.core import Core
 from headgate_receiver.keys import FileKeys
+from headgate_receiver.keyservice.client import RemoteKeys
+from headgate_receiver.keyservice.server import KeyService
 from headgate_receiver.service import Receiver
 from headgate_receiver.sqlite import SqliteSink
 
@@ -219,3 +221,45 @@ async def test_the_broker_may_die_and_come_back(tmp_path: Path, pki: Pki) -> Non
                 fill(sender, gauge, 5, start=50)
                 await sender.deliver()
         assert platform.rows(STORED) == [(10, 10)]
+
+
+async def test_keys_in_another_process_that_are_slow_fail_and_restart_cost_no_reading(
+    tmp_path: Path, pki: Pki
+) -> None:
+    async with road(tmp_path, pki) as (broker, platform, sender, gauge):
+        path, held = tmp_path / "keys.sock", platform.keys
+
+        def service() -> KeyService:
+            return KeyService(system_env(), held, path, delay_s=0.02, fail_every=4, hang_every=9)
+
+        first = service()
+        await first.open()
+        remote = await RemoteKeys.open(system_env(), path, answer_s=0.5)
+        platform.keys = remote  # type: ignore[assignment]
+        second = service()
+        second.hang_every = 0
+        try:
+            async with platform.running(broker) as receiver:
+                fill(sender, gauge, 20)
+                sending = asyncio.create_task(until_settled(sender))
+                while not receiver.stored:
+                    await asyncio.sleep(0.01)
+                await first.close()
+                await second.open()
+                await sending
+                fill(sender, gauge, 20, start=100)
+                await until_settled(sender)
+        finally:
+            await remote.close()
+            await first.close()
+            await second.close()
+        assert platform.rows(STORED) == [(40, 40)]
+
+
+async def until_settled(sender: Sender) -> None:
+    """As a gateway does: what got no receipt for a while is sent again, its grant too."""
+    while True:
+        await sender.link.publish(sender.topic("grant"), next(iter(sender.grants.values())))
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(sender.deliver(), 1.0)
+            return

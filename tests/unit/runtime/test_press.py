@@ -7,11 +7,14 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from kit.pki import Pki
+from kit.pki import Party, Pki
 
+from headgate.crypto.issue import ENCRYPT_USAGE
 from headgate.crypto.provider import CryptoProvider, default_provider
+from headgate.crypto.x509 import Role
+from headgate.envelope.chain import BEGINNING
 from headgate.envelope.payload import Payload, decode_payload, encode_table
-from headgate.envelope.record import open_record
+from headgate.envelope.record import open_proven, open_record, parse_header
 from headgate.errors import SpoolError
 from headgate.model import (
     Alarm,
@@ -313,3 +316,73 @@ def test_sealed_bytes_show_nothing_of_what_is_inside(box: Box) -> None:
     (record,) = box.handed
     assert b"recognisable" not in record.data
     assert b"recognisable" not in msgspec.msgpack.encode(record.index)
+
+
+# ------------------------------------------------------------ records that are signed
+
+
+@pytest.fixture
+def province(pki: Pki) -> Party:
+    return pki.issue("province", Role.PLATFORM_ENCRYPTION, ENCRYPT_USAGE)
+
+
+def sign_for(box: Box, *recipients: Party) -> None:
+    """From now on for these platforms, each record signed."""
+    identity = msgspec.structs.replace(
+        box.keyring._identity,
+        recipients=tuple(each.certificate for each in recipients), signs_records=True,
+    )  # fmt: skip
+    box.keyring.adopt(identity)
+
+
+def links(box: Box, pki: Pki, records: Sequence[SealedRecord]) -> list[tuple[bytes, bytes]]:
+    """Of each record, proved: what it names before it, and its own link."""
+    found = []
+    for record in records:
+        key = box.keyring.key(record.key_id)
+        opened = open_proven(box.provider, key, record.data, pki.gateway.key.public)
+        assert opened.proof is not None and opened.link is not None
+        found.append((opened.proof.previous, opened.link))
+    return found
+
+
+def test_every_record_is_signed_and_names_the_one_before_over_keys_and_commits(
+    box: Box, pki: Pki, province: Party
+) -> None:
+    sign_for(box, pki.platform, province)
+    name = box.table(1)
+    records = [*box.press.commit([batch(block(name, 1)), batch(block(name, 2))]).records]
+    box.keyring.renew()
+    records += box.press.commit([batch(block(name, 3))]).records
+    assert len({record.key_id for record in records}) == 2
+    chain = links(box, pki, records)
+    assert chain[0][0] == BEGINNING
+    assert [previous for previous, _ in chain[1:]] == [link for _, link in chain[:-1]]
+    assert [r.n for r in records] == [0, 1, 2]
+
+
+def test_a_commit_that_is_tried_again_stores_the_same_signed_bytes(
+    box: Box, pki: Pki, province: Party
+) -> None:
+    sign_for(box, pki.platform, province)
+    tried = batch(block(box.table(1), 1))
+    box.refuse = SpoolError("full")
+    with pytest.raises(SpoolError):
+        box.press.commit([tried])
+    box.refuse = None
+    after = box.press.commit([tried]).records
+    assert [r.data for r in after] == [box.handed[0].data]
+    following = box.press.commit([batch(block(box.table(1), 2))]).records
+    ((_, link),), ((previous, _),) = links(box, pki, after), links(box, pki, following)
+    assert previous == link
+
+
+def test_signing_begins_and_ends_with_a_key(box: Box, pki: Pki, province: Party) -> None:
+    name = box.table(1)
+    (bare,) = box.press.commit([batch(block(name, 1))]).records
+    sign_for(box, pki.platform, province)
+    (signed,) = box.press.commit([batch(block(name, 2))]).records
+    assert not parse_header(bare.data).signed
+    assert parse_header(signed.data).signed
+    assert links(box, pki, [signed])[0][0] == BEGINNING, "nothing before it was signed"
+    assert [record.n for record, _ in box.stored()] == [0, 1], "the box itself opens both"
