@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fuzz.adverts import ADVERTS
 from fuzz.lines import LINES
+from fuzz.local import LOCAL
 from fuzz.packages import PACKAGES
 from fuzz.papers import PAPERS
 from fuzz.sealed import SEALED
@@ -14,6 +15,7 @@ from fuzz.texts import TEXTS
 
 TARGETS: dict[str, Target] = {
     **LINES,
+    **LOCAL,
     **STATIONS,
     **ADVERTS,
     **SEALED,
