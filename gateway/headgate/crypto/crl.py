@@ -85,7 +85,9 @@ class RevocationList(msgspec.Struct, frozen=True, kw_only=True):
                 (data,) = lists
             return _parse(data)
         except der.DerError as error:
-            raise CertificateRefused(f"not a revocation list: {error}") from None
+            raise CertificateRefused(
+                f"not a revocation list: {error}", code="HG-6340", reason=str(error)
+            ) from None
 
     @property
     def fingerprint(self) -> bytes:
@@ -139,18 +141,26 @@ def _parse(data: bytes) -> RevocationList:
     signature = outer.bits()
     outer.end()
     if algorithm != encoding.OID_SM2_SIGN_WITH_SM3:
-        raise CertificateRefused(f"not signed with SM2-with-SM3 but with {algorithm}")
+        raise CertificateRefused(
+            f"not signed with SM2-with-SM3 but with {algorithm}",
+            code="HG-6332",
+            algorithm=algorithm,
+        )
 
     body = der.Reader(tbs.content)
     if body.peek() != der.INTEGER or body.integer() != VERSION_2:
-        raise CertificateRefused("not a version 2 list (openssl ca: set crl_extensions)")
+        raise CertificateRefused(
+            "not a version 2 list (openssl ca: set crl_extensions)", code="HG-6342"
+        )
     if read_algorithm(body) != algorithm:
         raise CertificateRefused("two different signature algorithms are named")
     issuer = body.element(der.SEQUENCE).raw
     parse_name(issuer)
     this_update = body.instant()
     if body.peek() not in (der.UTC_TIME, der.GENERALIZED_TIME):
-        raise CertificateRefused("it does not say when the next list comes (nextUpdate)")
+        raise CertificateRefused(
+            "it does not say when the next list comes (nextUpdate)", code="HG-6342"
+        )
     next_update = body.instant()
     if next_update < this_update:
         raise CertificateRefused("it ends before it begins")
@@ -222,12 +232,17 @@ def _read_extensions(body: der.Reader) -> tuple[int, bytes | None]:
                 issuer_key_id = extensions.read_authority_key_id(value)
             elif kind in (_OID_DELTA, _OID_ISSUING_POINT):
                 raise CertificateRefused(
-                    "it is a delta or a part of a list; ask the CA for its complete list"
+                    "it is a delta or a part of a list; ask the CA for its complete list",
+                    code="HG-6341",
                 )
             elif critical:
-                raise CertificateRefused(f"critical extension {kind} that we do not know")
+                raise CertificateRefused(
+                    f"critical extension {kind} that we do not know", code="HG-6335", oid=kind
+                )
     if number is None:
-        raise CertificateRefused("it has no number (openssl ca: crl_extensions with crlNumber)")
+        raise CertificateRefused(
+            "it has no number (openssl ca: crl_extensions with crlNumber)", code="HG-6342"
+        )
     if number < 0 or number.bit_length() > MAX_SERIAL_BITS:
         raise CertificateRefused("its number is negative, or longer than 20 octets")
     return number, issuer_key_id
@@ -236,5 +251,9 @@ def _read_extensions(body: der.Reader) -> tuple[int, bytes | None]:
 def _refused(crl: RevocationList, reason: str) -> CertificateRefused:
     name = crl.issuer_cn or "?"
     return CertificateRefused(
-        f"revocation list {crl.number} of {name!r}: {reason}", subject=name, reason=reason
+        f"revocation list {crl.number} of {name!r}: {reason}",
+        code="HG-6324",
+        subject=name,
+        number=crl.number,
+        reason=reason,
     )

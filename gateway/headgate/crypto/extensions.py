@@ -108,7 +108,9 @@ def read(listing: der.Reader) -> Iterator[Extension]:
         value = extension.element(der.OCTET_STRING).content
         extension.end()
         if kind in seen or len(seen) >= _MAX_EXTENSIONS:
-            raise CertificateRefused(f"extension {kind} twice, or too many extensions")
+            raise CertificateRefused(
+                f"extension {kind} twice, or too many extensions", code="HG-6337", oid=kind
+            )
         seen.add(kind)
         yield Extension(kind, critical, value)
 
@@ -137,12 +139,16 @@ def read_certificate(listing: der.Reader) -> CertificateExtensions:
         elif kind in _CONSTRAINTS:
             raise CertificateRefused(
                 f"it carries {_CONSTRAINTS[kind]} ({kind}), which Headgate does not evaluate; "
-                "ask the CA for one without"
+                "ask the CA for one without",
+                code="HG-6336",
+                oid=kind,
             )
         elif critical:
             raise CertificateRefused(
                 f"critical extension {kind} that we do not know; ask the CA for one without, or "
-                "with that extension not critical"
+                "with that extension not critical",
+                code="HG-6335",
+                oid=kind,
             )
     return found
 

@@ -50,7 +50,9 @@ def load_request(data: bytes, provider: CryptoProvider) -> Request:
     except (der.DerError, SecurityError) as error:
         if isinstance(error, CertificateRefused):
             raise
-        raise CertificateRefused(f"not a certificate request: {error}") from None
+        raise CertificateRefused(
+            f"not a certificate request: {error}", code="HG-6351", reason=str(error)
+        ) from None
 
 
 def _parse_request(data: bytes, provider: CryptoProvider) -> Request:
@@ -74,6 +76,7 @@ def _parse_request(data: bytes, provider: CryptoProvider) -> Request:
     body.end()
     if not provider.sm2_load_public(spki).verify(signature, info.raw):
         raise CertificateRefused(
-            "the request's signature does not verify with its own key and SM2 ID 1234567812345678"
+            "the request's signature does not verify with its own key and SM2 ID 1234567812345678",
+            code="HG-6350",
         )
     return Request(data, subject, spki)

@@ -14,6 +14,7 @@ from typing import Final
 
 from headgate.crypto.crl import RevocationList, check_signature
 from headgate.crypto.provider import CryptoProvider
+from headgate.crypto.refusal import refused
 from headgate.crypto.x509 import Certificate
 from headgate.errors import CertificateRefused
 
@@ -58,27 +59,38 @@ class Lists:
         for crl in crls:
             if (found := crl.revoked.get(certificate.serial)) is not None:
                 reason = found.reason.name.lower().replace("_", " ")
-                raise _refused(
+                raise refused(
                     certificate,
+                    "HG-6320",
                     f"its CA revoked it at {found.at.isoformat()} ({reason}); have a new one issued "
                     "for a new key",
+                    at=found.at.isoformat(),
+                    why=reason,
                 )
         if self._freshness is Freshness.BEST_KNOWN:
             return
         name = issuer.subject_cn or "?"
         if not crls:
-            raise _refused(certificate, f"no revocation list of its CA {name!r} is at hand")
+            raise refused(
+                certificate, "HG-6321", f"no revocation list of its CA {name!r} is at hand", ca=name
+            )
         if self._at is None:
-            raise _refused(
-                certificate, "revocation lists in force are required, and no time is known"
+            raise refused(
+                certificate,
+                "HG-6323",
+                "revocation lists in force are required, and no time is known",
             )
         newest = max(crls, key=lambda crl: (crl.number, crl.this_update))
         if not newest.this_update <= self._at <= newest.next_update:
-            raise _refused(
+            raise refused(
                 certificate,
+                "HG-6322",
                 f"the revocation list of its CA {name!r} is in force from "
                 f"{newest.this_update.isoformat()} to {newest.next_update.isoformat()}; fetch the "
                 "CA's newest list",
+                ca=name,
+                start=newest.this_update.isoformat(),
+                end=newest.next_update.isoformat(),
             )
 
     def _of(self, issuer: Certificate) -> tuple[RevocationList, ...]:
@@ -96,8 +108,3 @@ class Lists:
         except CertificateRefused:
             return False
         return True
-
-
-def _refused(certificate: Certificate, reason: str) -> CertificateRefused:
-    name = certificate.subject_cn or f"serial {certificate.serial:x}"
-    return CertificateRefused(f"certificate {name!r}: {reason}", subject=name, reason=reason)

@@ -14,9 +14,10 @@ from enum import Enum
 from typing import Final
 
 from headgate.crypto.crl import RevocationList
-from headgate.crypto.names import same_text
+from headgate.crypto.names import describe_name, same_text
 from headgate.crypto.policy import TERMS
 from headgate.crypto.provider import CryptoProvider, Sm2PublicKey
+from headgate.crypto.refusal import refused
 from headgate.crypto.revocation import Freshness, Lists
 from headgate.crypto.x509 import Certificate, KeyUsage, Purpose, Role
 from headgate.errors import CertificateRefused, SecurityError
@@ -38,6 +39,12 @@ class Usage(Enum):
 _WANTED: Final = {
     Usage.SIGN: frozenset({KeyUsage.DIGITAL_SIGNATURE}),
     Usage.ENCRYPT: frozenset({KeyUsage.KEY_ENCIPHERMENT, KeyUsage.DATA_ENCIPHERMENT}),
+}
+# A certificate for either of these and for signing serves two purposes.
+_ENCRYPTS: Final = _WANTED[Usage.ENCRYPT] | {KeyUsage.KEY_AGREEMENT}
+_SAID: Final = {
+    Usage.SIGN: "digitalSignature",
+    Usage.ENCRYPT: "keyEncipherment / dataEncipherment",
 }
 
 
@@ -149,10 +156,17 @@ class _Climb:
                 continue
             try:
                 self._check(child, issuer, below=len(chain) - 1 + self._below)
+                if not chain[0].is_ca:
+                    _check_purposes(issuer, chain[0].role)
                 if issuer.der in self._trusted:
                     return (*chain, issuer)
                 if len(chain) + 1 >= MAX_CHAIN:
-                    raise _refused(chain[0], f"its chain is longer than {MAX_CHAIN} certificates")
+                    raise refused(
+                        chain[0],
+                        "HG-6315",
+                        f"its chain is longer than {MAX_CHAIN} certificates",
+                        limit=MAX_CHAIN,
+                    )
                 return self.from_(*chain, issuer)
             except CertificateRefused as refusal:
                 first_refusal = first_refusal or refusal
@@ -160,16 +174,22 @@ class _Climb:
 
     def _no_issuer(self, child: Certificate) -> CertificateRefused:
         if any(same_text(issuer.subject, child.issuer) for issuer in self._pool):
-            return _refused(
+            return refused(
                 child,
+                "HG-6312",
                 "its issuer's name is the CA's in another string type (PrintableString, UTF8String); "
                 "names are compared byte for byte: have the certificate issued again, with the "
                 "subject of the CA's own certificate copied",
             )
         if child.self_issued:
-            return _refused(child, "it vouches for itself, and is not among the trusted CAs")
-        return _refused(
-            child, "its issuer is not among the trusted certificates; install that CA's certificate"
+            return refused(
+                child, "HG-6311", "it vouches for itself, and is not among the trusted CAs"
+            )
+        return refused(
+            child,
+            "HG-6310",
+            "its issuer is not among the trusted certificates; install that CA's certificate",
+            issuer=describe_name(child.issuer)[0] or "-",
         )
 
     def _check(self, child: Certificate, issuer: Certificate, *, below: int) -> None:
@@ -178,17 +198,21 @@ class _Climb:
         if None not in (child.issuer_key_id, issuer.key_id) and (
             child.issuer_key_id != issuer.key_id
         ):
-            raise _refused(
+            raise refused(
                 child,
+                "HG-6313",
                 "it names another key than its issuer's (authority and subject key identifier): "
                 "issued by a namesake, or under a key that CA no longer uses",
             )
         if self._checks_left == 0:
-            raise _refused(child, f"more than {MAX_CHECKS} signatures to check")
+            raise refused(
+                child, "HG-6315", f"more than {MAX_CHECKS} signatures to check", limit=MAX_CHECKS
+            )
         self._checks_left -= 1
         if not _load_key(issuer, self._provider).verify(child.signature, child.tbs):
-            raise _refused(
+            raise refused(
                 child,
+                "HG-6314",
                 "its signature does not verify with the issuer's key and SM2 ID 1234567812345678 "
                 "(altered, a namesake of the issuer, or issued with an empty SM2 ID: openssl wants "
                 "-sigopt distid:1234567812345678)",
@@ -200,23 +224,34 @@ def _load_key(certificate: Certificate, provider: CryptoProvider) -> Sm2PublicKe
     try:
         return provider.sm2_load_public(certificate.spki)
     except SecurityError as error:
-        raise _refused(certificate, f"its key is not on the SM2 curve ({error})") from None
+        raise refused(
+            certificate, "HG-6316", f"its key is not on the SM2 curve ({error})"
+        ) from None
 
 
 def _check_leaf(leaf: Certificate, usage: Usage, role: Role | None) -> None:
     if leaf.is_ca:
-        raise _refused(leaf, "it is a CA certificate and signs nothing but certificates")
+        raise refused(leaf, "HG-6304", "it is a CA certificate and signs nothing but certificates")
     if leaf.key_usage is None or not leaf.key_usage & _WANTED[usage]:
         wanted = " or ".join(sorted(u.name.lower() for u in _WANTED[usage]))
-        raise _refused(leaf, f"its key usage does not allow {wanted}")
-    if leaf.key_usage & _WANTED[Usage.SIGN] and leaf.key_usage & _WANTED[Usage.ENCRYPT]:
-        raise _refused(
+        raise refused(
+            leaf, "HG-6300", f"its key usage does not allow {wanted}", wanted=_SAID[usage]
+        )
+    if leaf.key_usage & _WANTED[Usage.SIGN] and leaf.key_usage & _ENCRYPTS:
+        raise refused(
             leaf,
+            "HG-6301",
             "its key usage allows signing and encryption with one key; have two certificates issued "
             "(GB/T 20518)",
         )
     if role is not None and leaf.role is not role:
-        raise _refused(leaf, f"its OU is {leaf.subject_ou!r}, not {role.value!r}")
+        raise refused(
+            leaf,
+            "HG-6302",
+            f"its OU is {leaf.subject_ou!r}, not {role.value!r}",
+            found=leaf.subject_ou or "-",
+            role=role.value,
+        )
     _check_purposes(leaf, leaf.role)
 
 
@@ -225,32 +260,39 @@ def _check_purposes(certificate: Certificate, role: Role | None) -> None:
     wanted = TERMS[role].purposes if role else frozenset()
     allowed = {purpose.value for purpose in (Purpose.ANY, *wanted)}
     if certificate.purposes is not None and not certificate.purposes & allowed:
-        raise _refused(
+        found, wanted_oids = ", ".join(sorted(certificate.purposes)), ", ".join(sorted(allowed))
+        raise refused(
             certificate,
-            f"its extended key usage allows only {', '.join(sorted(certificate.purposes))}; have it "
-            f"issued without, or with one of {', '.join(sorted(allowed))}",
+            "HG-6303",
+            f"its extended key usage allows only {found}; have it issued without, or with one of "
+            f"{wanted_oids}",
+            found=found,
+            allowed=wanted_oids,
         )
 
 
 def _check_ca(issuer: Certificate, *, below: int) -> None:
     """`below`: how many CA certificates stand between this one and the leaf."""
     if not issuer.is_ca:
-        raise _refused(issuer, "it issued a certificate and is no CA (basicConstraints)")
+        raise refused(issuer, "HG-6305", "it issued a certificate and is no CA (basicConstraints)")
     if issuer.key_usage is None or KeyUsage.KEY_CERT_SIGN not in issuer.key_usage:
-        raise _refused(issuer, "its key usage does not allow it to sign certificates")
+        raise refused(issuer, "HG-6306", "its key usage does not allow it to sign certificates")
     if issuer.path_length is not None and below > issuer.path_length:
-        raise _refused(issuer, f"its path length is {issuer.path_length}, and {below} CAs follow")
+        raise refused(
+            issuer,
+            "HG-6307",
+            f"its path length is {issuer.path_length}, and {below} CAs follow",
+            limit=issuer.path_length,
+            below=below,
+        )
 
 
 def _check_validity(certificate: Certificate, at: datetime | None) -> None:
     if at is None:
         return
     if at < certificate.not_before:
-        raise _refused(certificate, f"it is not valid before {certificate.not_before.isoformat()}")
+        start = certificate.not_before.isoformat()
+        raise refused(certificate, "HG-6308", f"it is not valid before {start}", start=start)
     if at > certificate.not_after:
-        raise _refused(certificate, f"it expired at {certificate.not_after.isoformat()}")
-
-
-def _refused(certificate: Certificate, reason: str) -> CertificateRefused:
-    name = certificate.subject_cn or f"serial {certificate.serial:x}"
-    return CertificateRefused(f"certificate {name!r}: {reason}", subject=name, reason=reason)
+        end = certificate.not_after.isoformat()
+        raise refused(certificate, "HG-6309", f"it expired at {end}", end=end)

@@ -146,12 +146,17 @@ def load_certificates(data: bytes) -> tuple[Certificate, ...]:
             raise CertificateRefused(f"expected 1 to {MAX_BUNDLE} certificates: {len(blocks)}")
         return tuple(_parse(block) for block in blocks)
     except der.DerError as error:
-        raise CertificateRefused(f"not a certificate: {error}") from None
+        raise CertificateRefused(
+            f"not a certificate: {error}", code="HG-6330", reason=str(error)
+        ) from None
 
 
 def _parse(data: bytes) -> Certificate:
     if len(data) > MAX_CERTIFICATE:
-        raise CertificateRefused(f"certificate larger than {MAX_CERTIFICATE // 1024} KiB")
+        limit = MAX_CERTIFICATE // 1024
+        raise CertificateRefused(
+            f"certificate larger than {limit} KiB", code="HG-6331", limit=limit
+        )
     outer = der.whole(data)
     tbs = outer.element(der.SEQUENCE)
     algorithm = read_algorithm(outer)
@@ -165,11 +170,17 @@ def _parse(data: bytes) -> Certificate:
     version.end()
     serial = body.integer()
     if serial <= 0 or serial.bit_length() > MAX_SERIAL_BITS:
-        raise CertificateRefused("serial number not positive, or longer than 20 octets")
+        raise CertificateRefused(
+            "serial number not positive, or longer than 20 octets", code="HG-6334"
+        )
     if read_algorithm(body) != algorithm:
         raise CertificateRefused("two different signature algorithms are named")
     if algorithm != encoding.OID_SM2_SIGN_WITH_SM3:
-        raise CertificateRefused(f"not signed with SM2-with-SM3 but with {algorithm}")
+        raise CertificateRefused(
+            f"not signed with SM2-with-SM3 but with {algorithm}",
+            code="HG-6332",
+            algorithm=algorithm,
+        )
     issuer = body.element(der.SEQUENCE).raw
     validity = body.inside()
     not_before, not_after = validity.instant(), validity.instant()
@@ -179,7 +190,9 @@ def _parse(data: bytes) -> Certificate:
     subject = body.element(der.SEQUENCE)
     spki = body.element(der.SEQUENCE).raw
     if not encoding.is_sm2_spki(spki):
-        raise CertificateRefused("the key is not an SM2 key (named curve, uncompressed point)")
+        raise CertificateRefused(
+            "the key is not an SM2 key (named curve, uncompressed point)", code="HG-6333"
+        )
     said = _extensions(body)
     body.end()
     common_name, unit = describe_name(subject.raw)

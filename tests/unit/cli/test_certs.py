@@ -87,7 +87,7 @@ def test_a_gateway_gets_its_pair_and_everything_in_it_fits(ca: Path, tmp_path: P
     trusted = ("--ca", "root/ca.crt")
     assert "gw-1 < City CA < City root" in run("verify", "own/gw-1.crt", *trusted)
     run("verify", "own/gw-1-encryption.crt", *trusted, "--role", "gateway-encryption")
-    refused("HG-6004", "verify", "own/gw-1.crt", *trusted, "--role", "operator")
+    refused("HG-6302", "verify", "own/gw-1.crt", *trusted, "--role", "operator")
 
 
 def test_a_lost_box_is_taken_back_whole(ca: Path, tmp_path: Path) -> None:

@@ -221,7 +221,7 @@ async def test_a_forged_grant_is_refused_and_changes_nothing(
 ) -> None:
     stranger = Gateway(Pki(pki.provider, "strange root"))
     await platform.deliver(stranger.grant(pki.platform), gateway.link())
-    assert platform.rows("SELECT kind, code, gateway FROM refusals") == [("grant", "HG-6004", None)]
+    assert platform.rows("SELECT kind, code, gateway FROM refusals") == [("grant", "HG-6310", None)]
     assert platform.rows("SELECT count(*) FROM grants") == [(0,)]
 
 
