@@ -206,7 +206,7 @@ class Scene:
     # ------------------------------------------------------------ asking
 
     def give(self, message: bytes, how: Any = "live", uplink: str = "city") -> None:
-        self.desk.receive(uplink, message, how=how)
+        self.desk.door.receive(uplink, message, how=how)
 
     async def answer(self, message: bytes | None = None, uplink: str = "city") -> Answer:
         """The next answer, proved; `message` is given first."""

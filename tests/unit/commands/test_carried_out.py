@@ -13,6 +13,7 @@ from kit.scene import PKI, Scene, control, seconds
 
 from headgate.config import Control
 from headgate.envelope.command import Content, Step
+from headgate.runtime.commands.allowed import Refusal
 from headgate.testing.env import run
 
 Story = Callable[[Scene], Awaitable[None]]
@@ -422,3 +423,58 @@ def test_another_command_takes_a_lease_over(tmp_path: Path, wang: Operator) -> N
 
     play(scene, story)
     assert scene.plant.wire == [ON, ("pump-1", "run", False), BACK]
+
+
+def test_a_switch_that_cannot_be_seen_keeps_nothing_forced(tmp_path: Path, wang: Operator) -> None:
+    scene = Scene(tmp_path, control(remote_when="{pump-2/remote} == 1"))
+
+    async def story(scene: Scene) -> None:
+        await scene.obey(wang, content())
+        scene.plant.bad.add(("pump-2", "remote"))
+        await asyncio.sleep(1802)
+
+    play(scene, story)
+    assert scene.plant.wire == [ON, BACK]
+
+
+def test_nobody_at_the_box_is_two_people(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, control(people=2))
+
+    async def story(scene: Scene) -> None:
+        with pytest.raises(Refusal) as refused:
+            scene.local.control(("pump-1", "run"))
+        assert refused.value.code == "HG-6519"
+
+    play(scene, story)
+
+
+def test_to_let_go_at_the_box_needs_no_permission(tmp_path: Path, wang: Operator) -> None:
+    scene = Scene(tmp_path, control(operations=("set",)))
+
+    async def story(scene: Scene) -> None:
+        await scene.obey(wang, content())
+        request = {"device": "pump-1", "point": "run", "peer": "uid:1000"}
+        async for said in scene.local.release(request):
+            assert said["state"] == "confirmed"
+
+    play(scene, story)
+    assert scene.plant.wire == [ON, BACK]
+
+
+def test_a_bug_leaves_no_command_without_an_end(tmp_path: Path, wang: Operator) -> None:
+    scene = Scene(tmp_path)
+
+    async def story(scene: Scene) -> None:
+        selected = await scene.answer(wang.select(content(1)))
+
+        async def broken(device: str) -> None:
+            raise ZeroDivisionError(device)
+
+        right, scene.plant.look = scene.plant.look, broken  # type: ignore[assignment, method-assign]
+        scene.give(wang.operate(content(1), selected.token))
+        assert (await scene.done("refused")).code == "HG-6529"
+        scene.plant.look = right  # type: ignore[method-assign]
+        assert (await scene.obey(wang, content(2))).state == "confirmed"
+
+    play(scene, story)
+    assert scene.plant.wire == [ON]

@@ -353,7 +353,7 @@ def test_nobody_is_answered_who_proves_nothing(tmp_path: Path, wang: Operator) -
         assert not scene.desk.teller.post._waiting.get("city")
 
     play(scene, story)
-    assert scene.desk.refusals == {"HG-6500": 2, "HG-6501": 2, "HG-6533": 1}
+    assert scene.desk.door.refusals == {"HG-6500": 2, "HG-6501": 2, "HG-6533": 1}
     assert scene.kinds() == ["command-unproved"]
     assert scene.results() == []
 
@@ -365,7 +365,7 @@ def test_a_flood_is_held_at_the_door(tmp_path: Path, wang: Operator) -> None:
         for _ in range(1000):
             scene.give(b"x" * 100)
         await asyncio.sleep(1)
-        assert scene.desk.refusals["HG-6534"] >= 980
+        assert scene.desk.door.refusals["HG-6534"] >= 980
         assert (await scene.answer(wang.select(content()), uplink="other")).state == "selected"
 
     play(scene, story)

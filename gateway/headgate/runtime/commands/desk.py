@@ -1,16 +1,15 @@
-"""The desk where commands come in: proves, judges, answers, and hands on what may be done.
+"""The desk: judges what came in by the door, reserves, accepts, and hands on what may be done.
 
-Messages are taken one by one, so a token, a counter and an id are never judged twice at once; what needs a
-device waits in that device's lane. `docs/reference/commands.md`, section 4, is the order of everything here.
+What needs a device waits in that device's lane. Steps 9 to 14 of `docs/reference/commands.md`, section 4.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, Final, Literal
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Final
 
 import msgspec
 
@@ -18,6 +17,7 @@ from headgate.env import Env
 from headgate.envelope.command import Content, Operation, Step
 from headgate.errors import HeadgateError, SpoolError
 from headgate.runtime.commands.allowed import Allowed, Refusal
+from headgate.runtime.commands.door import Door
 from headgate.runtime.commands.flood import Bucket
 from headgate.runtime.commands.hands import Hands, Job, over, refused
 from headgate.runtime.commands.interlock import Place
@@ -80,15 +80,15 @@ class Desk:
         self.teller = teller
         self.in_force = InForce()
         self.selections = Selections(token_us)
-        self.refusals: Counter[str] = Counter()
         self.hands = Hands(env, journal, plant, teller, self._still)
         self.leases = Leases(
             env, gateway, journal, plant, teller, self.lane, lambda: self.in_force.controls, number
         )
-        self._buckets: dict[str, Bucket] = {}
         self._echoes = Bucket(self._now_us(), ECHOES_PER_SECOND)
         self._lanes: dict[str, Lane] = {}
-        self._inbox: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(MOST_INBOX)
+        self.door = Door(
+            env, gateway, journal, teller, proof, self.selections, self, trusted_us, number
+        )  # fmt: skip
         self._tasks: set[asyncio.Task[None]] = set()
 
     # ------------------------------------------------------------ life
@@ -100,12 +100,13 @@ class Desk:
         for kept in self.journal.commands():
             if kept.state in ("received", "selected", "accepted"):
                 done = over(kept, "expired", "HG-6531")
-                self._spawn(self._conclude(done), "command of before")
+                self._spawn(partial(self._conclude, done), "command of before")
             elif kept.state == "executing":
-                self._spawn(self._recover(kept), "command of before")
-        self._spawn(self._serve(), "commands")
-        self._spawn(self._sweep(), "selections")
-        self._spawn(self.leases.run(), "leases")
+                self._spawn(partial(self._recover, kept), "command of before")
+        self._spawn(self.door.serve, "commands")
+        self._spawn(self.door.doubt, "commands that prove nobody")
+        self._spawn(self._sweep, "selections")
+        self._spawn(self.leases.run, "leases")
 
     async def _recover(self, kept: Kept) -> None:
         allowed = self.in_force.controls.get((kept.content.device, kept.content.point))
@@ -120,14 +121,14 @@ class Desk:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+    def _spawn(self, work: Callable[[], Awaitable[None]], name: str) -> None:
         task = asyncio.get_running_loop().create_task(self._guard(work), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _guard(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
-            await work
+            await work()
         except Exception:
             log.exception("a command met a bug")
 
@@ -137,101 +138,10 @@ class Desk:
             self._lanes[device] = Lane(device, self._do)
         return self._lanes[device]
 
-    # ------------------------------------------------------------ messages
+    # ------------------------------------------------------------ steps
 
-    def receive(self, uplink: str, message: bytes, *, how: Literal["live", "retained"]) -> None:
-        """Take a message that came down. Never waits, never raises."""
-        bucket = self._buckets.setdefault(uplink, Bucket(self._now_us()))
-        if not bucket.take(self._now_us()):
-            self._unproved(uplink, Refusal("too many", code="HG-6534"))
-        elif how == "retained":
-            # What a broker keeps was said to somebody else, some other day.
-            self._unproved(uplink, Refusal("retained", code="HG-6533"))
-        else:
-            try:
-                self._inbox.put_nowait((uplink, bytes(message)))
-            except asyncio.QueueFull:
-                self._unproved(uplink, Refusal("too many", code="HG-6534"))
-
-    def _unproved(self, uplink: str, why: Refusal) -> None:
-        self.refusals[why.code] += 1
-        if len(self._tasks) < 2 * MOST_INBOX:
-            self._spawn(self.teller.unproved(uplink, why.code, str(why)), "unproved")
-
-    async def _serve(self) -> None:
-        while True:
-            uplink, message = await self._inbox.get()
-            try:
-                await self._take(uplink, message)
-            except Exception:
-                log.exception("a command met a bug")
-
-    async def _take(self, uplink: str, message: bytes) -> None:
-        try:
-            heard = self._proof.hear(uplink, message)
-        except Refusal as error:
-            self.refusals[error.code] += 1
-            await self.teller.unproved(uplink, error.code, str(error))
-            return
-        kept = self._kept(heard)
-        try:
-            if heard.content.gateway != self._gateway:
-                raise Refusal("another gateway", code="HG-6503", gateway=heard.content.gateway)
-            if self._answered_before(heard):
-                return
-            selection = self._redeem(heard)
-            await self._count(heard, kept)
-            self._dates(heard.content)
-        except (Refusal, SpoolError) as error:
-            await self._refuse(Job(kept, heard.request), error, keep=False)
-            return
-        await self._step(heard, kept, selection)
-
-    def _kept(self, heard: Heard) -> Kept:
-        return Kept(
-            content=heard.content, issuer=heard.key, who=heard.who,
-            step=heard.command.step.value, state="received", at_us=self._now_us(),
-            boot=self._env.clock.boot_id(), uplink=heard.uplink, request=heard.request,
-            number=self._number(heard.content.device),
-        )  # fmt: skip
-
-    def _answered_before(self, heard: Heard) -> bool:
-        """Whether this was done, or answered, already: then the same is said again.
-
-        Raises:
-            Refusal: an id that is spent, for another content or by somebody else (HG-6540).
-        """
-        held = self.selections.holder(heard.content.device, self._now_us())
-        if held is not None and held.request == heard.request:
-            kept = self.journal.command(heard.content.command)
-            if held.pending:
-                return True  # its answer is on the way
-            if kept is not None and kept.state == "selected":
-                left_ms = self.selections.left_ms(held, self._now_us())
-                self.teller.answer(kept, heard.request, held.token, left_ms)
-                return True
-        known = self.journal.command(heard.content.command)
-        if known is None or not known.spent:
-            return False
-        same = known.content == heard.content and known.issuer == heard.key
-        if not same:
-            raise Refusal("an id of before", code="HG-6540")
-        if heard.command.step is Step.CANCEL and known.state == "accepted":
-            return False
-        said = replace(known, step=heard.command.step.value, uplink=heard.uplink)
-        self.teller.answer(said, heard.request)
-        return True
-
-    def _redeem(self, heard: Heard) -> Selection | None:
-        """Use up the token. Raises Refusal."""
-        command, content = heard.command, heard.content
-        if command.step is Step.SELECT:
-            return None
-        if command.step is Step.CANCEL and self._queued(heard):
-            return None
-        return self.selections.redeem(command.token, content, heard.key, self._now_us())
-
-    def _queued(self, heard: Heard) -> bool:
+    def queued(self, heard: Heard) -> bool:
+        """Whether this is about a command that waits in a queue, by its own token."""
         lane = self._lanes.get(heard.content.device)
         return lane is not None and any(self._is(job, heard) for job in lane.waiting)
 
@@ -242,25 +152,8 @@ class Desk:
             and job.token is not None and job.token == heard.command.token
         )  # fmt: skip
 
-    async def _count(self, heard: Heard, kept: Kept) -> None:
-        """Spend the counter, on disk. Raises Refusal, SpoolError."""
-        counter = heard.command.counter
-        highest = self.journal.counter(heard.key)
-        if counter <= highest or not self.journal.knows_issuer(heard.key):
-            raise Refusal("an old counter", code="HG-6506", counter=counter, highest=highest)
-        known = self.journal.command(heard.content.command)
-        first = [kept] if known is None or (not known.spent and known.issuer == heard.key) else []
-        await self.journal.write(Changes(counters={heard.key: counter}, commands=first))
-
-    def _dates(self, content: Content) -> None:
-        """Raise Refusal when a trusted clock says that it is too early or too late."""
-        now_us = self._trusted_us()
-        if now_us is not None and not content.not_before_us <= now_us < content.expiry_us:
-            raise Refusal("out of its dates", code="HG-6507")
-
-    # ------------------------------------------------------------ steps
-
-    async def _step(self, heard: Heard, kept: Kept, selection: Selection | None) -> None:
+    async def step(self, heard: Heard, kept: Kept) -> None:
+        """Do what a fresh message wants."""
         job = Job(kept, heard.request, heard.command.token)
         step = heard.command.step
         if step is Step.CANCEL:
@@ -323,7 +216,7 @@ class Desk:
         else:
             allowed = self.control(content)
             try:
-                self._dates(content)
+                self.door.dates(content)
             except Refusal:
                 raise Refusal("expired while it waited", code="HG-6525") from None
             allowed.operator(job.kept.who.removeprefix("operator:"))
@@ -342,7 +235,7 @@ class Desk:
             heard.request, self._now_us(), job.kept.number, pending=True,
         )  # fmt: skip
         self.selections.put(selection)
-        self._spawn(self._look_and_select(job, allowed, selection), f"select {device}")
+        self._spawn(partial(self._look_and_select, job, allowed, selection), f"select {device}")
 
     async def _look_and_select(self, job: Job, allowed: Allowed, selection: Selection) -> None:
         device = selection.content.device
@@ -413,7 +306,7 @@ class Desk:
             done = over(job.kept, state, code, None, {"reason": repr(error)})
             await self.hands.finish(job, done)
         if done.state == "refused":
-            self.refusals[done.code] += 1
+            self.door.refusals[done.code] += 1
 
     async def release(self, job: Job) -> Kept:
         """End a lease now. The device's lane is held."""
@@ -442,10 +335,14 @@ class Desk:
 
     # ------------------------------------------------------------ refusals and ends
 
+    async def refuse(self, kept: Kept, error: Exception, *, keep: bool) -> None:
+        """Tell a refusal; `keep` whether it is the command that is refused, not only the message."""
+        await self._refuse(Job(kept, kept.request), error, keep=keep)
+
     async def _refuse(self, job: Job, error: Exception, *, keep: bool = True) -> None:
         """Tell a refusal: in the audit log, upstream, and to the issuer."""
         done = refused(job.kept, error)
-        self.refusals[done.code] += 1
+        self.door.refusals[done.code] += 1
         known = self.journal.command(done.content.command)
         if not keep or (known is not None and known.spent and known.state != "accepted"):
             # The message is refused; the command, of which it may be a copy, is not. Whoever repeats

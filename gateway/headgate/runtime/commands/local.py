@@ -164,7 +164,7 @@ class Local:
             "controls": [_shown(allowed) for allowed in desk.in_force.controls.values()],
             "leases": leases,
             "commands": commands,
-            "refused": dict(desk.refusals),
+            "refused": dict(desk.door.refusals),
         }
 
 

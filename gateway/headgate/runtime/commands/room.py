@@ -158,7 +158,7 @@ class Commands:
 
     def receive(self, uplink: str, message: bytes, how: Literal["live", "retained"]) -> None:
         """A command that came down an uplink."""
-        self.desk.receive(uplink, message, how=how)
+        self.desk.door.receive(uplink, message, how=how)
 
     async def answer(self, uplink: str) -> bytes:
         """The next answer for an uplink."""
