@@ -8,7 +8,8 @@ approvals  the second person's word, as a file that can be mailed
 road       a connection of its own to the broker
 results    command results as the receiver's store takes them in
 commander  all of it together: select, operate, renew, cancel, ask, watch
-cli        `headgate command`
+desk_file  the operator's file: key, broker, journal, store
+cli        `headgate command`, with `session` and `telling`
 
 Source: docs/reference/commands.md.
 """
@@ -24,11 +25,13 @@ from headgate_receiver.commands.errors import (
 )
 from headgate_receiver.commands.journal import Journal
 from headgate_receiver.commands.keys import OperatorFile, OperatorKeys, load_operator
+from headgate_receiver.commands.road import BrokerRoad
 from headgate_receiver.commands.standing import Stage, Standing
 from headgate_receiver.commands.wish import Wish, content_of
 
 __all__ = [
     "AlreadySent",
+    "BrokerRoad",
     "CommandError",
     "CommandRefused",
     "Commands",

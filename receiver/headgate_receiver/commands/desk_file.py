@@ -118,7 +118,8 @@ class OperatorDesk:
             certificate=self._maybe(file.link.certificate), key=self._maybe(file.link.key),
             crl=self._maybe(file.link.crl), server_name=file.link.server_name,
         )  # fmt: skip
-        road = BrokerRoad(self._env, settings, tls=link.context(self._env, settings))
+        tls = link.context(self._env, settings)
+        road = BrokerRoad(self._env, settings, tls=tls, patience_s=file.answer_s)
         ca = self._at(file.ca)
         try:
             anchors = load_certificates(self._env.files.read(ca))

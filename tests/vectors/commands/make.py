@@ -1,144 +1,209 @@
-"""Makes `vectors.json` anew: commands that a gateway must take, and many that it must refuse, as data.
+"""Makes `vectors.json` anew, and the worked example of docs/operate/platform-commands.md from it.
 
-    PYTHONPATH=tests python tests/vectors/commands/make.py
+    python tests/vectors/commands/make.py tests/vectors/commands/vectors.json \\
+        docs/operate/platform-commands.md
 
-The keys are drawn for this and thrown away; only certificates and messages are kept. A message is
-`"HG" 04 01` and the msgpack of [body, signature, certificates, approvals] where it is not given whole.
+The operator's key is the published example key of GB/T 32918.5; all other private keys are drawn, used and
+forgotten, so a new run gives other bytes. Both files are checked by tests that share no code with this.
 """
 
 from __future__ import annotations
 
+import base64
 import json
-import math
-from collections.abc import Iterator
+import sys
+import textwrap
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from kit.commands import NOW_US, Operator, content
-from kit.pki import Pki
 
-from headgate.crypto.provider import default_provider
-from headgate.crypto.x509 import Role
-from headgate.envelope.command import Command, Step, encode_command
+from headgate.crypto import encoding
+from headgate.crypto.issue import CA_USAGE, SIGN_USAGE, issue_certificate, subject_name
+from headgate.crypto.provider import Sm2PrivateKey, default_provider
+from headgate.crypto.x509 import Certificate, Role
+from headgate.envelope.answer import Answer, make_answer
+from headgate.envelope.command import (
+    Command,
+    Content,
+    Operation,
+    Step,
+    approval_of,
+    make_approval,
+    make_command,
+)
 
-TOKEN = bytes(range(16))
-FIELDS = (
-    "label", "step", "signer", "counter", "token", "gateway", "device", "point", "operation", "value",
-    "unit", "command", "not before", "expiry", "lease",
-)  # fmt: skip
-#: What stands in a field instead: another type, out of its bounds, longer than allowed.
-WRONG: dict[str, tuple[Any, ...]] = {
-    "label": ("headgate-command-v2", "", 1),
-    "step": ("start", "", 0),
-    "signer": (b"\0" * 31, b"\0" * 33, "x" * 32),
-    "counter": (-1, 2**63, 1.0, "1"),
-    "token": (b"\0" * 15, b"\0" * 17, "0123456789abcdef"),
-    "gateway": ("", "A" * 5, "x" * 65, b"gauge-house-7"),
-    "device": ("", "x" * 65, 1),
-    "point": ("", "x" * 65, 1),
-    "operation": ("toggle", "", None),
-    "value": (None, math.nan, math.inf, [True], {}, b"\1", "x" * 65, 2**63),
-    "unit": ("x" * 33, None, 1),
-    "command": (b"\0" * 15, b"\0" * 17, None),
-    "not before": (-1, 2**63, NOW_US + 86_400_000_000, 1.5),
-    "expiry": (0, 2**63, NOW_US + 90_000_000_000, None),
-    "lease": (-1, 0, 86_401, 1.5, None),
-}
-#: Said by nobody who signs: right by itself, and not what was signed.
-CHANGED: dict[str, Any] = {
-    "counter": 8, "gateway": "gauge-house-8", "device": "pump-2", "point": "stop", "value": False,
-    "unit": "V", "command": b"\1" * 16, "not before": NOW_US - 1, "expiry": NOW_US + 1, "lease": 1801,
-}  # fmt: skip
+OPERATOR_KEY = "3945208f7b2144b13f36e38ac6d39f95889393692860b51a42fb81ef4df7c5b8"
+OPERATOR_POINT = (
+    "0409f9df311e5421a150dd7d161e4bc5c672179fad1833fc076bb08ff356f35020"
+    "ccea490ce26775a52dc6ea718cc1aa600aed05fbf35e084a6632f6072da9ad13"
+)
+#: PKCS #8 around a key and its point, all but the 32 and the 65 bytes themselves.
+PKCS8 = "308187020100301306072a8648ce3d020106082a811ccf5501822d046d306b0201010420{}a144034200{}"
+FROM, UNTIL = datetime(2026, 1, 1, tzinfo=UTC), datetime(2046, 1, 1, tzinfo=UTC)
+COMMAND = bytes.fromhex("00112233445566778899aabbccddeeff")
+TOKEN = bytes.fromhex("a0a1a2a3a4a5a6a7a8a9aaabacadaeaf")
+NOW_US = 1_795_000_000_000_000
+MARK = "## Worked example"
+provider = default_provider()
 
 
-def main() -> None:
-    provider = default_provider()
-    pki = Pki(provider)
-    wang, other = Operator(pki), Operator(Pki(provider, "another root"), "wang.li")
-    technician = Operator(pki, "wang.li", Role.TECHNICIAN)
-    cases = [*_fields(wang), *_people(wang, other, technician), *_whole(wang)]
-    said = {
-        "about": "docs/reference/commands.md, sections 2 and 4; hex",
-        "gateway": "gauge-house-7",
-        "now_us": NOW_US,
-        "root_certificate": pki.root.certificate.der.hex(),
-        "operator_certificate": wang.party.certificate.der.hex(),
-        "cases": cases,
+def pem() -> bytes:
+    """The operator's key as a file."""
+    body = base64.b64encode(bytes.fromhex(PKCS8.format(OPERATOR_KEY, OPERATOR_POINT))).decode()
+    kind = "PRIVATE KEY"
+    return f"-----BEGIN {kind}-----\n{body}\n-----END {kind}-----\n".encode()
+
+
+def certificate(
+    name: str, role: Role, spki: bytes, usage: Any, issuer: Certificate | None, key: Sm2PrivateKey
+) -> Certificate:
+    """Valid from 2026 to 2046."""
+    return issue_certificate(
+        subject=subject_name(name, role), spki=spki, issuer=issuer, issuer_key=key,
+        key_usage=usage, not_before=FROM, not_after=UNTIL, provider=provider,
+    )  # fmt: skip
+
+
+def make() -> dict[str, Any]:
+    """One command from SELECT to its read-back, one approval, and answers not to be believed."""
+    root_key, gateway_key, second_key = (provider.sm2_generate() for _ in range(3))
+    operator_key = provider.sm2_load_private(pem())
+    root = certificate("example root", Role.CA, root_key.public.spki, CA_USAGE, None, root_key)
+
+    def issue(name: str, role: Role, spki: bytes) -> Certificate:
+        return certificate(name, role, spki, SIGN_USAGE, root, root_key)
+
+    gateway = issue("gauge-house-7", Role.GATEWAY, gateway_key.public.spki)
+    neighbour = issue("gauge-house-8", Role.GATEWAY, gateway_key.public.spki)
+    receipts = issue("gauge-house-7", Role.PLATFORM_RECEIPT, gateway_key.public.spki)
+    operator = issue("wang.li", Role.OPERATOR, encoding.spki(bytes.fromhex(OPERATOR_POINT)))
+    second = issue("zhao.min", Role.OPERATOR, second_key.public.spki)
+    content = Content(
+        "gauge-house-7", "ps-001", "pump1_run", Operation.SET, True, "1", COMMAND,
+        NOW_US - 60_000_000, NOW_US + 600_000_000, 900,
+    )  # fmt: skip
+
+    def message(
+        step: Step, counter: int, token: bytes | None, approvals: tuple[bytes, ...] = ()
+    ) -> bytes:
+        command = Command(step, content, operator.fingerprint, counter, token)
+        return make_command(command, operator_key, [operator], approvals)
+
+    select = message(Step.SELECT, NOW_US, None)
+    agreed = make_approval(approval_of(content, second.fingerprint, TOKEN), second_key, [second])
+    operate = message(Step.OPERATE, NOW_US + 1, TOKEN, (agreed,))
+
+    def body(sent: bytes) -> bytes:
+        found: bytes = msgspec.msgpack.decode(sent[4:])[0]
+        return found
+
+    def answer(
+        to: bytes, step: Step, state: str, *, key: Sm2PrivateKey = gateway_key,
+        by: Certificate = gateway, gateway_id: str = "gauge-house-7", **more: Any,
+    ) -> bytes:  # fmt: skip
+        said = Answer(
+            gateway_id, COMMAND, step, provider.sm3(body(to)), state, at_us=86_400_000_000, **more
+        )
+        return make_answer(said, key, [by])
+
+    selected = answer(select, Step.SELECT, "selected", token=TOKEN, token_ms=10_000)
+    confirmed = answer(operate, Step.OPERATE, "confirmed", value=True, lease_ms=899_500)
+    refused = answer(
+        operate, Step.OPERATE, "refused", code="HG-6518",
+        text="The switch at the panel is not on remote.",
+    )  # fmt: skip
+    stranger = provider.sm2_generate()
+    alone = certificate(
+        "gauge-house-7", Role.GATEWAY, stranger.public.spki, SIGN_USAGE, None, stranger
+    )
+
+    def flip(data: bytes, at: int) -> bytes:
+        return data[:at] + bytes((data[at] ^ 1,)) + data[at + 1 :]
+
+    bad = {
+        "a bit of the body": flip(confirmed, 90),
+        "a bit of the signature": flip(confirmed, confirmed.index(b"\x30\x82") - 12),
+        "signed by another key": answer(operate, Step.OPERATE, "confirmed", key=stranger),
+        "a certificate that nobody vouches for": answer(
+            operate, Step.OPERATE, "confirmed", key=stranger, by=alone
+        ),
+        "another gateway's certificate": answer(operate, Step.OPERATE, "confirmed", by=neighbour),
+        "a certificate of another role": answer(operate, Step.OPERATE, "confirmed", by=receipts),
+        "an answer to another message": answer(select, Step.OPERATE, "confirmed"),
+        "an answer of another gateway": answer(
+            operate, Step.OPERATE, "confirmed", by=neighbour, gateway_id="gauge-house-8"
+        ),
+        "another kind": confirmed[:2] + b"\x06" + confirmed[3:],
+        "another version": confirmed[:3] + b"\x02" + confirmed[4:],
+        "cut": confirmed[:-1],
+        "more after the end": confirmed + b"\0",
     }
-    path = Path(__file__).with_name("vectors.json")
-    path.write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
-    print(f"{len(cases)} cases")
+    return {
+        "operator_private_key": OPERATOR_KEY,
+        "root_certificate": root.der.hex(),
+        "operator_certificate": operator.der.hex(),
+        "select_body": body(select).hex(),
+        "select": select.hex(),
+        "selected": selected.hex(),
+        "approval": agreed.hex(),
+        "operate_body": body(operate).hex(),
+        "operate": operate.hex(),
+        "confirmed": confirmed.hex(),
+        "refused": refused.hex(),
+        "bad_answers": {name: data.hex() for name, data in bad.items()},
+    }
 
 
-def _fields(wang: Operator) -> Iterator[dict[str, str]]:
-    for step in (Step.SELECT, Step.OPERATE):
-        token = None if step is Step.SELECT else TOKEN
-        good = encode_command(Command(step, content(), wang.signer, 7, token))
-        yield _case(f"{step}: as it should be", "taken", good, wang)
-        elements = msgspec.msgpack.decode(good)
-        for index, name in enumerate(FIELDS):
-            without = elements[:index] + elements[index + 1 :]
-            yield _case(f"{step}: without {name}", "HG-6500", _pack(without), wang)
-            twice = elements[: index + 1] + elements[index:]
-            yield _case(f"{step}: {name} twice", "HG-6500", _pack(twice), wang)
-            for wrong in WRONG[name]:
-                said = [*elements[:index], wrong, *elements[index + 1 :]]
-                yield _case(f"{step}: {name} = {wrong!r:.30}", "HG-6500", _pack(said), wang)
-            if name in CHANGED:
-                said = [*elements[:index], CHANGED[name], *elements[index + 1 :]]
-                case = _case(f"{step}: {name} changed after signing", "HG-6502", good, wang)
-                yield {**case, "body": _pack(said).hex()}
-        swapped = [*elements[:4], TOKEN if token is None else None, *elements[5:]]
-        yield _case(f"{step}: token where none belongs, or none", "HG-6500", _pack(swapped), wang)
-        yield _case(f"{step}: longer than it need be", "HG-6500", b"\xdc\0\x0f" + good[1:], wang)
-        yield _case(f"{step}: a byte too many", "HG-6500", good + b"\xc0", wang)
-        yield _case(f"{step}: a byte too few", "HG-6500", good[:-1], wang)
+def example(made: dict[str, Any]) -> str:
+    """The worked example as Markdown."""
 
+    def block(name: str) -> str:
+        lines = "\n".join(textwrap.wrap(made[name], 96))
+        return f"```{{code-block}} text\n:name: command-{name.replace('_', '-')}\n\n{lines}\n```\n"
 
-def _people(*people: Operator) -> Iterator[dict[str, str]]:
-    wang, other, technician = people
-    body = encode_command(Command(Step.SELECT, content(), wang.signer, 7))
-    yield _case("signed by another key", "HG-6502", body, wang, key=technician)
-    yield _case("under another certificate than it names", "HG-6501", body, wang, shown=technician)
-    for name, who in (("of another root", other), ("of a technician", technician)):
-        said = encode_command(Command(Step.SELECT, content(), who.signer, 7))
-        yield _case(f"the certificate {name}", "HG-6501", said, who, shown=who)
-    far = encode_command(Command(Step.SELECT, content(gateway="gauge-house-8"), wang.signer, 7))
-    yield _case("for another gateway", "HG-6503", far, wang)
+    return f"""{MARK}
 
+All bytes in hex. The operator's private key is the published example of GB/T 32918.5 (never use it), the
+certificates are valid from 2026 to 2046. `tests/vectors/commands/vectors.json` has the same bytes, and some
+answers that must not be believed.
 
-def _whole(wang: Operator) -> Iterator[dict[str, str]]:
-    message = wang.select(content())
-    for name, wrong in {
-        "nothing": b"", "no magic": b"XX" + message[2:], "of another kind": message[:2] + b"\3" + message[3:],
-        "of another version": message[:3] + b"\2" + message[4:], "cut in half": message[: len(message) // 2],
-        "with bytes behind it": message + b"\0", "too large": message + bytes(17_000),
-        "no certificate": message[:4] + _pack([b"", b"x" * 70, [], []]),
-        "deep": b"HG\4\1" + b"\x91" * 4000,
-    }.items():  # fmt: skip
-        yield {"name": f"message: {name}", "expect": "HG-6500", "message": wrong.hex()}
+{block("operator_private_key")}
+The root that vouches for everybody here, and the certificate of operator `wang.li`:
 
+{block("root_certificate")}
+{block("operator_certificate")}
+Pump 1 shall run for 15 minutes at most: `ps-001`, `pump1_run`, `set`, `true`, unit `1`, lease 900, command id
+`00112233445566778899aabbccddeeff`, good from {NOW_US - 60_000_000} to {NOW_US + 600_000_000}.
+The body of its SELECT, with counter {NOW_US}:
 
-def _case(
-    name: str,
-    expect: str,
-    body: bytes,
-    who: Operator,
-    *,
-    key: Operator | None = None,
-    shown: Operator | None = None,
-) -> dict[str, str]:
-    signature = (key or who).party.key.sign(body)
-    case = {"name": name, "expect": expect, "body": body.hex(), "signature": signature.hex()}
-    if shown is not None:
-        case["certificate"] = shown.party.certificate.der.hex()
-    return case
+{block("select_body")}
+signed, and the message around it as it is published on `headgate/v1/gauge-house-7/down/command`:
 
+{block("select")}
+The answer, on `headgate/v1/gauge-house-7/up/answer`. It holds the token `a0a1…af`, good for 10,000 ms, and
+SM3 of the body above:
 
-def _pack(said: Any) -> bytes:
-    return msgspec.msgpack.encode(said)
+{block("selected")}
+Somebody else, `zhao.min`, agrees, with the token in the approval:
+
+{block("approval")}
+OPERATE: the same content, the next counter, the token. Body, and message with the approval in it:
+
+{block("operate_body")}
+{block("operate")}
+And the answer that makes it done: `confirmed`, read back `true`, 899.5 s of lease left.
+
+{block("confirmed")}
+Had somebody stood at the panel, it would have been `refused` with HG-6518:
+
+{block("refused")}"""
 
 
 if __name__ == "__main__":
-    main()
+    made = make()
+    Path(sys.argv[1]).write_text(json.dumps(made, indent=1, ensure_ascii=False) + "\n")
+    page = Path(sys.argv[2])
+    text = page.read_text(encoding="utf-8")
+    page.write_text(text.split(MARK)[0].rstrip() + "\n\n" + example(made), encoding="utf-8")
