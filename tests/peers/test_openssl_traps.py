@@ -126,6 +126,7 @@ def test_a_certificate_that_ends_before_it_begins_is_refused(
         ("keyAgreement", Usage.ENCRYPT, "does not allow data_encipherment or key_encipherment"),
         ("digitalSignature,keyEncipherment", Usage.SIGN, "have two certificates issued"),
         ("digitalSignature,dataEncipherment", Usage.ENCRYPT, "have two certificates issued"),
+        ("digitalSignature,keyAgreement", Usage.SIGN, "have two certificates issued"),
     ],
 )
 def test_a_key_usage_that_does_not_fit_is_refused(
@@ -160,6 +161,17 @@ def test_an_extended_key_usage_limits_critical_or_not(
         verify(leaf, root, role=role)
     else:
         refused("extended key usage allows only", leaf, root, role=role)
+
+
+def test_a_ca_that_is_limited_to_another_purpose_is_refused(
+    authority: Authority, root: Certificate
+) -> None:
+    limited = CA_EXTENSIONS + "extendedKeyUsage=serverAuth\n"
+    web = authority.load("web", "root", limited, role="headgate-ca")
+    receipt = authority.load("p", "web", LEAF_EXTENSIONS, role=Role.PLATFORM_RECEIPT.value)
+    refused("'web': its extended key usage allows only", receipt, root, between=(web,))
+    link = authority.load("q", "web", LEAF_EXTENSIONS, role=Role.PLATFORM_LINK.value)
+    verify(link, root, between=(web,))
 
 
 def test_a_ca_certificate_is_no_leaf_even_with_the_right_to_sign(

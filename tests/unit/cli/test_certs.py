@@ -165,6 +165,17 @@ def test_the_passphrase_is_asked_for_and_is_never_an_argument(
     assert not (tmp_path / "short").exists()
 
 
+def test_the_passphrase_is_changed_when_somebody_leaves(ca: Path) -> None:
+    changed = ("passphrase", ca, "--passphrase", "env:CA_PASS")
+    said = run(*changed, typed="four and twenty blackbirds\n" * 2)
+    assert "still open with the old one" in said
+    refused("HG-6211", "crl", ca, "--passphrase", "env:CA_PASS")
+    run("crl", ca, typed="four and twenty blackbirds\n")
+    before = (ca / "ca.key").read_bytes()
+    refused("HG-6211", *changed, typed="another one altogether\n" * 2)
+    assert (ca / "ca.key").read_bytes() == before
+
+
 def test_nothing_is_issued_that_could_not_be_written(ca: Path, tmp_path: Path) -> None:
     run("request", "own/gw-1", "--role", "gateway", "--name", "gw-1")
     (tmp_path / "own/gw-1.crt").write_text("mine")

@@ -23,6 +23,8 @@ from headgate.crypto.authority import (
     unlock,
 )
 from headgate.crypto.crl import Reason, RevocationList
+from headgate.crypto.custody_module import ModuleKey
+from headgate.crypto.custody_standin import StandIn
 from headgate.crypto.enveloped import open_enveloped
 from headgate.crypto.issue import make_request, subject_name
 from headgate.crypto.policy import TERMS
@@ -588,6 +590,27 @@ def test_a_ca_is_renewed_and_what_it_issued_before_stays_good(
     assert again.register.issued == ca.register.issued
     verify(again, early, Usage.SIGN)
     verify(again, again.issue(request(), Role.GATEWAY, "gw-2"), Usage.SIGN)
+
+
+def test_a_cas_key_may_live_in_a_module_and_then_lies_in_no_folder(
+    env: FakeEnv, tmp_path: Path
+) -> None:
+    module = StandIn(PROVIDER, env.files, tmp_path / "module", env.random.token)
+    root_key, key = (ModuleKey(module, module.generate(), PROVIDER) for _ in range(2))
+    settings = Settings(name="Root", organization="City")
+    found_root(env, tmp_path / "root", settings, PROVIDER, key=root_key)
+    root = CertificateAuthority(env, tmp_path / "root", PROVIDER, root_key)
+    below = Settings(name="CA", organization="City")
+    wish = prepare(env, tmp_path / "ca", below, PROVIDER, key=key)
+    refused("HG-6010", prepare, env, tmp_path / "ca", below, PROVIDER, key=key)
+    install(env, tmp_path / "ca", [root.issue(wish, Role.CA, "CA"), *root.chain], PROVIDER)
+    ca = CertificateAuthority(env, tmp_path / "ca", PROVIDER, key)
+    verify(ca, ca.issue(request(), Role.GATEWAY, "gw-1"), Usage.SIGN, crls=[ca.crl(), root.crl()])
+    for name in ("root", "ca"):
+        assert not (tmp_path / name / "ca.key").exists()
+    with pytest.raises(ValueError, match="passphrase"):
+        found_root(env, tmp_path / "other", settings, PROVIDER)
+    assert not (tmp_path / "other").exists()
 
 
 def test_states_are_told(clock: ManualClock, ca: CertificateAuthority) -> None:

@@ -1,4 +1,4 @@
-"""`headgate certs init | sub-ca | install`: how a CA comes to be."""
+"""`headgate certs init | sub-ca | install | passphrase`: how a CA comes to be, and who opens it."""
 
 from __future__ import annotations
 
@@ -117,3 +117,26 @@ def install(
         root=root.subject_cn or "-",
         fingerprint=root.fingerprint.hex(),
     )
+
+
+@app.command()
+def passphrase(
+    folder: CaFolder,
+    old: Passphrase = None,
+    new: Annotated[
+        str | None,
+        typer.Option(
+            "--new",
+            metavar="REF",
+            help=both("Where the new one is. Asked for otherwise.", "新口令的来源。"),
+        ),
+    ] = None,
+) -> None:
+    """更换 CA 口令。 Seal the CA's key under another passphrase: when somebody leaves."""
+    from headgate.crypto.authority import change_passphrase
+
+    env = system_env()
+    before = passphrase_of(env, old, twice=False)
+    after = passphrase_of(env, new, twice=True)
+    change_passphrase(env.files, folder, before, after, provider_of(env), env.random)
+    tell("HG-6279", path=str(folder / "ca.key"))

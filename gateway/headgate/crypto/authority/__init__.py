@@ -12,7 +12,13 @@ docs/operate/certificates.md tells how a city lays this out.
 
 from headgate.crypto.authority.ca import CertificateAuthority, Pair
 from headgate.crypto.authority.founding import Settings, found_root, install, prepare
-from headgate.crypto.authority.keyfile import is_key_file, open_key_file, seal_key_file, unlock
+from headgate.crypto.authority.keyfile import (
+    change_passphrase,
+    is_key_file,
+    open_key_file,
+    seal_key_file,
+    unlock,
+)
 from headgate.crypto.authority.register import Issued, Register, RevokedEntry, State
 from headgate.crypto.authority.rules import checked_names
 
@@ -24,6 +30,7 @@ __all__ = [
     "RevokedEntry",
     "Settings",
     "State",
+    "change_passphrase",
     "checked_names",
     "found_root",
     "install",

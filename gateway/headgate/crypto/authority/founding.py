@@ -18,14 +18,14 @@ from typing import Final
 import msgspec
 
 from headgate.crypto.authority.folder import CERTIFICATE_FILE, CHAIN_FILE, CaFolder
-from headgate.crypto.authority.keyfile import ITERATIONS, KEY_FILE, key_file_spki, seal_key_file
+from headgate.crypto.authority.keyfile import ITERATIONS, KEY_FILE, seal_key_file
 from headgate.crypto.authority.register import FILE as REGISTER_FILE
 from headgate.crypto.authority.register import Founded, Register
 from headgate.crypto.authority.rules import BACKDATED
 from headgate.crypto.issue import CA_USAGE, issue_certificate, make_request, subject_name
 from headgate.crypto.policy import ROOT_LIFE, may_bear
 from headgate.crypto.provider import CryptoProvider, Sm2PrivateKey
-from headgate.crypto.requests import Request
+from headgate.crypto.requests import Request, load_request
 from headgate.crypto.verify import verify_ca
 from headgate.crypto.x509 import Certificate, Role
 from headgate.env import Env
@@ -51,39 +51,42 @@ def found_root(
     settings: Settings,
     provider: CryptoProvider,
     *,
-    passphrase: str,
+    passphrase: str | None = None,
+    key: Sm2PrivateKey | None = None,
     path_length: int = 1,
     iterations: int = ITERATIONS,
 ) -> Certificate:
-    """A self-signed root with its sealed key in a new folder; its certificate.
+    """A self-signed root in a new folder; its certificate.
 
     Args:
         env: clock, randomness and files.
         folder: holds no CA yet.
         settings: names.
         provider: the SM algorithms.
-        passphrase: 12 characters or more; without it the root is lost.
+        passphrase: 12 characters or more, for a key made here; without it the root is lost.
+        key: instead, one that lives in a module; the folder then holds no key.
         path_length: how many CAs may follow below it.
         iterations: of the passphrase's derivation.
 
     Raises:
         SecurityError: a CA is there, a name that none can bear, or a passphrase that is too short.
     """
-    key = provider.sm2_generate()
+    own = key or provider.sm2_generate()
     subject = _subject(settings)
     now = _now(env)
     root = issue_certificate(
         subject=subject,
-        spki=key.public.spki,
+        spki=own.public.spki,
         issuer=None,
-        issuer_key=key,
+        issuer_key=own,
         key_usage=CA_USAGE,
         not_before=now - BACKDATED,
         not_after=now + ROOT_LIFE,
         path_length=path_length,
         provider=provider,
     )
-    made = _begin_with_key(env, folder, provider, key, passphrase, iterations)
+    sealed = None if key else _sealed(env, provider, own, passphrase, iterations)
+    made = _begin_folder(env, folder, sealed)
     made.write(CHAIN_FILE, root.pem())
     made.write(CERTIFICATE_FILE, root.pem())
     _register(env, folder, settings, now)
@@ -96,17 +99,21 @@ def prepare(
     settings: Settings,
     provider: CryptoProvider,
     *,
-    passphrase: str,
+    passphrase: str | None = None,
+    key: Sm2PrivateKey | None = None,
     iterations: int = ITERATIONS,
 ) -> Request:
-    """A sealed key and a request in a new folder, for a CA above to sign.
+    """A request, and the sealed key it is for, in a new folder; a CA above signs it.
+
+    Passphrase or key as in `found_root`.
 
     Raises:
         SecurityError: as `found_root`.
     """
-    key = provider.sm2_generate()
-    request = make_request(_subject(settings), key)
-    made = _begin_with_key(env, folder, provider, key, passphrase, iterations)
+    own = key or provider.sm2_generate()
+    request = make_request(_subject(settings), own)
+    sealed = None if key else _sealed(env, provider, own, passphrase, iterations)
+    made = _begin_folder(env, folder, sealed)
     made.write(SETTINGS_FILE, msgspec.json.encode(settings) + b"\n")
     made.write(REQUEST_FILE, request.pem())
     return request
@@ -127,13 +134,13 @@ def install(
         SecurityError: none of them is for this CA's key, or they do not lead to a root.
     """
     there = CaFolder(env.files, folder)
-    spki = key_file_spki(there.read(KEY_FILE))
+    spki = load_request(there.read(REQUEST_FILE), provider).spki
     own = [certificate for certificate in certificates if certificate.spki == spki]
     roots = [certificate for certificate in certificates if certificate.self_issued]
     if not own or not roots:
         raise SecurityError(
             "a certificate for this CA's key and those above it, up to the root, are needed",
-            code="HG-6232", path=str(folder / KEY_FILE),
+            code="HG-6232", path=str(folder / REQUEST_FILE),
         )  # fmt: skip
     newest = max(own, key=lambda certificate: certificate.not_after)
     now = _now(env)
@@ -173,23 +180,24 @@ def _register(env: Env, folder: Path, settings: Settings, now: datetime) -> None
     Register.begin(env.files, folder, founded)
 
 
-def _begin_with_key(
-    env: Env,
-    folder: Path,
-    provider: CryptoProvider,
-    key: Sm2PrivateKey,
-    passphrase: str,
-    iterations: int,
-) -> CaFolder:
+def _sealed(
+    env: Env, provider: CryptoProvider, key: Sm2PrivateKey, passphrase: str | None, iterations: int
+) -> bytes:
+    if passphrase is None:
+        raise ValueError("a key that is made here needs a passphrase")
+    return seal_key_file(provider, key, passphrase, env.random, iterations)
+
+
+def _begin_folder(env: Env, folder: Path, sealed: bytes | None) -> CaFolder:
     """The new folder with its sealed key. The key first: a certificate on disk then has its key."""
     made = CaFolder(env.files, folder)
-    for name in (KEY_FILE, CERTIFICATE_FILE):
+    for name in (KEY_FILE, CERTIFICATE_FILE, REQUEST_FILE):
         if made.has(name):
             path = str(folder / name)
             raise SecurityError(f"{path} exists; nothing was written", code="HG-6010", path=path)
-    sealed = seal_key_file(provider, key, passphrase, env.random, iterations)
     made.make()
-    made.write(KEY_FILE, sealed, 0o600)
+    if sealed is not None:
+        made.write(KEY_FILE, sealed, 0o600)
     return made
 
 

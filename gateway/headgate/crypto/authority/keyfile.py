@@ -106,6 +106,28 @@ def unlock(files: Files, folder: Path, passphrase: str, provider: CryptoProvider
     return open_key_file(provider, data, passphrase)
 
 
+def change_passphrase(
+    files: Files,
+    folder: Path,
+    old: str,
+    new: str,
+    provider: CryptoProvider,
+    random: Random,
+    iterations: int = ITERATIONS,
+) -> None:
+    """Seal the key of the CA in `folder` under another passphrase. Copies keep the old one.
+
+    Raises:
+        SecurityError: as `unlock` and `seal_key_file`; the file is then as it was.
+    """
+    key = unlock(files, folder, old, provider)
+    path = folder / KEY_FILE
+    try:
+        files.replace(path, seal_key_file(provider, key, new, random, iterations), 0o600)
+    except OSError as error:
+        raise unusable(path, error) from None
+
+
 def unusable(path: Path, error: OSError) -> SecurityError:
     """A file of the CA that the disk does not give or take."""
     reason = error.strerror or str(error)
