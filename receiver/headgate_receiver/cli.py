@@ -21,6 +21,8 @@ from headgate_receiver.broker import BrokerLink, LinkKind, TlsVersion
 from headgate_receiver.duration import seconds
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from headgate.crypto.provider import CryptoProvider
     from headgate.crypto.x509 import Certificate
     from headgate_receiver.core import Core
@@ -113,7 +115,7 @@ def receive(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Fingerprints of certificates that are no longer good; read again on SIGHUP. 吊销列表。",
+            help="Revoked certificates: fingerprints, CRLs of the roots (PEM); SIGHUP: again. 吊销列表。",
         ),
     ] = None,
     new_key: Annotated[
@@ -190,7 +192,7 @@ async def _take(
         core = Core(
             provider, sink, platform, anchors,
             lambda: datetime.fromtimestamp(env.clock.wall_us() / 1_000_000, UTC),
-            revoked=read_revoked(revoked, env.files) if revoked is not None else (),
+            revoked=() if revoked is None else read_revoked(revoked, env.files, anchors, provider),
         )  # fmt: skip
         taken = await take(core, sink, data)
     finally:
@@ -235,7 +237,7 @@ async def _run(
             platform,
             anchors,
             lambda: datetime.fromtimestamp(env.clock.wall_us() / 1_000_000, UTC),
-            revoked=read_revoked(revoked, env.files) if revoked is not None else (),
+            revoked=() if revoked is None else read_revoked(revoked, env.files, anchors, provider),
         )
         receiver = Receiver(
             env, core, sink, platform, settings, tls=tls, resend_after_s=resend_after_s
@@ -245,7 +247,9 @@ async def _run(
         for wish in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(wish, task.cancel)
         if revoked is not None:
-            loop.add_signal_handler(signal.SIGHUP, _read_again, core, revoked, env)
+            loop.add_signal_handler(
+                signal.SIGHUP, _read_again, core, revoked, env, anchors, provider
+            )
         with contextlib.suppress(asyncio.CancelledError):
             await task
     finally:
@@ -319,11 +323,17 @@ async def _let_go(keys: PlatformKeys) -> None:
         await close()
 
 
-def _read_again(core: Core, path: Path, env: Env) -> None:
+def _read_again(
+    core: Core,
+    path: Path,
+    env: Env,
+    anchors: Sequence[Certificate] = (),
+    provider: CryptoProvider | None = None,
+) -> None:
     from headgate_receiver.revoked import read_revoked
 
     try:
-        core.revoked = read_revoked(path, env.files)
+        core.revoked = read_revoked(path, env.files, anchors, provider)
     except ConfigError as error:
         # Half an edit must not let anybody in: the list as it was stays in force.
         log.error("revoked certificates stay as they were: %s", error)

@@ -27,6 +27,7 @@ from headgate_receiver.forks import Forks, links, text
 from headgate_receiver.grants import Grants, Wrapped
 from headgate_receiver.keys import KeysUnavailable, PlatformKeys
 from headgate_receiver.links import Links
+from headgate_receiver.revoked import Revoked
 from headgate_receiver.store import (
     Batch,
     Before,
@@ -67,7 +68,7 @@ class Core:
         anchors: Sequence[Certificate],
         now: Callable[[], datetime],
         *,
-        revoked: Collection[bytes] = (),
+        revoked: Collection[bytes] | Revoked = (),
         max_held: int = MAX_HELD,
     ) -> None:
         self._provider = provider
@@ -76,7 +77,6 @@ class Core:
         self._anchors = anchors
         self._now = now
         self._public = functools.lru_cache(maxsize=4096)(provider.sm2_load_public)
-        #: SM3 of gateway certificates that are believed no more; may be replaced between turns.
         self.revoked = revoked
         self._max_held = max_held
         self.forget()
@@ -96,6 +96,16 @@ class Core:
         self._links = Links(self._sink)
         self._stored: OrderedDict[tuple[str, bytes], RangeSet] = OrderedDict()
         self._waiting = Waiting(self._provider, self._sink, self._batch, self._max_held)
+
+    @property
+    def revoked(self) -> Revoked:
+        """Gateway certificates that are believed no more; may be replaced between turns."""
+        return self._revoked
+
+    @revoked.setter
+    def revoked(self, revoked: Collection[bytes] | Revoked) -> None:
+        self._revoked = revoked if isinstance(revoked, Revoked) else Revoked(revoked)
+        self._is_revoked = functools.lru_cache(maxsize=4096)(self._revoked.covers)
 
     def _now_us(self) -> int:
         return int(self._now().timestamp() * 1_000_000)
@@ -211,7 +221,7 @@ class Core:
             verdict = Verdict(header.n, VerdictCode.NEED_GRANT, header.key_id)
             self._answer(sender, header.epoch).verdicts[header.n] = verdict
             return
-        candidates = [each for each in candidates if each.certificate not in self.revoked]
+        candidates = [g for g in candidates if not self._is_revoked(g.certificate, g.der)]
         if not candidates:
             # No answer: it may have been sealed in good time, and the gateway keeps it.
             self._refuse(

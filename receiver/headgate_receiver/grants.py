@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -17,8 +17,9 @@ import msgspec
 from headgate.crypto.provider import CryptoProvider
 from headgate.crypto.x509 import Certificate
 from headgate.envelope.grant import CheckedGrant, addressed, check_grant, open_grant, parse_core
-from headgate.errors import SecurityError
+from headgate.errors import CertificateRefused, SecurityError
 from headgate_receiver.keys import PlatformKeys
+from headgate_receiver.revoked import Revoked
 from headgate_receiver.store import Batch, Refusal, Sink, StoredGrant
 
 log = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ class Wrapped(msgspec.Struct, frozen=True):
 class Grants:
     """Every grant that is stored or will be with this turn.
 
-    `batch` is set at the beginning of each turn; `revoked` may be replaced between turns.
+    `batch` is set at the beginning of each turn.
     """
 
     def __init__(
@@ -89,10 +90,13 @@ class Grants:
         key = msgspec.structs.replace(grant.key, core=self._provider.sm3(grant.core))
         return msgspec.structs.replace(grant, key=key)
 
-    def check(self, message: bytes, sender: str, revoked: Collection[bytes]) -> Wrapped | None:
+    def check(self, message: bytes, sender: str, revoked: Revoked) -> Wrapped | None:
         """What of a grant is to be unwrapped; None when it is known already, or refused."""
         try:
-            checked = check_grant(self._provider, message, self._anchors, self._now(), revoked)
+            checked = check_grant(self._provider, message, self._anchors, self._now())
+            if revoked.covers(checked.certificate, checked.der):
+                whose = checked.core.gateway
+                raise CertificateRefused(f"the certificate of {whose!r} is revoked")
             own = addressed(checked, self._keys.recipients)
         except SecurityError as error:
             self.refuse(sender, error)
