@@ -62,11 +62,12 @@ class City:
         """What the CA puts on the stick for a request; `renew`: the serial that is renewed."""
         if renew is None:
             pair = self.ca.issue_pair(asked.sign, asked.gateway)
-            link = self.ca.issue(asked.link, Role.GATEWAY_LINK, asked.gateway)
         else:
             pair = self.ca.renew_pair(int(renew, 16), asked.sign)
-            old = self.ca.valid(asked.gateway, Role.GATEWAY_LINK)[-1]
-            link = self.ca.renew(int(old.serial, 16), asked.link)
+        if held := self.ca.valid(asked.gateway, Role.GATEWAY_LINK):
+            link = self.ca.renew(int(held[-1].serial, 16), asked.link)
+        else:
+            link = self.ca.issue(asked.link, Role.GATEWAY_LINK, asked.gateway)
         return {
             "sign.crt": pair.signing.pem(),
             "encryption.crt": pair.encryption.pem(),
