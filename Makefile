@@ -6,7 +6,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo sim storm test check fmt docs bench fuzz wheelhouse install-test crash crash-mutants rig-ble rig-usb rig-powercut clean
+.PHONY: help demo sim storm test check fmt docs bench fuzz wheelhouse install-test commands crash crash-mutants nonces rig-ble rig-usb rig-powercut clean
 MAKEFLAGS += --no-print-directory
 
 export PYTHON ?= python3
@@ -70,6 +70,15 @@ crash: ## power cuts, kills, disk faults, rot, until told to stop (MINUTES=10, S
 	@tools/venv.sh test
 	@. tools/peers.sh; $(BIN)/python tests/crash $(if $(CASE),replay $(PART) "$(CASE)",--minutes $(or $(MINUTES),1) \
 	    --seed $(or $(SEED),1) $(if $(PARTS),--parts $(PARTS)) $(ARGS))
+
+nonces: ## 1,000 lives of restored, cloned and killed boxes: no nonce twice, no twin unseen (LIVES=1000, SEED=1)
+	@tools/venv.sh test
+	@PYTHONPATH=tests:tests/crash $(BIN)/python tests/crash/part_nonces.py $(or $(LIVES),1000) $(or $(SEED),1)
+
+commands: ## ten thousand repeats, every effect the last one, all the way to a pump that counts writes (COUNT=10000)
+	@tools/venv.sh test
+	@. tools/peers.sh; HEADGATE_REPEATS=$(or $(COUNT),10000) $(BIN)/pytest -q --timeout 3600 \
+	    tests/unit/commands $(wildcard tests/journeys/test_commands_*.py)
 
 crash-mutants: ## plants bugs one by one and shows which part of `make crash` catches each (ARGS="--only receipt")
 	@tools/venv.sh test

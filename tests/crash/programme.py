@@ -87,6 +87,7 @@ PARTS: dict[str, Entry] = {
     "model": Entry("crash", "part_model"),
     "syscalls": Entry("crash", "syscalls", 2.0),
     "gateway": Entry("crash", "part_gateway"),
+    "nonces": Entry("crash", "part_nonces"),
     "chaos": Entry("chaos", "part_chaos"),
     "simulation": Entry("simulation", "part_simulation"),
 }
