@@ -292,6 +292,7 @@ class Gateway:
                 "channels": self._channels_alive,
                 "writer": self._writer_alive,
                 "uplinks": self._uplinks_alive,
+                "leases": self._commands.alive,
             },
         )
         self._changing = asyncio.Lock()

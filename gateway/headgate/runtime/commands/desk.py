@@ -366,10 +366,13 @@ class Desk:
         """Selections that nobody operated are told, within a second of their end."""
         while True:
             await asyncio.sleep(SWEEP_S)
-            for selection in self.selections.over(self._now_us()):
-                kept = self.journal.command(selection.content.command)
-                if kept is not None and kept.state == "selected":
-                    await self._conclude(over(kept, "expired", "HG-6504"))
+            try:
+                for selection in self.selections.over(self._now_us()):
+                    kept = self.journal.command(selection.content.command)
+                    if kept is not None and kept.state == "selected":
+                        await self._conclude(over(kept, "expired", "HG-6504"))
+            except Exception:
+                log.exception("selections were not looked at")
 
     # ------------------------------------------------------------ whoever stands at the box
 

@@ -60,13 +60,21 @@ class Leases:
         self._controls = controls
         self._number = number
         self._ending: dict[Place, asyncio.Task[None]] = {}
+        #: When the leases were last looked at.
+        self.looked_us = env.clock.boottime_us()
 
     # ------------------------------------------------------------ which
 
     async def run(self) -> None:
         """Look each second which lease is over."""
         while True:
-            self.look()
+            try:
+                self.look()
+            except Exception:
+                # Whatever it is: the next second looks again, or nothing would ever be let go.
+                log.exception("leases were not looked at")
+            else:
+                self.looked_us = self._env.clock.boottime_us()
             await asyncio.sleep(LOOK_EVERY_S)
 
     def look(self) -> None:

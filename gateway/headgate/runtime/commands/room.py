@@ -6,7 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from headgate.audit import Audit, Entry
 from headgate.config import Site, controls_digest
@@ -31,6 +31,9 @@ from headgate.runtime.field import Field
 from headgate.runtime.identity import Identity
 
 log = logging.getLogger(__name__)
+
+#: Leases that nobody has looked at for this long: something is stuck.
+STUCK_US: Final = 60_000_000
 
 
 class Commands:
@@ -153,6 +156,10 @@ class Commands:
         """Let what is in hand end."""
         await self._hearts.stop()
         await self.desk.stop()
+
+    def alive(self) -> bool:
+        """Whether leases are looked at: for the watchdog. Who forces outputs must not hang in silence."""
+        return self._env.clock.boottime_us() - self.desk.leases.looked_us < STUCK_US
 
     # ------------------------------------------------------------ for uplinks
 

@@ -1,0 +1,168 @@
+"""Whoever stands at the box: writes, locks the others out, signs; the log of the PLC is the judge."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kit.pki import Pki
+from kit.running import PATIENCE_S, Site
+
+from headgate import config
+from headgate.cli.client import call
+from headgate.crypto.provider import default_provider
+from headgate.crypto.x509 import Role
+from headgate.env import system_env
+from headgate.errors import ConfigError, HeadgateError
+from headgate.model import CommandResult
+from headgate.runtime.commands.signed import sign, write_signatures
+from headgate_simulators.pytest import PlcsMaker, RunningPlcs
+
+CONTROLS = """
+[[control]]
+device = "ps-001"
+point = "pump2_run"
+on_lease_end = "auto"
+auto_point = "pump2_auto"
+feedback = "pump2_running"
+lease = "{lease}"
+interlock = ["{{ps-001/level}} > 0.3"]
+remote_when = "{{ps-001/remote}} == 1"
+[[control]]
+device = "ps-001"
+point = "gate_setpoint"
+on_lease_end = "hold"
+min = 20
+max = 100
+max_step = 30
+[[heartbeat]]
+device = "ps-001"
+point = "heartbeat"
+every = "200ms"
+"""
+
+
+@pytest.fixture
+def plcs(pump_modbus: PlcsMaker) -> RunningPlcs:
+    return pump_modbus(count=1, watchdog_s=30)
+
+
+def commands(plcs: RunningPlcs) -> list[tuple[str, Any]]:
+    return [(line["name"], line["value"]) for line in plcs.writes.but("heartbeat")]
+
+
+class Box(Site):
+    """A gateway with a pump station on its line."""
+
+    def __init__(
+        self, folder: Path, plcs: RunningPlcs, lease: str = "30min", more: str = ""
+    ) -> None:
+        super().__init__(folder, plcs.site("200ms"), more=more + CONTROLS.format(lease=lease))
+
+    async def ask(self, what: str, **fields: Any) -> list[Any]:
+        return await asyncio.to_thread(lambda: list(call(self._socket, what, **fields)))
+
+    async def write(self, point: str, value: str) -> Any:
+        return (await self.ask("write", device="ps-001", point=point, value=value, confirmed=True))[
+            0
+        ]
+
+    async def refused(self, what: str, **fields: Any) -> str:
+        with pytest.raises(HeadgateError) as refused:
+            await self.ask(what, **fields)
+        return refused.value.code
+
+    async def seen(self) -> None:
+        """Until the station has been read."""
+        await self.until(lambda status: status["devices"][0]["good"] > 0)
+
+
+async def test_a_write_by_hand_is_a_lease_that_outlives_a_restart_and_ends(
+    tmp_path: Path, plcs: RunningPlcs
+) -> None:
+    box = Box(tmp_path, plcs, lease="5s")
+    async with box.running():
+        await box.seen()
+        done = await box.write("pump2_run", "on")
+        assert (done["kept"], done["lease"], done["on_lease_end"]) == (True, "5s", "auto")
+        assert plcs.plc().pumps[1].closed
+        [lease] = (await box.ask("controls"))[0]["leases"]
+        assert (lease["point"], lease["value"]) == ("pump2_run", True)
+    async with box.running():
+        await box.until(lambda status: not status["commands"]["leases"])
+        await asyncio.to_thread(
+            plcs.writes.wait_for, lambda line: line["name"] == "pump2_auto", PATIENCE_S
+        )
+    assert commands(plcs) == [("pump2_run", 1), ("pump2_auto", 1)]
+    assert plcs.plc().pumps[1].automatic
+    beats = [line["value"] for line in plcs.writes.of("heartbeat")]
+    assert len(beats) > 10
+    told = [
+        (i.state, i.who.partition(":")[0]) for i in box.stored() if isinstance(i, CommandResult)
+    ]
+    assert told == [("confirmed", "local"), ("ended", "gateway")]
+
+
+async def test_limits_and_the_selector_go_for_whoever_stands_there_too(
+    tmp_path: Path, plcs: RunningPlcs
+) -> None:
+    box = Box(tmp_path, plcs)
+    async with box.running():
+        await box.seen()
+        where = {"device": "ps-001", "confirmed": True}
+        assert await box.refused("write", point="gate_setpoint", value="19", **where) == "HG-6511"
+        assert await box.refused("write", point="gate_setpoint", value="69", **where) == "HG-6513"
+        assert await box.refused("write", point="alarm_level", value="3", **where) == "HG-6543"
+        assert (await box.write("gate_setpoint", "70"))["kept"]
+        plcs.command(selector="local", device="ps-001")
+        assert await box.refused("write", point="pump2_run", value="on", **where) == "HG-6518"
+        plcs.command(selector="remote", device="ps-001")
+        await box.ask("control-lock", reason="blades out")
+        status = await box.status()
+        assert any("blades out" in problem for problem in status["problems"])
+        # Who locked the others out is not locked out.
+        assert (await box.write("pump2_run", "on"))["kept"]
+        [said] = await box.ask("control-release", device="ps-001", point="pump2_run")
+        assert said["state"] == "confirmed"
+        assert await box.refused("control-release", device="ps-001", point="pump2_run") == "HG-6536"
+    assert commands(plcs) == [("gate_setpoint", 700), ("pump2_run", 1), ("pump2_auto", 1)]
+
+
+async def test_changed_controls_wait_for_two_technicians(tmp_path: Path, plcs: RunningPlcs) -> None:
+    provider = default_provider()
+    pki = Pki(provider)
+    (tmp_path / "ca.crt").write_bytes(pki.root.certificate.pem())
+    people = [pki.issue(name, Role.TECHNICIAN) for name in ("ma.jun", "liu.fang")]
+    box = Box(
+        tmp_path, plcs, more='[identity]\nca = "ca.crt"\n[controls]\nsigned = true\n'
+    )  # fmt: skip
+
+    def signed(*who: Any) -> None:
+        site = config.load(system_env(), tmp_path)
+        made = [sign(provider, site, each.key, [each.certificate]) for each in who]
+        (tmp_path / "controls.sig").write_bytes(write_signatures(made))
+
+    signed(people[0])
+    async with box.running() as gateway:
+        await box.seen()
+        where = {"device": "ps-001", "point": "pump2_run", "value": "on", "confirmed": True}
+        assert await box.refused("write", **where) == "HG-6535"
+        signed(*people)
+        await gateway.reload()
+        assert (await box.write("pump2_run", "on"))["kept"]
+
+        text = (tmp_path / "site.toml").read_text()
+        (tmp_path / "site.toml").write_text(text.replace('"{ps-001/level} > 0.3"', ""))
+        with pytest.raises(ConfigError) as refused:
+            await gateway.reload()
+        assert [problem.code for problem in refused.value.problems] == ["HG-6561"]
+        # What was signed is still in force.
+        [said] = await box.ask("controls")
+        assert said["in_force"] and said["controls"][0]["interlock"]
+        signed(*people)
+        await gateway.reload()
+        [said] = await box.ask("controls")
+        assert said["in_force"] and not said["controls"][0]["interlock"]
+    assert commands(plcs) == [("pump2_run", 1)]
