@@ -6,7 +6,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo sim storm test check fmt docs bench fuzz wheelhouse install-test commands commands crash crash-mutants nonces rig-ble rig-usb rig-powercut clean
+.PHONY: help demo sim storm test check fmt docs bench fuzz wheelhouse install-test commands crash crash-mutants nonces rig-ble rig-usb rig-powercut clean
 MAKEFLAGS += --no-print-directory
 
 export PYTHON ?= python3
@@ -74,11 +74,6 @@ crash: ## power cuts, kills, disk faults, rot, until told to stop (MINUTES=10, S
 nonces: ## 1,000 lives of restored, cloned and killed boxes: no nonce twice, no twin unseen (LIVES=1000, SEED=1)
 	@tools/venv.sh test
 	@PYTHONPATH=tests:tests/crash $(BIN)/python tests/crash/part_nonces.py $(or $(LIVES),1000) $(or $(SEED),1)
-
-commands: ## ten thousand repeats, every effect the last one, all the way to a pump that counts writes (COUNT=10000)
-	@tools/venv.sh test
-	@. tools/peers.sh; HEADGATE_REPEATS=$(or $(COUNT),10000) $(BIN)/pytest -q --timeout 3600 \
-	    tests/unit/commands $(wildcard tests/journeys/test_commands_*.py)
 
 commands: ## ten thousand repeats, every effect the last one, all the way to a pump that counts writes (COUNT=10000)
 	@tools/venv.sh test
