@@ -556,6 +556,11 @@ class Story:
             names = [*sorted(p.name for p in folder.rglob("*.seg")), "state.db", "ledger"]
             only = rng.choice(names)
             return Fault(rng.randint(1, 4), FAIL, errno.EIO, READS, EVER, only)
+        if kind == 7 and number:
+            # It had turned read-only when the box was started, as a file system with errors does.
+            only = rng.choice(["state.db-shm", "state.db-shm", ""])
+            width = rng.choice([1, 2, 5, 30])
+            return Fault(rng.randint(1, 8), FAIL, errno.EROFS, CHANGES, width, only)
         if kind == 4:
             return Fault(at, FAIL, errno.EIO, READS, rng.choice([1, 1, 3]))
         error = rng.choice([errno.EIO, errno.ENOSPC, errno.EROFS])
