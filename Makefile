@@ -6,7 +6,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo sim storm test check fmt docs bench fuzz wheelhouse install-test commands crash crash-mutants nonces rig-ble rig-usb rig-powercut clean
+.PHONY: help demo sim storm commands test check fmt docs bench fuzz wheelhouse install-test commands crash crash-mutants nonces rig-ble rig-usb rig-powercut clean
 MAKEFLAGS += --no-print-directory
 
 export PYTHON ?= python3
@@ -33,6 +33,11 @@ storm: MINUTES ?= 10
 storm: ## a hundred devices on nine kinds of line, faults all along, judged by the truth (MINUTES=10)
 	@tools/venv.sh demo
 	@PYTHONPATH=tools $(BIN)/python -m storm --minutes $(MINUTES) $(ARGS)
+
+commands: ## pumps commanded while everything is killed and attacked, judged by the PLC's log (MINUTES=5, SEED=1)
+	@tools/venv.sh test
+	@. tools/peers.sh; HEADGATE_MINUTES=$(or $(MINUTES),5) HEADGATE_SEED=$(or $(SEED),1) \
+	    $(BIN)/python -m pytest -q -s tests/journeys/soak_commands.py $(ARGS)
 
 test: ## all tests, against real peers (TESTS=tests/unit, ARGS="-k spool")
 	@tools/venv.sh test

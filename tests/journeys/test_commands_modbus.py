@@ -61,6 +61,40 @@ async def test_a_pump_obeys_until_its_lease_is_over_and_the_read_back_decides(
         assert road.writes()[2:] == [("pump2_run", 1), ("pump2_auto", 1)]
 
 
+async def test_what_goes_wrong_at_the_station_is_never_called_done(tmp_path: Path) -> None:
+    async with CommandRoad(tmp_path) as road, road.operator() as commands:
+        # The contactor pulls, its contact says nothing: written is not confirmed.
+        await road.tell(fault="no-feedback", device="ps-001/pump2", on=True)
+        failed = await carried_out(commands, wish())
+        assert (failed.state, failed.done) == ("failed", False)
+        assert failed.last is not None
+        assert failed.last.code == "HG-6530"
+        await road.tell(fault="no-feedback", device="ps-001/pump2", on=False)
+        # Acknowledged and not done.
+        await road.tell(fault="ignore", device="ps-001", on=True)
+        ignored = await carried_out(commands, wish("alarm_level", 3.0, unit="m"))
+        assert (ignored.state, ignored.done) == ("failed", False)
+        await road.tell(fault="ignore", device="ps-001", on=False)
+        # Refused by the device: it did nothing.
+        await road.tell(fault="refuse", device="ps-001", on=True, value=6)
+        refused = await carried_out(commands, wish("alarm_level", 3.1, unit="m"))
+        assert (refused.state, refused.done) == ("failed", False)
+        await road.tell(fault="refuse", device="ps-001", on=False)
+        # Done, and the answer lost: nobody can tell, and nobody sends it again.
+        before = len(road.writes())
+        await road.tell(fault="answer-lost", device="ps-001", on=True)
+        unknown = await carried_out(commands, wish("alarm_level", 3.2, unit="m"))
+        assert (unknown.state, unknown.moved) == ("unknown", None)
+        assert (await commands.ask(unknown.content.command)).state == "unknown"
+        await road.tell(fault="answer-lost", device="ps-001", on=False)
+        assert road.writes()[before:].count(("alarm_level", 3200)) == 1
+        # Somebody stands there: nothing from afar reaches the wire.
+        await road.tell(selector="local", device="ps-001")
+        before = len(road.writes())
+        assert await refusal(commands, wish(value=False)) == "HG-6518"
+        assert len(road.writes()) == before
+
+
 async def test_bounds_people_locks_and_races(tmp_path: Path) -> None:
     async with (
         CommandRoad(tmp_path) as road,

@@ -36,7 +36,7 @@ point = "pump2_run"
 on_lease_end = "auto"
 auto_point = "pump2_auto"
 feedback = "pump2_running"
-feedback_within = "5s"
+feedback_within = "2s"
 remote_when = "{ps-001/remote} == 1"
 
 [[control]]

@@ -109,7 +109,7 @@ class SqliteResults:
         id_, type_, unit, title, name = rows[0]
         newest = self._rows(
             "SELECT v.value, r.received_us FROM reading AS v JOIN records AS r ON r.id = v.record"
-            " WHERE v.point = ? ORDER BY v.rowid DESC LIMIT 1",
+            " WHERE v.point = ? ORDER BY v.boot DESC, v.at_us DESC LIMIT 1",
             (id_,),
         )
         value, received = newest[0] if newest else (None, None)
