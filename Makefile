@@ -6,7 +6,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo sim storm commands test check fmt docs bench fuzz wheelhouse install-test commands crash crash-mutants nonces rig-ble rig-usb rig-powercut clean
+.PHONY: help demo sim storm pumps test check fmt docs bench fuzz wheelhouse install-test commands crash crash-mutants nonces rig-ble rig-usb rig-powercut clean
 MAKEFLAGS += --no-print-directory
 
 export PYTHON ?= python3
@@ -34,7 +34,7 @@ storm: ## a hundred devices on nine kinds of line, faults all along, judged by t
 	@tools/venv.sh demo
 	@PYTHONPATH=tools $(BIN)/python -m storm --minutes $(MINUTES) $(ARGS)
 
-commands: ## pumps commanded while everything is killed and attacked, judged by the PLC's log (MINUTES=5, SEED=1)
+pumps: ## pumps commanded while everything is killed and attacked, judged by the PLC's log (MINUTES=5, SEED=1)
 	@tools/venv.sh test
 	@. tools/peers.sh; HEADGATE_MINUTES=$(or $(MINUTES),5) HEADGATE_SEED=$(or $(SEED),1) \
 	    $(BIN)/python -m pytest -q -s tests/journeys/soak_commands.py $(ARGS)
@@ -51,7 +51,14 @@ check: ## style, types, import contracts, the way to the outside world
 	run mypy; \
 	run lint-imports --no-cache --no-logo; \
 	run python tools/env_lint.py; \
+	run python tools/dependencies.py; \
 	if [ -n "$$failed" ]; then echo "make check, see above:$${failed#,}"; exit 1; fi
+
+advisories: ## what the public database knows of the pinned libraries (needs a network, and pip-audit)
+	@tools/venv.sh check
+	@$(BIN)/python -m pip_audit --version >/dev/null 2>&1 || \
+	    $(BIN)/python -m pip install --disable-pip-version-check -q pip-audit >/dev/null 2>&1 || true
+	@$(BIN)/python tools/dependencies.py --online
 
 fmt: ## put code into the house's shape
 	@tools/venv.sh check

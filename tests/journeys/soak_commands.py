@@ -1,4 +1,4 @@
-"""Minutes of commanding while everything is killed and everybody attacks: `make commands MINUTES=5 SEED=1`.
+"""Minutes of commanding while everything is killed and everybody attacks: `make pumps MINUTES=5 SEED=1`.
 
 Every command wants a value that no other wants, so the PLC's own log of writes tells of each: what was
 confirmed was written once, what was refused never, what nobody can tell at most once; and nothing else was
