@@ -6,7 +6,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo sim storm pumps test check fmt docs bench fuzz wheelhouse install-test commands crash crash-mutants nonces rig-ble rig-usb rig-powercut clean
+.PHONY: help advisories demo sim storm pumps test check fmt docs bench fuzz wheelhouse install-test commands crash crash-mutants nonces rig-ble rig-usb rig-powercut clean
 MAKEFLAGS += --no-print-directory
 
 export PYTHON ?= python3
@@ -57,7 +57,7 @@ check: ## style, types, import contracts, the way to the outside world
 advisories: ## what the public database knows of the pinned libraries (needs a network, and pip-audit)
 	@tools/venv.sh check
 	@$(BIN)/python -m pip_audit --version >/dev/null 2>&1 || \
-	    $(BIN)/python -m pip install --disable-pip-version-check -q pip-audit >/dev/null 2>&1 || true
+	    $(BIN)/python -m pip install --disable-pip-version-check -q -c requirements/run.txt pip-audit >/dev/null 2>&1 || true
 	@$(BIN)/python tools/dependencies.py --online
 
 fmt: ## put code into the house's shape
