@@ -1,6 +1,7 @@
-"""SL 651-2014, the hydrological stations' protocol: frames and bodies as bytes and nothing else.
+"""SL 651-2014, the hydrological stations' protocol, at a centre that they dial.
 
-There is no driver here yet: nothing in this package listens, and no plugin is registered.
+driver      calls of stations: what they report is on disk before it is confirmed
+points      what a profile may name of a station
 
 crc         the check of a frame
 frames      one frame: its head, its ends, how it is written
@@ -17,3 +18,16 @@ replies     what a centre says: confirmations, questions, settings, commands
 elements    the table of elements (annex C)
 parameters  the tables of parameters (annex D)
 """
+
+from __future__ import annotations
+
+from headgate.sdk import Driver, hookimpl
+from headgate_drivers.sl651.driver import Sl651Driver
+
+__all__ = ["Sl651Driver", "headgate_drivers"]
+
+
+@hookimpl
+def headgate_drivers() -> list[type[Driver]]:
+    """The centre for stations of SL 651."""
+    return [Sl651Driver]

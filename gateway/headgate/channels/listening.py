@@ -211,7 +211,12 @@ class ListeningPort(Listener):
 
         call.tap = show
 
-    # ------------------------------------------------------------ what drivers tell
+    # ------------------------------------------------------------ what drivers ask and tell
+
+    def wall_us(self) -> int | None:
+        """Now, while the clock is trusted."""
+        state, _ = self._env.clock.wall_state()
+        return None if state == "unsynced" else self._env.clock.wall_us()
 
     def refuse(self, why: str, peer: str, data: bytes, **more: str) -> None:
         """Count somebody who was turned away, and say so now and then."""

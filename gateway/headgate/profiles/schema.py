@@ -26,12 +26,12 @@ Scalar = str | int | float | bool
 ENCODINGS: dict[str, ColumnType] = {
     "uint16": "u16", "int16": "i16", "uint32": "u32", "int32": "i32", "uint64": "u64",
     "int64": "i64", "float32": "f32", "float64": "f64", "bool": "bool", "text": "text", "bits": "u16",
-    "bcd16": "u16", "bcd32": "u32", "bcd64": "u64",
+    "bytes": "bytes", "bcd16": "u16", "bcd32": "u32", "bcd64": "u64",
     "uint8_high": "u16", "uint8_low": "u16", "int8_high": "i16", "int8_low": "i16",
 }  # fmt: skip
 Encoding = Literal[
     "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64",
-    "bool", "text", "bits", "bcd16", "bcd32", "bcd64",
+    "bool", "text", "bytes", "bits", "bcd16", "bcd32", "bcd64",
     "uint8_high", "uint8_low", "int8_high", "int8_low",
 ]  # fmt: skip
 

@@ -25,7 +25,14 @@ from headgate.runtime.identity import CERTIFICATES, check_identity
 from headgate.runtime.packaging import judge_of, shelf_of, standing_of
 from headgate.runtime.plugins import Registry
 from headgate.runtime.roster import Drivers, misplaced, on_its_line
-from headgate.sdk import Device, PollingDriver, Stage, StreamingDriver, Uplink
+from headgate.sdk import (
+    Device,
+    ListeningDriver,
+    PollingDriver,
+    Stage,
+    StreamingDriver,
+    Uplink,
+)
 
 #: A device's table is named by a digest that no check looks at.
 _NO_DIGEST = bytes(32)
@@ -110,7 +117,7 @@ class Installed:
             if resolved is None or driver is None or not device.enabled:
                 continue
             try:
-                if issubclass(driver, StreamingDriver):
+                if issubclass(driver, StreamingDriver | ListeningDriver):
                     driver().check(resolved)
                 if not issubclass(driver, PollingDriver):
                     continue

@@ -12,7 +12,7 @@ from headgate.errors import Problem, ProfileError
 from headgate.profiles import Profile, Variant, resolve
 from headgate.profiles.lines import Path, index, line_of
 from headgate.runtime.fitting import placeholders
-from headgate.sdk import Driver, PollingDriver, StreamingDriver
+from headgate.sdk import Driver, ListeningDriver, PollingDriver, StreamingDriver
 
 _PLACE = re.compile(
     r'device "[^"]*": (?:(?P<table>frame|quirks)(?:\.(?P<key>\w+))?|point "(?P<point>[^"]*)")'
@@ -54,7 +54,7 @@ def _of(profile: Profile, variant: Variant, driver: Driver) -> tuple[Problem, ..
             sm3=lambda _: bytes(32),
             params=placeholders(profile),
         )
-        if isinstance(driver, StreamingDriver):
+        if isinstance(driver, StreamingDriver | ListeningDriver):
             driver.check(device)
         elif isinstance(driver, PollingDriver):
             driver.plan(device)

@@ -19,7 +19,7 @@ from headgate.config import Site
 from headgate.errors import ConfigError, HeadgateError, Problem
 from headgate.profiles import Alike, Library, resolve
 from headgate.runtime.plugins import Registry
-from headgate.sdk import Device, Driver, PollingDriver, StreamingDriver
+from headgate.sdk import Device, Driver, ListeningDriver, PollingDriver, StreamingDriver
 
 #: Gives a device its number in this gateway: the same one for ever.
 Number = Callable[[str], int]
@@ -213,7 +213,7 @@ def post(
     device = on_its_line(device, entry)
     driver = drivers.named(speaker)
     plan = driver.plan(device) if isinstance(driver, PollingDriver) else None
-    if isinstance(driver, StreamingDriver):
+    if isinstance(driver, StreamingDriver | ListeningDriver):
         driver.check(device)
     tells = isinstance(driver, PollingDriver) and bool(
         profile.identify or len(profile.variants) > 1

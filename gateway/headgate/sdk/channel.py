@@ -222,6 +222,10 @@ class Listener(ABC):
     def accept(self) -> AsyncIterator[Channel]:
         """Every connection that comes, until the listener is closed."""
 
+    def wall_us(self) -> int | None:
+        """Now, in unix microseconds; None while the clock is not trusted: then tell nobody the time."""
+        return None
+
     def stranger(self, station: str, channel: Channel) -> None:  # noqa: B027 - a fake need not tell
         """Somebody calls under a name that no device of the site has. Told now and then, and counted."""
 

@@ -154,6 +154,14 @@ class Delivery:
 class ListeningDriver(Driver):
     """It dials us: SL 651, HJ 212, SZY 206, GB/T 26875, DTU."""
 
+    def check(self, device: Device) -> None:
+        """Say before anything is opened what this driver cannot do with a device. Pure.
+
+        Raises:
+            ProfileError: what is wrong with its profile or address, all of it.
+        """
+        return
+
     @abstractmethod
     def serve(self, listener: Listener, devices: Sequence[Device]) -> AsyncIterator[Delivery]:
         """Deliveries as they come, over all connections of the listener."""

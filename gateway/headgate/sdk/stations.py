@@ -66,6 +66,14 @@ class Roll:
         self._heard_us[station] = now_us
         return device
 
+    def faulty(self, channel: Channel, what: str, data: bytes) -> None:
+        """Bytes of this call were no frame: counted, and told now and then."""
+        self._listener.faulty(channel, what, data)
+
+    def wall_us(self) -> int | None:
+        """Now, in unix microseconds; None while the clock is not trusted."""
+        return self._listener.wall_us()
+
     def call(self, station: str) -> Channel | None:
         """The call that a station is on; None while it is on none."""
         return self._calls.get(station)

@@ -1,0 +1,238 @@
+"""Stations of SL 651-2014 that dial in: what they report is on disk before it is confirmed.
+
+Modes M1 to M3; a station that stays on the line may be told the time (4A), where its profile says so.
+A frame that is wrong is not answered (clause 6.3.1.2), so the station sends again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import ClassVar
+from zoneinfo import ZoneInfo
+
+from headgate.sdk import (
+    AttendingDriver,
+    Block,
+    Channel,
+    Deliver,
+    Device,
+    Frame,
+    Origin,
+    Problem,
+    ProfileError,
+    Quality,
+    Roll,
+    SpoolError,
+)
+from headgate_drivers.sl651.codec import Codec
+from headgate_drivers.sl651.fields import Function
+from headgate_drivers.sl651.frames import Control, Direction, Fault, encode
+from headgate_drivers.sl651.frames import Frame as Telegram
+from headgate_drivers.sl651.items import Message
+from headgate_drivers.sl651.packets import Assembly
+from headgate_drivers.sl651.points import POINT_KEYS, Look, Said, items_of, looks
+from headgate_drivers.sl651.replies import SLEEP, STAY, Centre, again, confirmation, wants_answer
+
+log = logging.getLogger(__name__)
+
+#: Clause 6.6.4.24: a clock that is further off than this is set.
+CLOCK_OFF = timedelta(minutes=5)
+#: A call may bring this many faults in a row before it is ended: whoever that is does not speak SL 651.
+MOST_FAULTS = 32
+_PACKET_ASKS = 3
+#: What a time field holds where nobody knows the time; stations' times have no zone.
+_UNKNOWN = datetime(2000, 1, 1)  # noqa: DTZ001
+
+
+class Bytes:
+    """Bytes as they come: the codec cuts them."""
+
+    def next(self, buffer: bytearray) -> Frame | None:
+        """All there is."""
+        if not buffer:
+            return None
+        payload = bytes(buffer)
+        buffer.clear()
+        return Frame(None, payload)
+
+
+class Sl651Driver(AttendingDriver):
+    """A centre for stations of SL 651, one call at a time."""
+
+    name: ClassVar[str] = "sl651"
+    schemes: ClassVar[tuple[str, ...]] = ("sl651+listen", "sl651+listen+udp")
+    point_keys = POINT_KEYS
+
+    def check(self, device: Device) -> None:
+        """Raises ProfileError: an address that is no station's, an item that is none."""
+        problems = []
+        if not _is_address(str(device.address)):
+            fields: dict[str, str | int | float] = {
+                "device": device.id, "address": str(device.address),
+            }  # fmt: skip
+            problems.append(Problem(f'device "{device.id}": address', "HG-3611", fields))
+        try:
+            items_of(device)
+            ZoneInfo(str(device.quirks.get("zone", "Asia/Shanghai")))
+        except ProfileError as error:
+            problems += error.problems
+        except (ValueError, KeyError, OSError):
+            zone = str(device.quirks.get("zone"))
+            problems.append(Problem(device.id, "HG-3612", {"device": device.id, "zone": zone}))
+        if problems:
+            raise ProfileError(problems)
+
+    def replay(self, device: Device, frames: Iterable[tuple[bytes, bytes]]) -> Block:
+        """What the last report of recorded bytes told last of each point; its time is 0.
+
+        Raises:
+            ProfileError: a device that cannot be read.
+        """
+        names, codec, packets = items_of(device), Codec(), Assembly()
+        said: dict[str, Said] = {}
+        for _, data in frames:
+            for found in codec.feed(data):
+                frame = found.frame if isinstance(found, Fault) else found
+                if frame is not None and frame.total:
+                    frame = packets.add(frame)
+                if frame is not None and frame.message is not None:
+                    said = {}
+                    for look in looks(frame.message, names):
+                        said.update(look.said)
+        return device.partial(0, said)
+
+    async def attend(self, channel: Channel, roll: Roll, deliver: Deliver) -> None:
+        """One call."""
+        await _Talk(channel, roll, deliver).run()
+
+
+class _Talk:
+    """One call: its codec, the packets that are still missing, the station's clock."""
+
+    def __init__(self, channel: Channel, roll: Roll, deliver: Deliver) -> None:
+        self._channel, self._roll, self._deliver = channel, roll, deliver
+        self._codec = Codec()
+        self._packets = Assembly()
+        self._asked = 0
+        self._faults = 0
+        self._clock_set = False
+
+    async def run(self) -> None:
+        """Until the call ends, or it is nobody of ours."""
+        async for piece in self._channel.frames(Bytes()):
+            for found in self._codec.feed(piece.payload):
+                if isinstance(found, Fault):
+                    if not await self._fault(found, piece.payload):
+                        return
+                elif not await self._frame(found):
+                    return
+
+    async def _fault(self, fault: Fault, data: bytes) -> bool:
+        """What is no right frame is told; one with a right check and a wrong field is stored all the same."""
+        self._roll.faulty(self._channel, fault.code, data)
+        self._faults += 1
+        if fault.frame is not None:
+            return await self._frame(fault.frame)
+        return self._faults < MOST_FAULTS
+
+    async def _frame(self, frame: Telegram) -> bool:
+        """One right frame; False ends the call."""
+        if frame.direction is not Direction.UP:
+            return True  # an echo of our own, or somebody who is a centre himself
+        device = self._roll.claim(frame.address, self._channel)
+        if device is None:
+            return False
+        self._faults = 0
+        if frame.total:
+            return await self._packet(frame, device)
+        await self._report(frame, device)
+        return True
+
+    async def _packet(self, packet: Telegram, device: Device) -> bool:
+        """Mode M3: the whole is confirmed once, what is missing is asked for one by one."""
+        whole = self._packets.add(packet)
+        if whole is not None:
+            self._asked = 0
+            await self._report(whole, device)
+        elif packet.number == packet.total or self._asked:
+            missing = self._packets.missing()
+            if missing and self._asked < _PACKET_ASKS * packet.total:
+                self._asked += 1
+                now = self._now(device) or _UNKNOWN
+                await self._channel.send(encode(again(packet, missing[0], now)))
+        return True
+
+    async def _report(self, frame: Telegram, device: Device) -> None:
+        message = frame.message
+        if message is None or frame.function == Function.KEEP_ALIVE:
+            return
+        blocks = self._blocks(message, device)
+        origin = Origin(
+            frame.address, f"{frame.function:02X}", message.serial, None, bytes(frame.body)
+        )
+        try:
+            await self._deliver(blocks, origin)
+        except SpoolError as error:
+            # Not confirmed, so the station keeps it and sends it again.
+            log.warning("report not confirmed", extra={"device": device.id, "reason": str(error)})
+            return
+        if wants_answer(frame) and _quirk(device, "confirm", "yes") != "no":
+            await self._confirm(frame, message, device)
+
+    async def _confirm(self, frame: Telegram, message: Message, device: Device) -> None:
+        now = self._now(device)
+        sent = message.sent_at
+        late = now is not None and sent is not None and abs(now - sent) > CLOCK_OFF
+        setting = late and not self._clock_set and _quirk(device, "set_clock", "no") == "yes"
+        sleeps = _quirk(device, "sleeps", "no") == "yes"
+        end = SLEEP if sleeps and not setting else STAY
+        # Without a trusted clock the station gets its own time back: nobody is set wrong by it.
+        at = now or sent or _UNKNOWN
+        await self._channel.send(encode(confirmation(frame, at, end)))
+        if setting and now is not None and frame.end != Control.ETB:
+            self._clock_set = True
+            centre = Centre(frame.centre, frame.address, frame.password, frame.coding)
+            for _ in range(2):  # twice, clause 6.6.4.24
+                await self._channel.send(encode(centre.set_clock(now)))
+
+    def _now(self, device: Device) -> datetime | None:
+        """Now by the station's wall, in its zone; None while our clock is not trusted."""
+        wall_us = self._roll.wall_us()
+        if wall_us is None:
+            return None
+        zone = ZoneInfo(str(device.quirks.get("zone", "Asia/Shanghai")))
+        return datetime.fromtimestamp(wall_us / 1e6, zone).replace(tzinfo=None)
+
+    def _blocks(self, message: Message, device: Device) -> Sequence[Block]:
+        names = items_of(device)
+        told = looks(message, names)
+        if "clock" in names and message.sent_at is not None:
+            now = self._now(device)
+            if now is not None:
+                off_s = (message.sent_at - now).total_seconds()
+                told = told or [Look(None, {})]
+                told[-1].said[names["clock"]] = off_s, Quality.GOOD, 0
+        at_us = self._channel.now_us()
+        zone = ZoneInfo(str(device.quirks.get("zone", "Asia/Shanghai")))
+        blocks = []
+        for index, look in enumerate(told):
+            when = look.observed or message.sent_at
+            own_us = None if when is None else _unix_us(when, zone)
+            # One report, several instants of the station's clock: ours must differ, too.
+            blocks.append(device.partial(at_us + index, look.said, device_time_us=own_us))
+        return blocks
+
+
+def _unix_us(at: datetime, zone: ZoneInfo) -> int:
+    return round(at.replace(tzinfo=zone).astimezone(UTC).timestamp() * 1_000_000)
+
+
+def _quirk(device: Device, key: str, usual: str) -> str:
+    value = device.quirks.get(key, usual)
+    return ("no", "yes")[value] if isinstance(value, bool) else str(value)
+
+
+def _is_address(text: str) -> bool:
+    return len(text) == 10 and all(digit in "0123456789ABCDEF" for digit in text)

@@ -1,0 +1,264 @@
+"""Stations of SL 651 dial a whole gateway: what is confirmed, what is stored, who is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kit.running import Site
+
+from headgate.columns import readings
+from headgate.model import Block
+from headgate_drivers.sl651.codec import Codec
+from headgate_drivers.sl651.fields import Function
+from headgate_drivers.sl651.frames import Control, Direction, Fault, Frame, encode
+from headgate_drivers.sl651.replies import Centre
+
+VECTORS = {
+    each["name"]: each
+    for each in json.loads(
+        (Path(__file__).parents[2] / "vectors" / "protocols" / "sl651.json").read_text()
+    )["vectors"]
+}
+KEEP_ALIVE = bytes.fromhex(VECTORS["2F_keep_alive_up_1978"]["hex"])
+TEST = bytes.fromhex(VECTORS["30_test_report_up_f0b6"]["hex"])
+ADDED = bytes.fromhex(VECTORS["33_added_report_up_8e57"]["hex"])
+HOURLY = bytes.fromhex(VECTORS["34_hour_report_up_069f"]["hex"])
+PICTURE = [bytes.fromhex(each) for each in VECTORS["36_picture_13_packets_in_order"]["packets"]]
+
+STATION = """
+[[channel]]
+id = "centre"
+url = "sl651+listen{udp}://127.0.0.1:{port}"
+{stations}
+"""
+DEVICE = """
+[[device]]
+id = "st-{address}"
+channel = "centre"
+address = "{address}"
+profile = "generic/hydrological-station"
+interval = "1h"
+"""
+
+
+def site(folder: Path, *addresses: str, port: int, udp: str = "") -> Site:
+    stations = "".join(DEVICE.format(address=address) for address in addresses)
+    return Site(folder, STATION.format(port=port, stations=stations, udp=udp))
+
+
+@pytest.fixture
+def port() -> int:
+    import socket
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+class Dialled:
+    """A station's end of a call."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+        self._codec = Codec()
+        self._told: list[Frame] = []
+
+    @classmethod
+    async def to(cls, port: int) -> Dialled:
+        async with asyncio.timeout(30):
+            while True:
+                try:
+                    return cls(*await asyncio.open_connection("127.0.0.1", port))
+                except ConnectionError:
+                    await asyncio.sleep(0.02)
+
+    def send(self, data: bytes) -> None:
+        self.writer.write(data)
+
+    async def answer(self) -> Frame:
+        async with asyncio.timeout(30):
+            while not self._told:
+                data = await self.reader.read(4096)
+                assert data, "hung up"
+                for found in self._codec.feed(data):
+                    assert isinstance(found, Frame), found
+                    self._told.append(found)
+        return self._told.pop(0)
+
+    async def hung_up(self) -> bool:
+        async with asyncio.timeout(30):
+            return await self.reader.read() == b""
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+def stored(at: Site) -> list[tuple[str, Any, int | None]]:
+    from headgate.config import load
+    from headgate.env import system_env
+    from headgate.runtime.installed import look
+
+    box = look(system_env())
+    installed = box(load(system_env(), at.folder))
+    load(system_env(), at.folder, installed.known())
+    (device,) = installed.resolved.values()
+    blocks = [block for block in at.stored() if isinstance(block, Block) and block.columns]
+    return [
+        (each.point, each.value, each.device_time_us)
+        for block in blocks
+        for each in readings(block, device.table)
+        if each.quality == 0
+    ]
+
+
+def local_us(*at: int) -> int:
+    from zoneinfo import ZoneInfo
+
+    return round(datetime(*at, tzinfo=ZoneInfo("Asia/Shanghai")).timestamp() * 1e6)  # type: ignore[misc,arg-type]
+
+
+async def test_a_report_is_confirmed_with_its_function_and_serial_and_stored(
+    tmp_path: Path, port: int
+) -> None:
+    here = site(tmp_path, "0011223344", port=port)
+    async with here.running():
+        station = await Dialled.to(port)
+        station.send(KEEP_ALIVE[:5])  # noise of a DTU before it
+        station.send(ADDED)
+        answer = await station.answer()
+        assert (answer.direction, answer.function) == (Direction.DOWN, Function.ADDED)
+        assert (answer.address, answer.centre) == ("0011223344", 5)
+        assert answer.message is not None
+        assert answer.message.serial == 38
+        assert answer.end == Control.ESC
+        station.close()
+    at = local_us(2017, 7, 18, 10, 22)
+    values = {(p, v, t) for p, v, t in stored(here) if p != "clock_off"}
+    assert values == {
+        ("water_level", 10.49, at), ("rain_now", 4.0, at), ("rain_total", 4.0, at),
+        ("battery", 11.02, at),
+    }  # fmt: skip
+
+
+async def test_an_hour_of_slots_becomes_a_reading_for_each_at_its_own_time(
+    tmp_path: Path, port: int
+) -> None:
+    here = site(tmp_path, "0011223344", port=port)
+    async with here.running():
+        station = await Dialled.to(port)
+        station.send(HOURLY)
+        await station.answer()
+        station.close()
+    rain = {t: v for p, v, t in stored(here) if p == "rain_5min"}
+    slots = [0.5, 0.0, 0.0, 0.0, 2.0, None, None, None, None, None, 0.0, 0.0]
+    begin = local_us(2017, 7, 18, 10, 5)
+    assert rain == {
+        begin + k * 300_000_000: value for k, value in enumerate(slots) if value is not None
+    }
+
+
+async def test_glued_split_and_repeated_reports_are_each_confirmed_and_stored_once(
+    tmp_path: Path, port: int
+) -> None:
+    here = site(tmp_path, "0011223344", port=port)
+    async with here.running():
+        station = await Dialled.to(port)
+        station.send(ADDED + HOURLY)
+        assert {(await station.answer()).function for _ in range(2)} == {0x33, 0x34}
+        for byte in ADDED:
+            station.send(bytes([byte]))
+            await asyncio.sleep(0)
+        assert (await station.answer()).function == 0x33
+        station.close()
+        # The confirmation was lost with the line: the station dials again, and says it again.
+        again = await Dialled.to(port)
+        again.send(HOURLY)
+        assert (await again.answer()).function == 0x34
+        again.close()
+    levels = [v for p, v, _ in stored(here) if p == "water_level"]
+    assert levels == [10.49, 10.49]  # of the added report, and of the hourly one
+
+
+async def test_a_wrong_frame_is_not_answered_and_the_next_one_is(tmp_path: Path, port: int) -> None:
+    here = site(tmp_path, "0011223344", port=port)
+    async with here.running():
+        station = await Dialled.to(port)
+        spoilt = bytearray(ADDED)
+        spoilt[30] ^= 1
+        station.send(bytes(spoilt))
+        station.send(HOURLY)
+        assert (await station.answer()).function == 0x34
+        status = await here.status()
+        (line,) = status["channels"]
+        assert line["tally"]["bad-bad_checksum"] == 1
+        station.close()
+
+
+async def test_a_station_of_nobody_is_hung_up_on_and_shown(tmp_path: Path, port: int) -> None:
+    here = site(tmp_path, "0011223344", port=port)
+    async with here.running():
+        stranger = await Dialled.to(port)
+        stranger.send(TEST)
+        assert await stranger.hung_up()
+        status = await here.until(lambda s: s["channels"][0]["tally"].get("refused-stranger"))
+        assert status["channels"][0]["tally"]["refused-stranger"] == 1
+        stranger.close()
+    assert stored(here) == []
+
+
+async def test_a_picture_in_packets_is_confirmed_once_and_a_lost_packet_asked_for(
+    tmp_path: Path, port: int
+) -> None:
+    first = next(f for f in Codec().feed(PICTURE[0]) if not isinstance(f, Fault))
+    here = site(tmp_path, first.address, port=port)
+    async with here.running():
+        station = await Dialled.to(port)
+        for number, packet in enumerate(PICTURE):
+            if number != 4:
+                station.send(packet)
+        asked = await station.answer()
+        assert (asked.end, asked.number) == (Control.NAK, 5)
+        station.send(PICTURE[4])
+        done = await station.answer()
+        assert done.end in (Control.ESC, Control.EOT)
+        assert (done.total, done.number) == (len(PICTURE), len(PICTURE))
+        station.close()
+    (picture,) = [v for p, v, _ in stored(here) if p == "picture"]
+    assert picture[:2] == b"\xff\xd8"
+    assert b"\xff\xd9" in picture[-8:]  # the end of a JPEG, and what its maker added
+
+
+async def test_datagrams_are_confirmed_too(tmp_path: Path, port: int) -> None:
+    here = site(tmp_path, "0011223344", port=port, udp="+udp")
+
+    class Heard(asyncio.DatagramProtocol):
+        def __init__(self) -> None:
+            self.data: asyncio.Queue[bytes] = asyncio.Queue()
+
+        def datagram_received(self, data: bytes, addr: object) -> None:
+            self.data.put_nowait(data)
+
+    async with here.running():
+        await here.until(lambda s: s["channels"][0]["state"] == "up")
+        loop = asyncio.get_running_loop()
+        transport, station = await loop.create_datagram_endpoint(
+            Heard, remote_addr=("127.0.0.1", port)
+        )
+        transport.sendto(ADDED)
+        async with asyncio.timeout(30):
+            (answer,) = Codec().feed(await station.data.get())
+        assert isinstance(answer, Frame)
+        assert answer.function == 0x33
+        transport.close()
+
+
+def test_what_a_centre_begins_is_a_frame_that_a_station_reads() -> None:
+    frame = Centre(1, "0012345678", "1234").set_clock(datetime(2026, 7, 1, 8, 0, 0))  # noqa: DTZ001
+    (read,) = Codec().feed(encode(frame))
+    assert isinstance(read, Frame)
+    assert (read.function, read.direction) == (Function.SET_CLOCK, Direction.DOWN)
