@@ -97,6 +97,7 @@ class _Judge:
                 self._mistake("HG-6157", found.file, role=unit)
             else:
                 self._note("HG-6172", found.file, role=role.value)
+        self._no_ca_for_us()
         enveloped = self._enveloped(own)
         self._one_purpose(own)
         if not (self._bag.leaves or self._bag.crls or self._bag.cas or self._mistakes):
@@ -265,6 +266,16 @@ class _Judge:
             leaf, others, anchors, usage=_USAGES[role], at=None, provider=self._provider, role=role
         )
         return tuple(each.der for each in chain[:-1])
+
+    def _no_ca_for_us(self) -> None:
+        """A CA certificate for one of our keys, or with one of our roles: a CA's slip, and a grave one."""
+        for found in self._bag.cas:
+            role = found.certificate.role
+            ours = found.certificate.spki in self._standing.held
+            if ours or (role is not None and role is not Role.CA):
+                reason = "it is a CA certificate and signs nothing but certificates"
+                unit = str(found.certificate.subject_ou)
+                self._mistake("HG-6158", found.file, role=unit, reason=reason)
 
     # ------------------------------------------------------------ the encryption pair
 
