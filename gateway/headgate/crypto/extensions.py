@@ -242,10 +242,10 @@ def write(kind: str, value: bytes, *, critical: bool = False) -> bytes:
     return der.sequence(der.oid(kind), flag, der.octets(value))
 
 
-def basic_constraints(is_ca: bool, path_length: int | None) -> bytes:
-    """basicConstraints, critical."""
+def basic_constraints(path_length: int | None) -> bytes:
+    """BasicConstraints of a CA, critical."""
     limit = b"" if path_length is None else der.integer(path_length)
-    value = der.sequence(der.encode(der.BOOLEAN, b"\xff"), limit) if is_ca else der.sequence()
+    value = der.sequence(der.encode(der.BOOLEAN, b"\xff"), limit)
     return write(OID_BASIC_CONSTRAINTS, value, critical=True)
 
 

@@ -97,7 +97,8 @@ def issue_certificate(
     is_ca = KeyUsage.KEY_CERT_SIGN in key_usage
     key_id = _key_id(spki, provider)
     said = [
-        extensions.basic_constraints(is_ca, path_length),
+        # Left out below CAs: CA:FALSE is an empty sequence in DER, which GmSSL does not read.
+        *([extensions.basic_constraints(path_length)] if is_ca else []),
         extensions.key_usage(key_usage),
         extensions.write(extensions.OID_SUBJECT_KEY_ID, der.octets(key_id)),
     ]

@@ -137,6 +137,14 @@ def test_a_renewal_names_what_it_follows(ca: Path, tmp_path: Path) -> None:
     assert len(run("list", ca).splitlines()) == 6
 
 
+def test_a_root_lives_as_long_as_it_is_told(quick: None, tmp_path: Path) -> None:
+    named = ("--name", "Root", "--organization", "City", "--passphrase", "env:CA_PASS")
+    run("init", tmp_path / "root", *named, "--days", "3652", "--depth", "0")
+    (root,) = load_certificates((tmp_path / "root/ca.crt").read_bytes())
+    assert (root.not_after - root.not_before).days == 3653
+    assert root.path_length == 0
+
+
 def test_a_ca_is_renewed_for_its_own_key(ca: Path, tmp_path: Path) -> None:
     (serial,) = [line.split()[0] for line in run("list", "root").splitlines()]
     renewed = ("--days", "4000", "--out", "carried/again", "--passphrase", "env:CA_PASS")

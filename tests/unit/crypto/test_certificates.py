@@ -64,6 +64,13 @@ def test_a_certificate_says_whose_key_for_what_and_until_when() -> None:
     assert GATEWAY.fingerprint == PROVIDER.sm3(GATEWAY.der)
 
 
+def test_only_a_ca_speaks_of_being_one() -> None:
+    """CA:FALSE is an empty sequence in DER, which not every reader takes; absent means the same."""
+    speaks = bytes.fromhex("0603551d13")
+    assert speaks not in GATEWAY.der
+    assert speaks in CITY.der
+
+
 def test_pem_and_der_are_one_certificate() -> None:
     assert Certificate.load(GATEWAY.pem()) == Certificate.load(GATEWAY.der) == GATEWAY
     assert load_certificates(ROOT.pem() + b"\n" + GATEWAY.pem()) == (ROOT, GATEWAY)

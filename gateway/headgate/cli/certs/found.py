@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -42,6 +43,9 @@ def init(
         int,
         typer.Option(min=0, max=3, help=both("CAs that may follow below it.", "下级 CA 层数。")),
     ] = 1,
+    days: Annotated[
+        int, typer.Option("--days", min=1, max=36600, help=both("Its life.", "有效天数。"))
+    ] = 7305,
     passphrase: Passphrase = None,
 ) -> None:
     """建立根 CA。 Make a root, with its key sealed under a passphrase. For a machine that stays off line."""
@@ -56,6 +60,7 @@ def init(
         provider_of(env),
         passphrase=passphrase_of(env, passphrase, twice=True),
         path_length=depth,
+        life=timedelta(days=days),
     )
     tell(
         "HG-6263",

@@ -11,7 +11,7 @@ Nothing that exists is overwritten.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -54,6 +54,7 @@ def found_root(
     passphrase: str | None = None,
     key: Sm2PrivateKey | None = None,
     path_length: int = 1,
+    life: timedelta = ROOT_LIFE,
     iterations: int = ITERATIONS,
 ) -> Certificate:
     """A self-signed root in a new folder; its certificate.
@@ -66,6 +67,7 @@ def found_root(
         passphrase: 12 characters or more, for a key made here; without it the root is lost.
         key: instead, one that lives in a module; the folder then holds no key.
         path_length: how many CAs may follow below it.
+        life: from now.
         iterations: of the passphrase's derivation.
 
     Raises:
@@ -81,7 +83,7 @@ def found_root(
         issuer_key=own,
         key_usage=CA_USAGE,
         not_before=now - BACKDATED,
-        not_after=now + ROOT_LIFE,
+        not_after=now + life,
         path_length=path_length,
         provider=provider,
     )
