@@ -32,7 +32,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from headgate.errors import ConfigError, Problem, UplinkError, UplinkUnavailable
-from headgate.link import Context, Line, Refused
+from headgate.link import Context, Facts, Line, Refused
 
 Version = Literal["5", "3.1.1"]
 
@@ -181,6 +181,11 @@ class Link:
     def __init__(self, client: _Client) -> None:
         self._client = client
 
+    @property
+    def facts(self) -> Facts | None:
+        """What the two ends agreed on; None for a plain connection."""
+        return self._client.facts()
+
     async def publish(
         self,
         topic: str,
@@ -305,6 +310,9 @@ class _Handshake:
     @property
     def refused(self) -> Refused | None:
         return None if self._line is None else self._line.refused
+
+    def facts(self) -> Facts | None:
+        return self._line.facts() if self._line is not None else None
 
     def failed(self) -> None:
         if self._line is not None:
@@ -531,6 +539,9 @@ class _Client(aiomqtt.Client):
             self._client.ack(mid, qos)
 
     # ------------------------------------------------------------ what to say
+
+    def facts(self) -> Facts | None:
+        return self._handshake.facts() if self._handshake is not None else None
 
     def why(self) -> UplinkUnavailable:
         if isinstance(self._cause, UplinkUnavailable):

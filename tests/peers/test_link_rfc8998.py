@@ -11,6 +11,8 @@ import threading
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from kit.links import at
 from kit.sm_links import (
     DAY,
@@ -559,6 +561,74 @@ def test_a_line_that_is_let_go_leaves_nothing(pki: LinkPki, server: Shown, gatew
     del wires, each
     gc.collect()
     assert [each() for each in gone] == [None, None, None]
+
+
+def spoiled(port: int, at: int) -> object:
+    """A network that changes one bit of what the server says, `at` bytes into it."""
+
+    def serve(taken: socket.socket) -> None:
+        with socket.create_connection(("127.0.0.1", port)) as up:
+            seen = 0
+
+            def down() -> None:
+                nonlocal seen
+                with contextlib.suppress(OSError):
+                    while data := bytearray(up.recv(65536)):
+                        if seen <= at < seen + len(data):
+                            data[at - seen] ^= 0x04
+                        seen += len(data)
+                        taken.sendall(data)
+                    taken.shutdown(socket.SHUT_WR)
+
+            thread = threading.Thread(target=down)
+            thread.start()
+            with contextlib.suppress(OSError):
+                while data := taken.recv(65536):
+                    up.sendall(data)
+                up.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+    return serve
+
+
+@pytest.mark.parametrize("at", [0, *range(3, 12), 43, 44, 76, 80, 95, 130, 140, 160, 300, 700, 1000])
+def test_a_byte_changed_anywhere_in_the_servers_hello_ends_the_handshake(
+    pki: LinkPki, server: Shown, gateway: Shown, at: int
+) -> None:
+    """Random, session id, suite, extensions, ciphertext: a refusal, and nothing but one.
+
+    Bytes 1 and 2 are the record's legacy version, which both ends must ignore (RFC 8446, section 5.1).
+    """
+    context = open_context(sm_terms(pki, gateway), where="test")
+    with (
+        answering(echo(SmServer(pki.root.certificate, server))) as behind,  # type: ignore[arg-type]
+        answering(spoiled(behind, at)) as port,  # type: ignore[arg-type]
+        # A record that says it is longer than it is keeps both ends waiting: that is the deadline's.
+        pytest.raises((Refused, TimeoutError)),
+    ):
+        shake(context, port, timeout=2).close()
+
+
+@settings(max_examples=40)
+@given(st.lists(st.binary(min_size=1, max_size=400), max_size=5), st.booleans())
+def test_hostile_bytes_are_a_refusal_and_nothing_else(
+    pki: LinkPki, gateway: Shown, parts: list[bytes], begins_well: bool
+) -> None:
+    context = open_context(sm_terms(pki, gateway), where="test")
+    near, far = socket.socketpair()
+    with far:
+        line = context.wrap_socket(near, server_hostname="127.0.0.1")
+        try:
+            if begins_well:
+                far.sendall(b"\x16\x03\x03\x00\x5a\x02\x00\x00\x56\x03\x03" + bytes(32))
+            for part in parts:
+                far.sendall(part)
+            far.shutdown(socket.SHUT_WR)
+            line.settimeout(30)
+            with pytest.raises(Refused):
+                line.do_handshake()
+        finally:
+            line.close()
 
 
 # ---------------------------------------------------------------- what enrolment brought

@@ -270,6 +270,11 @@ class _Check:
             yield self.problem(
                 "uplink", index, ("url",), "HG-1216", uplink=uplink.id, host=uplink.url.host
             )
+        if uplink.tls_minimum != "1.3":
+            fields = {"uplink": uplink.id, "version": uplink.tls_minimum}
+            yield self.problem("uplink", index, ("tls_minimum",), "HG-1224", **fields)
+        if uplink.trust == "system":
+            yield self.problem("uplink", index, ("trust",), "HG-1225", uplink=uplink.id)
         if uplink.reconnect_min > uplink.reconnect_max:
             yield self.backwards("uplink", index, uplink.reconnect_min, uplink.reconnect_max)
 

@@ -146,7 +146,7 @@ def context_of(env: Env, site: Site, entry: Uplink, epoch: bytes) -> UplinkConte
         "password": resolve_options(env, entry.password, base),
         "ca_pem": _text(env, site, entry.ca),
         "client_certificate": _file(site, entry.client_certificate),
-        "client_key": _key_file(site, entry.client_key),
+        "client_key": _key_file(env, site, entry.client_key),
         "server_name": entry.server_name,
         "link": entry.link,
         "trust": entry.trust,
@@ -185,10 +185,12 @@ def _text(env: Env, site: Site, written: str | None) -> str | None:
         ) from error
 
 
-def _key_file(site: Site, reference: SecretRef | None) -> str | None:
-    """Where the TLS key lies. The TLS library reads files only, so no other reference will do."""
+def _key_file(env: Env, site: Site, reference: SecretRef | None) -> str | None:
+    """Where the TLS key lies. The TLS library reads files only: a systemd credential is one."""
     if reference is None:
         return None
+    if reference.kind == "systemd" and (folder := env.variable("CREDENTIALS_DIRECTORY")):
+        return str(Path(folder) / reference.name)
     if reference.kind != "file":
         raise SecurityError("a TLS key must be a file", code="HG-6110", reference=str(reference))
     return str(site.path(reference.name))

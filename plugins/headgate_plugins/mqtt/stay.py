@@ -42,7 +42,7 @@ async def stay_connected(
         try:
             async with connect(options.settings, tls=options.tls, will=will) as link:
                 stood = True
-                log.info("connected", extra={"uplink": uplink})
+                log.info("connected", extra={"uplink": uplink, "link": str(link.facts or "plain")})
                 await serve(link)
         except UplinkError as failure:
             error = failure
