@@ -16,13 +16,24 @@ from fuzz.target import Target
 from headgate.columns import readings
 from headgate.crypto.provider import CryptoProvider, Sm2PublicKey, default_provider
 from headgate.crypto.x509 import Certificate, load_certificates
+from headgate.env import Files
 from headgate.envelope.grant import check_grant, parse_core
 from headgate.envelope.payload import decode_payload, decode_table
 from headgate.envelope.receipt import join_receipt, verify_receipt
 from headgate.envelope.record import RecordKey, open_proven, open_record, parse_header
 from headgate.envelope.wire import MAX_PAYLOAD
-from headgate.errors import SecurityError
+from headgate.errors import ConfigError, EnvelopeError, SecurityError
 from headgate.model import Block, PointTable
+from headgate_receiver.keyservice.wire import (
+    Frames,
+    Request,
+    Response,
+    frame,
+    read_description,
+    read_request,
+    read_response,
+)
+from headgate_receiver.revoked import read_revoked
 
 VECTORS = Path(__file__).parents[1] / "tests" / "vectors" / "envelope" / "vectors.json"
 AT = datetime(2027, 1, 1, tzinfo=UTC)
@@ -58,6 +69,17 @@ def _seeds(*names: str, bad: str = "") -> Callable[[], Iterable[bytes]]:
     def seeds() -> Iterable[bytes]:
         yield from map(raw, names)
         yield from (bytes.fromhex(text) for text in vectors().get(bad, {}).values())
+
+    return seeds
+
+
+def _cases(*names: str, file: str) -> Callable[[], Iterable[bytes]]:
+    """Seeds as `_seeds` gives them, and the messages to be refused of one file of cases."""
+
+    def seeds() -> Iterable[bytes]:
+        yield from map(raw, names)
+        read = json.loads((VECTORS.parent / f"{file}.json").read_text(encoding="utf-8"))
+        yield from (bytes.fromhex(case["message"]) for case in read["cases"])
 
     return seeds
 
@@ -146,16 +168,63 @@ def _receipt_bodies() -> Iterable[bytes]:
     yield body
 
 
+def _key_service(data: bytes) -> None:
+    """Both ends: what a stream is cut into, and what each frame says."""
+    for body in Frames().feed(data):
+        for read in (read_request, read_response):
+            try:
+                said = read(body)
+            except EnvelopeError:
+                continue
+            if isinstance(said, Response):
+                read_description(said.answer)
+
+
+def _key_service_seeds() -> Iterable[bytes]:
+    yield frame(Request(1, "describe"))
+    yield frame(Request(2, "unwrap", (bytes(32), bytes(120)))) + frame(Request(3, "sign", (b"x",)))
+    yield frame(Response(1, ((bytes(32), bytes(32)), ()))) + frame(Response(2, (bytes(32),)))
+    yield frame(Response(3, (), "unavailable", "not now"))
+
+
+class _OneFile:
+    """The part of `Files` that reading one file needs."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def size(self, path: Path) -> int:
+        return len(self._data)
+
+    def read(self, path: Path) -> bytes:
+        return self._data
+
+
+def _revoked(data: bytes) -> None:
+    anchors = [Certificate.load(raw("root_certificate"))]
+    try:
+        read_revoked(Path("revoked"), cast(Files, _OneFile(data)), anchors, provider())
+    except ConfigError:
+        return
+
+
+def _revoked_seeds() -> Iterable[bytes]:
+    yield b"# of today\n" + b"ab" * 32 + b"  # stolen\n\n"
+    yield b"-----BEGIN X509 CRL-----\nMIIB\n-----END X509 CRL-----\n" + b"cd" * 32
+
+
 SEALED: dict[str, Target] = {
-    "record": Target(_refused(_record), _seeds("record", bad="bad_records")),
+    "record": Target(_refused(_record), _cases("record", file="records")),
     "record-packed": Target(_refused(_packed), _packed_seeds),
     "record-signed": Target(_refused(_signed), _signed_seeds),
     "payload": Target(_refused(_payload), _seeds("payload"), 16384),
     "point-table": Target(_refused(_table), _seeds("table")),
-    "grant": Target(_refused(_grant), _seeds("grant", bad="bad_grants")),
+    "grant": Target(_refused(_grant), _cases("grant", file="grants")),
     "grant-core": Target(_refused(parse_core), _seeds("core")),
-    "receipt": Target(_refused(_receipt), _seeds("receipt", bad="bad_receipts")),
+    "receipt": Target(_refused(_receipt), _cases("receipt", file="receipts")),
     "receipt-body": Target(_refused(_receipt_body), _receipt_bodies),
+    "key-service": Target(_refused(_key_service), _key_service_seeds),
+    "revoked-file": Target(_refused(_revoked), _revoked_seeds),
     "certificate": Target(
         _refused(load_certificates), _seeds("gateway_certificate", "platform_certificate")
     ),
