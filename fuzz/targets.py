@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fuzz.adverts import ADVERTS
+from fuzz.commands import COMMANDS
 from fuzz.lines import LINES
 from fuzz.local import LOCAL
 from fuzz.packages import PACKAGES
@@ -19,6 +20,7 @@ TARGETS: dict[str, Target] = {
     **STATIONS,
     **ADVERTS,
     **SEALED,
+    **COMMANDS,
     **PAPERS,
     **STORED,
     **TEXTS,

@@ -81,6 +81,20 @@ def test_a_token_is_good_until_its_time_is_over(
     assert len(scene.plant.wire) == (state == "confirmed")
 
 
+def test_another_token_is_none_and_costs_the_selection(tmp_path: Path, wang: Operator) -> None:
+    async def story(scene: Scene) -> None:
+        selected = await scene.answer(wang.select(content()))
+        assert selected.token is not None
+        wrong = bytes([selected.token[0] ^ 1]) + selected.token[1:]
+        for token in (wrong, selected.token):
+            refused = await scene.answer(wang.operate(content(), token))
+            assert (refused.state, refused.code) == ("refused", "HG-6504")
+
+    scene = Scene(tmp_path)
+    play(scene, story)
+    assert scene.plant.wire == []
+
+
 def test_a_token_is_used_once_and_by_its_issuer_alone(
     tmp_path: Path, wang: Operator, zhao: Operator
 ) -> None:

@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kit.commands import content
 from kit.scene import control, pump
 
 from headgate.config import Control, Heartbeat
 from headgate.profiles.expression import ExpressionError
 from headgate.runtime.commands.interlock import Condition, Undecided
 from headgate.runtime.commands.resolving import examine
+from headgate.runtime.commands.selections import Selection, Selections
 
 SEEN = {("pit", "level"): 1.5, ("pump-2", "fault"): False, ("pump-2", "amps"): 12}
 
@@ -105,3 +107,12 @@ def test_one_point_has_one_control_and_a_heartbeat_can_be_written() -> None:
 def test_the_end_of_a_lease_has_no_default() -> None:
     with pytest.raises(TypeError, match="on_lease_end"):
         Control(device="pump-1", point="run")  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(("age_us", "holds"), [(9_999_999, True), (10_000_000, False)])
+def test_a_token_is_younger_than_its_life_to_the_microsecond(age_us: int, holds: bool) -> None:
+    held = Selections(10_000_000)
+    selection = Selection(bytes(16), content(), b"key", "operator:wang.li", "city", b"", 5)
+    held.put(selection)
+    assert (held.holder("pump-1", 5 + age_us) == selection) is holds
+    assert (held.over(5 + age_us) == []) is holds
