@@ -14,12 +14,14 @@ from headgate_drivers.manhole import ManholeDriver
 from headgate_drivers.modbus import ModbusDriver
 from headgate_drivers.opcua import OpcUaDriver
 from headgate_drivers.serial import PolledSerialDriver, SerialDriver
+from headgate_drivers.sl651 import Sl651Driver
 
 FILES = SystemFiles()
 DRIVERS = {
     driver.name: driver
     for driver in (
         ModbusDriver, SerialDriver, PolledSerialDriver, ManholeDriver, Cjt188Driver, OpcUaDriver, BleDriver,
+        Sl651Driver,
     )
 }  # fmt: skip
 LIBRARY = load(
