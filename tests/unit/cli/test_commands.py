@@ -150,6 +150,7 @@ def test_check_tells_of_every_room_in_one_go(headgate, tmp_path: Path) -> None:
         ("HG-1107", "error"),  # receipt_timeout
         ("HG-1222", "warning"),  # nope.crt
         ("HG-1222", "warning"),  # gone.crt
+        ("HG-1225", "warning"),  # trust = "system"
         ("HG-3122", "error"),  # address 300
         ("HG-8040", "error"),  # radar-levle
     ]
