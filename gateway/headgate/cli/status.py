@@ -55,6 +55,15 @@ _WORDS: dict[str, tuple[str, str]] = {
     "holdover": ("holdover", "守时"),
     "unsynced": ("unsynced", "未同步"),
     "enrolled": ("enrolled", "已入网"),
+    "barred": (
+        "its certificate counts no more: sealed and kept until there is a new one",
+        "证书已失效：数据继续加密存储，直至更新证书",
+    ),
+    "until": ("certificates until", "证书有效期至"),
+    "keys-file": ("keys sealed under a file of this box", "私钥由本机密钥文件加密"),
+    "keys-secret": ("keys sealed under a secret of the site file", "私钥由站点指定的密钥加密"),
+    "keys-systemd": ("keys sealed under a systemd credential", "私钥由 systemd 凭据加密"),
+    "keys-module": ("keys in a module", "私钥在密码模块内"),
     "not-enrolled": ("no certificate yet: sealed for this box alone", "尚无证书：数据仅本机可解"),
     "local-wrap": (
         "keeps a local wrap: whoever takes this box and its key file can open what it stores",
@@ -97,6 +106,12 @@ def page(data: dict[str, Any]) -> str:
     )
     error = f" ±{clock['error_us'] / 1e6:.3f} s" if clock["error_us"] else ""
     enrolled = word("enrolled" if identity["enrolled"] else "not-enrolled")
+    if identity.get("barred"):
+        enrolled = word("barred")
+    if ends := [each["ends"][:10] for each in identity.get("certificates", ())]:
+        enrolled += f", {word('until')} {min(ends)}"
+    if keeper := identity.get("keeper"):
+        enrolled += f"; {word(f'keys-{keeper}')}"
     wrap = word("local-wrap" if identity["local_wrap"] else "no-local-wrap")
     refusal = f" ({writer['last_error']})" if writer["last_error"] else ""
     lines = [
