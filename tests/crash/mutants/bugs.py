@@ -172,8 +172,6 @@ BUGS = (
         "(*self._carriers, *self._lost_carriers), None,\n",
         Edit(SPOOL + "epochs.py", "            self.committed(previous[0], previous[1])\n",
              "            pass\n")),
-    bug("an alarm passes for a sign that all before it was kept", "simulation", RUNTIME + "ending.py",
-        "        if rows.log == ALARMS:\n", "        if rows.log == \"\":\n"),
     bug("an epoch is used again after a restart", "gateway", "gateway/headgate/app.py",
         "        self.epoch = env.random.token(8)\n",
         "        known_epochs = self._state.epochs()\n"
