@@ -42,6 +42,13 @@ class Uplink(msgspec.Struct, frozen=True, kw_only=True):
             "以谁的确认为准释放数据：平台回执或 broker。",
         ),
     ] = "platform"
+    receipts_from: Annotated[
+        Name | None,
+        doc(
+            "Common name of the certificates whose receipts free data here; needed with several platforms.",
+            "此上行以哪个通用名（CN）的回执证书为准；有多个平台时必填。",
+        ),
+    ] = None
     protocol: Annotated[Literal["5", "3.1.1"], doc("MQTT version.", "MQTT 版本。")] = "5"
     client_id: Annotated[
         Name | None,

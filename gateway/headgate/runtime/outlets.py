@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import msgspec
 
 import headgate
+from headgate.audit import Entry
 from headgate.config import SecretRef, Site, Uplink, resolve_options
 from headgate.env import Env
 from headgate.envelope.receipt import Receipt, verify_receipt
@@ -52,6 +54,8 @@ class Outlets:
         self._retire = retire
         self._commanding = commanding
         self._outboxes = Outboxes(spool, state, epoch)
+        #: Takes entries of the audit log.
+        self.tell: Callable[[Entry], None] = lambda entry: None
 
     def open(self, entry: Uplink, site: Site) -> Outbox:
         """The outbox of one uplink, from where it stood."""
@@ -64,7 +68,7 @@ class Outlets:
             entry.id,
             self._epoch,
             insight=self._insight,
-            verify_receipt=self._receipt,
+            verify_receipt=functools.partial(self._receipt, entry.receipts_from),
             say=self._say,
             need_table=self._need_table,
             retire=self._retire,
@@ -87,11 +91,19 @@ class Outlets:
         """An uplink is configured no more: nothing is kept for it."""
         self._outboxes.remove(uplink)
 
-    def _receipt(self, message: bytes) -> Receipt:
-        keys = self._identity.receipt_keys
+    def _receipt(self, platform: str | None, message: bytes) -> Receipt:
+        """A receipt by a pinned key; of this platform, where the uplink names one.
+
+        Of several platforms each has a receipt key, and may free what is kept for itself alone.
+        """
+        identity = self._identity
+        keys = identity.receipt_keys
+        if platform is not None:
+            names = (each.subject_cn for each in identity.certified.receipts)
+            keys = tuple(key for key, name in zip(keys, names, strict=True) if name == platform)
         if not keys:
             raise SecurityError("a receipt, and no receipt key is pinned", code="HG-6109")
-        return verify_receipt(message, keys, self._identity.gateway)
+        return verify_receipt(message, keys, identity.gateway)
 
     def on_commit(self, committed: Committed) -> None:
         """Tell every outbox what has become durable."""

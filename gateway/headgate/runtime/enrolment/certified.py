@@ -99,6 +99,7 @@ def gather(
     if not good and keep_ended:
         good = newest_of_each([each for each in encryption if not judge.revoked(each)])
     _check_count(good, signed=spec.sign_records)
+    _check_uplinks(site, good)
     return Certified(
         chain=chain,
         encryption=papers.chain(Role.GATEWAY_ENCRYPTION),
@@ -238,6 +239,15 @@ def _check_count(recipients: Sequence[Certificate], *, signed: bool | None) -> N
         # Each of them has the record key then, and could seal records that pass for ours.
         names = ", ".join(str(each.subject_cn) for each in recipients)
         raise SecurityError("several platforms and no signatures", code="HG-6112", platforms=names)
+
+
+def _check_uplinks(site: Site, recipients: Sequence[Certificate]) -> None:
+    """With several platforms, each uplink says whose receipts free its data: no other may."""
+    for uplink in site.uplink if len(recipients) > 1 else ():
+        if uplink.enabled and uplink.ack == "platform" and uplink.receipts_from is None:
+            raise SecurityError(
+                "any platform could free what is kept for another", code="HG-6115", uplink=uplink.id
+            )
 
 
 def _named(env: Env, site: Site, written: str | None) -> tuple[Certificate, ...]:
