@@ -7,17 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kit.pki import Pki
+from kit.pki import Party, Pki
 from kit.running import PATIENCE_S, Site
+from typer.testing import CliRunner
 
-from headgate import config
 from headgate.cli.client import call
+from headgate.cli.main import app
 from headgate.crypto.provider import default_provider
 from headgate.crypto.x509 import Role
-from headgate.env import system_env
 from headgate.errors import ConfigError, HeadgateError
 from headgate.model import CommandResult
-from headgate.runtime.commands.signed import sign, write_signatures
 from headgate_simulators.pytest import PlcsMaker, RunningPlcs
 
 CONTROLS = """
@@ -69,6 +68,17 @@ class Box(Site):
             0
         ]
 
+    async def shell(self, *words: str) -> str:
+        """What `headgate` prints."""
+
+        def run() -> str:
+            variables = {"HEADGATE_SITE": str(self.folder), "HEADGATE_LANG": "en"}
+            result = CliRunner().invoke(app, list(words), env=variables)
+            assert result.exit_code == 0, result.output
+            return result.output
+
+        return await asyncio.to_thread(run)
+
     async def refused(self, what: str, **fields: Any) -> str:
         with pytest.raises(HeadgateError) as refused:
             await self.ask(what, **fields)
@@ -116,16 +126,25 @@ async def test_limits_and_the_selector_go_for_whoever_stands_there_too(
         assert await box.refused("write", point="gate_setpoint", value="69", **where) == "HG-6513"
         assert await box.refused("write", point="alarm_level", value="3", **where) == "HG-6543"
         assert (await box.write("gate_setpoint", "70"))["kept"]
+        listed = await box.shell("control", "list")
+        assert (
+            "ps-001/gate_setpoint  set/release, 20..100 %  forced to 70.0 by local:uid:" in listed
+        )
+        assert "refused     ps-001/gate_setpoint set 69.0" in listed
+        assert "[HG-6513]" in listed
+        assert "ps-001/gate_setpoint = 70.0" in await box.shell("status")
         plcs.command(selector="local", device="ps-001")
         assert await box.refused("write", point="pump2_run", value="on", **where) == "HG-6518"
         plcs.command(selector="remote", device="ps-001")
-        await box.ask("control-lock", reason="blades out")
+        await box.shell("control", "lock", "blades out")
+        assert "LOCKED by uid:" in await box.shell("control", "list")
         status = await box.status()
         assert any("blades out" in problem for problem in status["problems"])
         # Who locked the others out is not locked out.
         assert (await box.write("pump2_run", "on"))["kept"]
-        [said] = await box.ask("control-release", device="ps-001", point="pump2_run")
-        assert said["state"] == "confirmed"
+        await box.shell("control", "release", "ps-001", "pump2_run")
+        await box.shell("control", "unlock")
+        assert "LOCKED" not in await box.shell("control", "list")
         assert await box.refused("control-release", device="ps-001", point="pump2_run") == "HG-6536"
     assert commands(plcs) == [("gate_setpoint", 700), ("pump2_run", 1), ("pump2_auto", 1)]
 
@@ -139,17 +158,21 @@ async def test_changed_controls_wait_for_two_technicians(tmp_path: Path, plcs: R
         tmp_path, plcs, more='[identity]\nca = "ca.crt"\n[controls]\nsigned = true\n'
     )  # fmt: skip
 
-    def signed(*who: Any) -> None:
-        site = config.load(system_env(), tmp_path)
-        made = [sign(provider, site, each.key, [each.certificate]) for each in who]
-        (tmp_path / "controls.sig").write_bytes(write_signatures(made))
+    async def signed(*who: Party) -> str:
+        said = ""
+        for each in who:
+            (tmp_path / "my.key").write_bytes(each.key.pem())
+            (tmp_path / "my.crt").write_bytes(each.certificate.pem())
+            words = ("--key", str(tmp_path / "my.key"), "--certificate", str(tmp_path / "my.crt"))
+            said = await box.shell("control", "sign", *words)
+        return said
 
-    signed(people[0])
+    assert "1 of 2" in await signed(people[0])
     async with box.running() as gateway:
         await box.seen()
         where = {"device": "ps-001", "point": "pump2_run", "value": "on", "confirmed": True}
         assert await box.refused("write", **where) == "HG-6535"
-        signed(*people)
+        assert "2 of 2" in await signed(*people)
         await gateway.reload()
         assert (await box.write("pump2_run", "on"))["kept"]
 
@@ -161,7 +184,7 @@ async def test_changed_controls_wait_for_two_technicians(tmp_path: Path, plcs: R
         # What was signed is still in force.
         [said] = await box.ask("controls")
         assert said["in_force"] and said["controls"][0]["interlock"]
-        signed(*people)
+        assert "2 of 2" in await signed(*people)
         await gateway.reload()
         [said] = await box.ask("controls")
         assert said["in_force"] and not said["controls"][0]["interlock"]
