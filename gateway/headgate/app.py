@@ -42,6 +42,7 @@ from headgate.runtime.audited import (
     plugin_entries,
 )
 from headgate.runtime.batch import Committed
+from headgate.runtime.callers import CallerWatch
 from headgate.runtime.calls import Calls
 from headgate.runtime.commands.journal import Journal
 from headgate.runtime.commands.room import Commands, journal_path
@@ -339,6 +340,8 @@ class Gateway:
         self._writer.put_item(Event("config", now, {"hash": digest}))
         remember(env, site, self.installed.memory)
         self._audit.on_head, self._audit.on_alarm = self._audit_head, self._audit_alarm
+        self._outlets.tell = self._audit.tell
+        self._caller_watch = CallerWatch(self._audit.tell, self._field.channel_health)
         self._tell("started", site.gateway.id, version=headgate.__version__, epoch=self.epoch.hex())
         self._tell("config", "whole", hash=digest)
         for entry in plugin_entries(self.installed.registry):
@@ -623,6 +626,7 @@ class Gateway:
                 openings = self._field.poller.openings()
                 self._openings.note(openings, self._env.clock.boottime_us(), kept_us)
             self._peer_watch.look(self._delivery.status())
+            self._caller_watch.look(self._env.clock.boottime_us())
             self._outlets.note()
             self._state.note(self._spool.totals())
             self._disk.look(self._spool.status(), self._writer.status)

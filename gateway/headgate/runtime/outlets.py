@@ -68,7 +68,9 @@ class Outlets:
             entry.id,
             self._epoch,
             insight=self._insight,
-            verify_receipt=functools.partial(self._receipt, entry.receipts_from),
+            verify_receipt=functools.partial(
+                self._proved, functools.partial(self._receipt, entry.receipts_from)
+            ),
             say=self._say,
             need_table=self._need_table,
             retire=self._retire,
@@ -90,6 +92,19 @@ class Outlets:
     def shut(self, uplink: str) -> None:
         """An uplink is configured no more: nothing is kept for it."""
         self._outboxes.remove(uplink)
+
+    def _proved(self, check: Callable[[bytes], Receipt], message: bytes) -> Receipt:
+        """A receipt that stands the check; one that does not is an entry of the audit log."""
+        try:
+            return check(message)
+        except SecurityError as error:
+            self.tell(
+                Entry(
+                    kind="receipt-refused", who="unknown", what="a receipt", result="refused",
+                    code=error.code, fields={"reason": str(error)},
+                )
+            )  # fmt: skip
+            raise
 
     def _receipt(self, platform: str | None, message: bytes) -> Receipt:
         """A receipt by a pinned key; of this platform, where the uplink names one.
