@@ -194,7 +194,7 @@ class Commands:
         it and never will; that selection is given back at once.
 
         Raises:
-            InDoubt: still nobody knows: no answer, or a refusal that proves nothing (an expired command).
+            InDoubt: still nobody knows: no answer, or a refusal that came too late to prove anything.
         """
         standing = self.standing(command)
         if not standing.in_doubt:

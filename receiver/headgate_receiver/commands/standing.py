@@ -39,8 +39,11 @@ FINAL: Final = frozenset({
 UNMOVED: Final = frozenset({"refused", "cancelled", "expired", "superseded"})
 #: Steps that may move something.
 MOVING: Final = frozenset({"operate", "renew"})
-#: Refusals from before a gateway looks whether it knows the command id (commands.md, section 4).
-BEFORE_THE_ID: Final = frozenset({"HG-6503", "HG-6504", "HG-6505", "HG-6506", "HG-6507"})
+#: A refusal from before a gateway looks whether it knows the command id (commands.md, section 4).
+BEFORE_THE_ID: Final = "HG-6503"
+#: It knows the last 4,096 accepted ids, and takes no more than two messages a second of an uplink: for so
+#: long it cannot have forgotten one, however many were sent to it over two of them.
+REMEMBERED_US: Final = 30 * 60 * 1_000_000
 #: What a gateway says of accepted commands that a restart found unmoved.
 AFTER_RESTART: Final = "HG-6531"
 _RANK: Final = {
@@ -148,7 +151,7 @@ def _valid(steps: Sequence[SentStep], told: Sequence[Told]) -> list[Told]:
         return words
     if _asks(steps):
         # Asked after an OPERATE: what proves that it was not taken counts, nothing else.
-        proof = [e.at_us for e in words if e.request == selects[-1] and _proves(e)]
+        proof = [e.at_us for e in words if e.request == selects[-1] and _proves(e, steps)]
         if proof:
             return [each for each in words if each.at_us >= min(proof)]
         return [each for each in words if each.step != "select" or each.state == "selected"]
@@ -165,13 +168,19 @@ def _ends(said: Told, accepted_us: int) -> bool:
     return said.code == AFTER_RESTART or (said.step != "select" and said.at_us >= accepted_us)
 
 
-def _proves(said: Told) -> bool:
+def _proves(said: Told, steps: Sequence[SentStep]) -> bool:
     """Whether the answer to a SELECT shows that the OPERATE before it was never accepted, and never will be.
 
-    The gateway looks for the command id before it gives a token or judges the wish, and by then it has
-    spent a counter above the OPERATE's. Refusals from before that prove nothing.
+    The gateway looks for the command id before it judges anything else; and it has now seen a counter
+    above the OPERATE's. Asked so late that it may have forgotten the id, its refusal proves nothing. A
+    token does: the command is in its dates still.
     """
-    return said.state == "selected" or (said.state == "refused" and said.code not in BEFORE_THE_ID)
+    asked = next(each.at_us for each in steps if each.request == said.request)
+    operated = max(each.at_us for each in steps if each.step in MOVING)
+    if said.state == "selected":
+        return True
+    remembered = abs(asked - operated) < REMEMBERED_US
+    return said.state == "refused" and said.code != BEFORE_THE_ID and remembered
 
 
 def _asks(steps: Sequence[SentStep]) -> bool:

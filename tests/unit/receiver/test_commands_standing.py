@@ -7,7 +7,14 @@ import itertools
 import pytest
 from kit.commands import content
 
-from headgate_receiver.commands.standing import SentStep, Stage, Standing, Told, standing
+from headgate_receiver.commands.standing import (
+    REMEMBERED_US,
+    SentStep,
+    Stage,
+    Standing,
+    Told,
+    standing,
+)
 
 ID = content().command
 
@@ -17,14 +24,20 @@ class Story:
 
     def __init__(self) -> None:
         self._clock = itertools.count(1)
+        self._later_us = 0
         self.sent: list[SentStep] = []
         self.told: list[Told] = []
 
     def send(self, step: str, delivery: str | None = "broker") -> bytes:
         number = len(self.sent) + 1
         request = bytes([number]) * 32
-        self.sent.append(SentStep(ID, step, request, next(self._clock), delivery))
+        at_us = next(self._clock) + self._later_us
+        self.sent.append(SentStep(ID, step, request, at_us, delivery))
         return request
+
+    def wait_us(self, time_us: int) -> None:
+        """Let time pass for whoever sends."""
+        self._later_us += time_us
 
     def tell(
         self,
@@ -106,19 +119,39 @@ def test_a_selection_after_an_operate_proves_that_it_was_never_taken() -> None:
     assert (story.now.stage, story.now.moved) == (Stage.SELECTED, False)
 
 
-@pytest.mark.parametrize("code", ["HG-6503", "HG-6504", "HG-6505", "HG-6506", "HG-6507"])
-def test_a_refusal_from_before_the_id_is_looked_up_proves_nothing(code: str) -> None:
+def test_a_refusal_from_before_the_id_is_looked_up_proves_nothing() -> None:
     story, _ = operated()
-    story.tell("refused", story.send("select"), code=code)
+    story.tell("refused", story.send("select"), code="HG-6503")
     assert story.now.in_doubt
     assert story.now.moved is None
 
 
-def test_a_later_refusal_proves_that_the_operate_was_not_taken() -> None:
+@pytest.mark.parametrize("code", ["HG-6506", "HG-6507", "HG-6522"])
+def test_a_later_refusal_proves_that_the_operate_was_not_taken(code: str) -> None:
     story, _ = operated()
-    story.tell("refused", story.send("select"), code="HG-6522")
+    story.tell("refused", story.send("select"), code=code)
     assert story.now.settled
     assert story.now.moved is False
+
+
+@pytest.mark.parametrize("code", ["HG-6507", "HG-6522"])
+def test_asked_when_the_gateway_may_have_forgotten_the_id_its_refusal_proves_nothing(
+    code: str,
+) -> None:
+    story, _ = operated()
+    story.wait_us(REMEMBERED_US)
+    story.tell("refused", story.send("select"), code=code)
+    assert story.now.in_doubt
+    story.tell("accepted", at=3)  # and then the record comes
+    story.tell("confirmed", at=4)
+    assert story.now.done
+
+
+def test_the_durable_word_outweighs_a_gateway_that_has_forgotten() -> None:
+    story, _ = operated()
+    story.tell("confirmed", at=3)
+    story.tell("selected", story.send("select"))  # its disk was restored from an older image
+    assert story.now.done
 
 
 def test_a_refusal_in_the_store_of_an_earlier_select_ends_nothing() -> None:
