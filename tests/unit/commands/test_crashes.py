@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 from kit.commands import Operator, content
-from kit.scene import PKI, Scene, control
+from kit.scene import PKI, Scene, control, release, seconds
 
+from headgate.envelope.command import Step
 from headgate.testing.env import VirtualLoop
 
 Story = Callable[[Scene], Awaitable[None]]
@@ -144,3 +145,61 @@ def test_after_a_crash_a_point_that_stands_elsewhere_is_unknown(tmp_path: Path) 
         assert (answer.code, answer.value) == ("HG-6532", False)
 
     assert life(scene, second)
+
+
+async def _end(scene: Scene, wang: Operator) -> None:
+    await asyncio.sleep(130)
+
+
+async def _release(scene: Scene, wang: Operator) -> None:
+    await scene.obey(wang, release())
+
+
+async def _renew(scene: Scene, wang: Operator) -> None:
+    what = content(2, lease_s=100)
+    selected = await scene.answer(wang.select(what))
+    scene.give(wang.command(Step.RENEW, what, selected.token))
+    await scene.done("renewed")
+
+
+async def _by_hand(scene: Scene, wang: Operator) -> None:
+    allowed = scene.local.control(("pump-1", "run"))
+    assert allowed is not None
+    await scene.local.write(allowed, "off", "uid:1000")
+
+
+@pytest.mark.parametrize("more", [_end, _release, _renew, _by_hand], ids=lambda each: each.__name__)
+def test_a_box_that_dies_while_something_is_forced_lets_go_of_it(
+    tmp_path: Path, more: Callable[[Scene, Operator], Awaitable[None]]
+) -> None:
+    begun: list[int] = []
+
+    def born(name: str) -> tuple[Scene, Story]:
+        (tmp_path / name).mkdir()
+        wang = Operator(PKI)
+
+        async def story(scene: Scene) -> None:
+            await scene.obey(wang, content(lease_s=100))
+            begun.append(scene.effects)
+            await more(scene, wang)
+
+        return Scene(tmp_path / name, control(lease=seconds("30min"))), story
+
+    whole, story = born("whole")
+    assert life(whole, story)
+    for number in range(begun[0] + 1, whole.effects + 1):
+        scene, story = born(str(number))
+        scene.dies_at = number
+        if life(scene, story):
+            continue  # this one took another turn
+        scene.dies_at = None
+
+        async def second(scene: Scene) -> None:
+            await asyncio.sleep(1900)
+            assert scene.desk.journal.leases == {}
+
+        assert life(scene, second)
+        assert scene.plant.wire.count(ON) == 1
+        assert scene.plant.wire.count(("pump-1", "run", False)) <= 1
+        assert scene.plant.wire[-1] == BACK
+        assert scene.plant.values["pump-1", "auto"] is True
