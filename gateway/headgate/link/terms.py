@@ -125,7 +125,7 @@ def open_context(terms: Terms, *, where: str, env: Env | None = None) -> Context
         if terms.kind == "sidecar":
             from headgate.link.sidecar import SidecarContext
 
-            return SidecarContext(terms)
+            return SidecarContext(terms, env)
         if terms.ca_pem is None and terms.trust == "pinned":
             raise problem(where, "HG-5081")
         if (terms.certificate is None) is not (terms.key is None) and terms.certificate is None:

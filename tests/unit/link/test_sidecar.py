@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import sys
 from pathlib import Path
 
 import pytest
 
 from headgate.errors import ConfigError, UplinkUnavailable
 from headgate.link import Refused, Terms, open_context, stays_here
+from headgate.link.sidecar import listeners
 from headgate.mqtt import Settings, connect
 from headgate.sdk import UplinkContext
 from headgate_plugins.mqtt import MqttUplink
@@ -86,6 +88,65 @@ def test_who_holds_the_other_end_is_looked_at(monkeypatch: pytest.MonkeyPatch) -
     assert caught.value.code == "HG-5073"
     assert str(own) in str(caught.value)
     shake(Terms(kind="sidecar", user=str(own)))
+
+
+PROC_NET = """\
+  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 0100007F:075C 00000000:0000 0A 00000000:00000000 00:00000000 00000000   988        0 1
+   1: 00000000:075D 00000000:0000 0A 00000000:00000000 00:00000000 00000000   989        0 2
+   2: 0100007F:075C 0100007F:9C40 01 00000000:00000000 00:00000000 00000000     0        0 3
+   3: 0200007F:075E 00000000:0000 0A 00000000:00000000 00:00000000 00000000   990        0 4
+   4: 0100007F:075E 00000000:0000 0A 00000000:00000000 00:00000000 00000000   991        0 5
+   5: 0100007F:075E 00000000:0000 0A 00000000:00000000 00:00000000 00000000   992        0 6
+   6: rubbish
+   7: XX00007F:075C 00000000:0000 0A 00000000:00000000 00:00000000 00000000   993        0 7
+"""
+
+
+@pytest.mark.skipif(sys.byteorder != "little", reason="this table is of a little-endian machine")
+def test_who_listens_is_read_from_the_kernels_table() -> None:
+    assert listeners(PROC_NET, "127.0.0.1", 0x75C) == {988}
+    assert listeners(PROC_NET, "127.0.0.1", 0x75D) == {989}
+    # Two may listen at one port, and either one may get the connection.
+    assert listeners(PROC_NET, "127.0.0.1", 0x75E) == {991, 992}
+    assert listeners(PROC_NET, "127.0.0.1", 1) == set()
+    six = "head\n 0: 00000000000000000000000001000000:075C 0:0 0A 0 0 0 7 0 1\n"
+    assert listeners(six, "::1", 0x75C) == {7}
+    assert listeners(six, "127.0.0.1", 0x75C) == set()
+    both = "head\n 0: 00000000000000000000000000000000:075C 0:0 0A 0 0 0 7 0 1\n"
+    assert listeners(both, "127.0.0.1", 0x75C) == {7}
+
+
+def dial(terms: Terms) -> None:
+    """A handshake with a port of this process."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        sock = socket.create_connection(listener.getsockname())
+        line = open_context(terms, where="test").wrap_socket(sock)
+        try:
+            line.do_handshake()
+        finally:
+            line.close()
+
+
+def test_a_port_that_somebody_else_took_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    dial(Terms(kind="sidecar"))
+    own = os.getuid()
+    monkeypatch.setattr("headgate.link.sidecar._ALWAYS", frozenset())
+    monkeypatch.setattr("os.geteuid", lambda: own + 1)
+    with pytest.raises(Refused) as caught:
+        dial(Terms(kind="sidecar"))
+    assert caught.value.code == "HG-5073"
+    dial(Terms(kind="sidecar", user=str(own)))
+
+
+def test_where_the_kernel_does_not_tell_a_named_account_is_not_taken_on_trust(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("headgate.link.sidecar.listeners", lambda *_: set())
+    dial(Terms(kind="sidecar"))
+    with pytest.raises(Refused) as caught:
+        dial(Terms(kind="sidecar", user="0"))
+    assert caught.value.code == "HG-5073"
 
 
 def test_an_account_that_is_not_here_is_a_mistake() -> None:
