@@ -36,7 +36,6 @@ COMMANDS: dict[str, Command] = {
     "read": Command("headgate.cli.read:app", "read one device now", "立即读取一台设备"),
     "write": Command("headgate.cli.write:app", "set one point of a device", "写入一个测点"),
     "control": Command("headgate.cli.control:app", "commands: list, lock, sign", "远方控制管理"),
-    "control": Command("headgate.cli.control:app", "commands: list, lock, sign", "远方控制管理"),
     "discover": Command(
         "headgate.cli.discover:app", "find the devices on a line", "搜索线路上的设备"
     ),
