@@ -3,6 +3,7 @@
 Run as a process of its own, for two OpenSSLs in one are one too many:
 
     python babassl.py rfc8998-server LIBRARY CA LISTEN UPSTREAM CERTIFICATE KEY
+    python babassl.py rfc8998-rekey  ... the same, and new keys for both directions before every write
     python babassl.py tlcp-server    LIBRARY CA LISTEN UPSTREAM CERTIFICATE KEY ENC_CERTIFICATE ENC_KEY
     python babassl.py tlcp-client    LIBRARY CA LISTEN UPSTREAM CERTIFICATE KEY ENC_CERTIFICATE ENC_KEY
 
@@ -25,7 +26,7 @@ from typing import Any, ClassVar
 VERIFY_PEER, FAIL_IF_NONE, PEM = 1, 2, 1
 WANT_READ, WANT_WRITE, ZERO_RETURN = 2, 3, 6
 SET_MIN, SET_MAX, SET_GROUPS_LIST, MODE = 123, 124, 92, 33
-TLS13, MOVING_PARTIAL = 0x0304, 3
+TLS13, MOVING_PARTIAL, UPDATE_REQUESTED = 0x0304, 3, 1
 
 
 class Library:
@@ -42,7 +43,8 @@ class Library:
         ("SSL_CTX_use_enc_certificate_file", "i", "psi"), ("SSL_CTX_use_enc_PrivateKey_file", "i", "psi"),
         ("SSL_set_fd", "i", "pi"), ("SSL_accept", "i", "p"), ("SSL_connect", "i", "p"),
         ("SSL_read", "i", "psi"), ("SSL_write", "i", "psi"), ("SSL_get_error", "i", "pi"),
-        ("SSL_pending", "i", "p"), ("SSL_shutdown", "i", "p"), ("SSL_get_version", "s", "p"),
+        ("SSL_pending", "i", "p"), ("SSL_key_update", "i", "pi"),
+        ("SSL_shutdown", "i", "p"), ("SSL_get_version", "s", "p"),
         ("SSL_get_current_cipher", "p", "p"), ("SSL_CIPHER_get_name", "s", "p"),
         ("SSL_get_verify_result", "l", "p"), ("ERR_get_error", "l", ""),
         ("ERR_error_string_n", None, "lsi"), ("TLS_server_method", "p", ""),
@@ -77,13 +79,14 @@ class Library:
 def context(lib: Library, mode: str, ca: str, files: list[str]) -> Any:
     method = {
         "rfc8998-server": lib.TLS_server_method,
+        "rfc8998-rekey": lib.TLS_server_method,
         "tlcp-server": lib.NTLS_server_method,
         "tlcp-client": lib.NTLS_client_method,
     }[mode]
     made = lib.SSL_CTX_new(method())
     names = [each.encode() for each in files]
     lib.SSL_CTX_ctrl(made, MODE, MOVING_PARTIAL, None)
-    if mode == "rfc8998-server":
+    if mode.startswith("rfc8998"):
         lib.SSL_CTX_ctrl(made, SET_MIN, TLS13, None)
         lib.SSL_CTX_enable_sm_tls13_strict(made)
         good = lib.SSL_CTX_set_ciphersuites(made, b"TLS_SM4_GCM_SM3") == 1
@@ -140,13 +143,15 @@ def serve(lib: Library, made: Any, mode: str, taken: socket.socket, upstream: st
                 return
             cipher = lib.SSL_CIPHER_get_name(lib.SSL_get_current_cipher(ssl))
             say("up", lib.SSL_get_version(ssl).decode(), cipher.decode())
-            carry(lib, ssl, secured, plain)
+            carry(lib, ssl, secured, plain, rekey=mode == "rfc8998-rekey")
             lib.SSL_shutdown(ssl)
         finally:
             lib.SSL_free(ssl)
 
 
-def carry(lib: Library, ssl: Any, secured: socket.socket, plain: socket.socket) -> None:
+def carry(
+    lib: Library, ssl: Any, secured: socket.socket, plain: socket.socket, *, rekey: bool
+) -> None:
     """Both ways until one side ends."""
     secured.setblocking(False)
     buffer = ctypes.create_string_buffer(16384)
@@ -156,6 +161,8 @@ def carry(lib: Library, ssl: Any, secured: socket.socket, plain: socket.socket) 
             if plain in ready:
                 if not (data := plain.recv(16384)):
                     return
+                if rekey:
+                    assert lib.SSL_key_update(ssl, UPDATE_REQUESTED) == 1, lib.why()
                 while data:
                     count = lib.SSL_write(ssl, data, len(data))
                     if count > 0:

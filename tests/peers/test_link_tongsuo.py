@@ -39,11 +39,13 @@ def here(port: int) -> Settings:
     return Settings(host="127.0.0.1", port=port, tls=True, timeout_s=20)
 
 
-async def test_records_of_all_sizes_pass_both_ways(tmp_path: Path, pki: LinkPki) -> None:
+@pytest.mark.parametrize("mode", ["rfc8998-server", "rfc8998-rekey"])
+async def test_records_of_all_sizes_pass_both_ways(tmp_path: Path, pki: LinkPki, mode: str) -> None:
+    """With `rekey` the server changes its keys before every write, and asks us to change ours."""
     own = pki.gateway()
     async with (
         Mosquitto(tmp_path) as broker,
-        babassl("rfc8998-server", pki.root.crt, pki.server(), broker.port) as foreign,
+        babassl(mode, pki.root.crt, pki.server(), broker.port) as foreign,
         connect(here(foreign.port), tls=open_context(sm_terms(pki, own), where="test")) as link,
     ):
         await link.subscribe("up")
