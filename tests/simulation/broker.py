@@ -20,6 +20,9 @@ from headgate.mqtt import Message, Settings
 class SimLink:
     """What `connect` gives: the methods of `headgate.mqtt.Link`."""
 
+    #: A plain connection has agreed on nothing.
+    facts: None = None
+
     def __init__(self, broker: Broker, who: str) -> None:
         self.who = who
         self.filters: tuple[str, ...] = ()
