@@ -50,9 +50,13 @@ class CaFolder:
         return self._has(self.path / name)
 
     def make(self) -> None:
-        """The folder itself, for its owner alone."""
+        """The folder itself, for its owner alone, and in it the one for what will be issued."""
         try:
             self._files.make_folder(self.path, 0o700)
+            self._files.make_folder(self.path / _ISSUED)
+            # A name is on the medium when its folder was synced; the files in it say nothing of that.
+            self._files.sync_folder(self.path)
+            self._files.sync_folder(self.path.parent)
         except OSError as error:
             raise unusable(self.path, error) from None
 
@@ -120,7 +124,6 @@ class CaFolder:
 
     def _write(self, path: Path, content: bytes, mode: int = 0o644) -> None:
         try:
-            self._files.make_folder(path.parent, 0o755)
             self._files.replace(path, content, mode)
         except OSError as error:
             raise unusable(path, error) from None
