@@ -478,3 +478,29 @@ def test_a_bug_leaves_no_command_without_an_end(tmp_path: Path, wang: Operator) 
 
     play(scene, story)
     assert scene.plant.wire == [ON]
+
+
+def test_a_lease_that_has_ended_is_not_renewed_while_its_end_is_tried(
+    tmp_path: Path, wang: Operator
+) -> None:
+    scene = Scene(tmp_path)
+    scene.synced = False
+
+    async def first(scene: Scene) -> None:
+        await scene.obey(wang, content())
+
+    async def second(scene: Scene) -> None:
+        await asyncio.sleep(2)
+        assert ("pump-1", "run") in scene.desk.journal.leases
+        what = content(2)
+        selected = await scene.answer(wang.select(what))
+        scene.give(wang.command(Step.RENEW, what, selected.token))
+        assert (await scene.done("renewed", "refused")).code == "HG-6536"
+        scene.plant.refuses = False
+        await asyncio.sleep(31)
+
+    play(scene, first)
+    scene.plant.refuses = True
+    scene.clock.boot, scene.clock.now_us = b"another boot 123", 5_000_000
+    play(scene, second)
+    assert scene.plant.wire[-1] == BACK
