@@ -92,6 +92,26 @@ def test_a_technician_in_the_rain(headgate, city: City, tmp_path: Path) -> None:
     assert (said["enrolled"], said["problems"]) == (True, [])
 
 
+def test_our_own_ca_answers_our_own_box(headgate, city: City, monkeypatch, tmp_path: Path) -> None:
+    """The commands as docs/operate/enrolment.md has them."""
+    monkeypatch.setenv("CA_PASSPHRASE", PASSPHRASE)
+    headgate("enroll", "request", "--out", "stick")
+    for kind, more in (
+        ("sign", ["--role", "gateway", "--pair"]),
+        ("link", ["--role", "gateway-link"]),
+    ):
+        issued = headgate(
+            "certs", "issue", str(city.folder), f"stick/{ID}-{kind}.csr", *more,
+            "--passphrase", "env:CA_PASSPHRASE", "--out", f"stick/{kind}",
+        )  # fmt: skip
+        assert issued.status == 0, issued.err
+    taken = headgate(
+        "enroll", "import", "stick", str(city.folder / "chain.crt"), "--trust", city.paper
+    )
+    assert taken.status == 0, taken.err
+    assert "headgate-gateway-encryption" in headgate("enroll", "status").out
+
+
 def test_it_speaks_chinese(headgate, city: City) -> None:
     said = headgate("--lang", "zh", "enroll", "status").out
     assert "本机尚无证书" in said and "no certificate" not in said
