@@ -36,6 +36,7 @@ from headgate.runtime.audited import (
     AUDIT_ALARMS,
     ClockWatch,
     KeySigner,
+    audit_metrics,
     audit_problems,
     audited,
     changed_tables,
@@ -722,4 +723,4 @@ class Gateway:
 
     def _samples(self) -> Iterable[Sample]:
         status = self.status()
-        return (*metrics_of(status), *disk_metrics(status))
+        return (*metrics_of(status), *disk_metrics(status), *audit_metrics(status))

@@ -21,6 +21,10 @@ _WORDS: dict[str, tuple[str, str]] = {
     "identity": ("Identity", "身份"),
     "spool": ("Spool", "缓存"),
     "writer": ("Writer", "写入"),
+    "audit": ("Audit log", "审计日志"),
+    "entries": ("entries", "条记录"),
+    "signed": ("signed up to", "已签名至"),
+    "days-fit": ("days fit", "天容量"),
     "channels": ("Channels", "通道"),
     "devices": ("Devices", "设备"),
     "uplinks": ("Uplinks", "上行"),
@@ -123,6 +127,7 @@ def page(data: dict[str, Any]) -> str:
         f"{word('writer')}: {writer['commits']} {word('commits')}, "  # noqa: ISC004 - one line
         f"{writer['failures']} {word('failures')}{refusal}",
         *(f"  {line}" for line in wear_lines(data["disk"]["wear"] if "disk" in data else {})),
+        *_audit(data.get("audit")),
         f"{word('uplinks')}:",
     ]
     for uplink in data["uplinks"]:
@@ -169,6 +174,16 @@ def page(data: dict[str, Any]) -> str:
         lines.append(f"{word('problems')}:")
         lines += [f"  {problem}" for problem in data["problems"]]
     return "\n".join(lines)
+
+
+def _audit(audit: dict[str, Any] | None) -> list[str]:
+    """How far the audit log goes, and how long its room will do."""
+    if audit is None:
+        return []
+    fits = f", {audit['days']} {word('days-fit')}" if audit["days"] is not None else ""
+    entries = f"{audit['seq']} {word('entries')}, {word('signed')} {audit['head_seq']}"
+    room = f"{_size(audit['bytes'])} / {_size(audit['quota'])}{fits}"
+    return [f"{word('audit')}: {entries}, {room}"]
 
 
 def _days(account: dict[str, Any]) -> list[str]:

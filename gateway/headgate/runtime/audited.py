@@ -12,6 +12,7 @@ from headgate.errors import HeadgateError
 from headgate.messages import Language, say
 from headgate.model import ClockFix
 from headgate.runtime.api import Handler
+from headgate.runtime.metrics import Sample
 from headgate.runtime.plugins import PluginState, Registry
 
 #: Calls of the local API that change something or show what travels; asking how things are is none.
@@ -182,3 +183,33 @@ def audit_problems(status: AuditStatus, folder: str, language: Language) -> list
         f"{say(AUDIT_ALARMS[alarm][1], language, **fields)} [{AUDIT_ALARMS[alarm][1]}]"
         for alarm in status.alarms
     ]
+
+
+def audit_metrics(status: Mapping[str, Any]) -> Iterator[Sample]:
+    """The log's part of the status as Prometheus samples."""
+    none: dict[str, str] = {}
+    audit = status["audit"]
+    yield "audit_entries", "Number of the newest entry", "counter", none, audit["seq"]
+    yield (
+        "audit_signed",
+        "Number of the newest entry under a signed head",
+        "counter",
+        none,
+        audit["head_seq"],
+    )
+    yield "audit_bytes", "Bytes of the audit log", "gauge", none, audit["bytes"]
+    yield "audit_unwritten", "Entries that could not be written", "gauge", none, audit["unwritten"]
+    yield (
+        "audit_suppressed",
+        "Entries of a flood, counted only",
+        "counter",
+        none,
+        audit["held_back"],
+    )
+    yield "audit_breaks", "Breaks since the start", "counter", none, audit["breaks"]
+    if audit["days"] is not None:
+        yield "audit_days", "Days that fit at this rate", "gauge", none, audit["days"]
+    for alarm in AUDIT_ALARMS:
+        label = {"trouble": alarm}
+        active = float(alarm in audit["alarms"])
+        yield "audit_trouble", "1 while it lasts", "gauge", label, active

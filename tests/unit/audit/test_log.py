@@ -514,3 +514,63 @@ def test_what_waits_at_the_end_is_still_written(tmp_path: Path) -> None:
     log.tell(entry("start-refused"))  # before any loop runs
     log.close()
     assert [f.line.kind for f in lines(tmp_path / "audit")] == ["log-opened", "start-refused"]
+
+
+# ------------------------------------------------------------ power cuts
+
+
+class Volatile(SystemFiles):
+    """A disk of which a power cut leaves only what was synced: bytes of files, names of folders."""
+
+    def __init__(self) -> None:
+        self.lengths: dict[Path, int] = {}
+        self.named: set[Path] = set()
+
+    def append(self, path: Path) -> AppendFile:
+        disk, file = self, super().append(path)
+        disk.lengths[path] = 0
+
+        class Kept:
+            def write(self, data: bytes) -> None:
+                file.write(data)
+
+            def sync(self) -> None:
+                file.sync()
+                disk.lengths[path] = path.stat().st_size
+
+            def close(self) -> None:
+                file.close()
+
+        return Kept()
+
+    def sync_folder(self, folder: Path) -> None:
+        self.named |= {path for path in folder.iterdir() if path.suffix != ".new"}
+
+    def left(self, root: Path) -> dict[int, bytes]:
+        """Files of the log after a cut, by number."""
+        found = {}
+        for path, length in self.lengths.items():
+            parents = [each for each in path.parents if root in each.parents]
+            if path in self.named and all(each in self.named for each in parents):
+                found[int(path.stem)] = path.read_bytes()[:length]
+        return found
+
+
+def test_an_entry_that_was_confirmed_is_there_after_a_power_cut_at_any_time(tmp_path: Path) -> None:
+    async def main() -> None:
+        disk = Volatile()
+        clock = ManualClock()
+        log = AuditLog(
+            fake_env(clock, files=disk), tmp_path / "audit", "hg-1", "0.1", PROVIDER.sm3,
+            quota_bytes=1 << 24, file_bytes=2000,
+        )  # fmt: skip
+        for n in range(40):
+            await log.note(entry(n=n))
+            left = disk.left(tmp_path)
+            found = [each for data in left.values() for each in scan(data)]
+            assert any(isinstance(f, Found) and f.line.fields.get("n") == n for f in found)
+            assert checked(left).sound
+        assert len(disk.lengths) > 5  # over many files
+        log.close()
+
+    run(main)
