@@ -116,6 +116,16 @@ class Keyring:
             self.retire((self._current.key_id,))
         return self._change(self._env.clock.boottime_us(), unwritten=unwritten).key_id
 
+    def obey(self) -> bytes | None:
+        """Change to a new key now if the current one was retired; its id, or None where none was needed.
+
+        Raises:
+            SpoolError: its grant cannot be written; the next record waits for it.
+        """
+        if self._current is None or self._current.key_id not in self._retired:
+            return None
+        return self._change(self._env.clock.boottime_us(), unwritten=False).key_id
+
     def written(self) -> bool:
         """Whether every grant is on disk, so that records of its key may be. Tries once more."""
         if self._unwritten:

@@ -56,7 +56,9 @@ class Rotation:
         Raises:
             SpoolError: the disk takes nothing. The old key is out of use all the same.
         """
-        yield {"key": (await self._renew("local", "asked for on the box")).hex()}
+        key_id = await self._change(self._keyring.renew, "local", "asked for on the box")
+        assert key_id is not None
+        yield {"key": key_id.hex()}
 
     def asked(self, key_ids: Collection[bytes]) -> None:
         """A platform's receipt asks to seal no more under these keys. Never waits."""
@@ -68,7 +70,8 @@ class Rotation:
 
     async def _follow(self) -> None:
         try:
-            await self._renew("platform", "asked for by the platform")
+            # Several asks may have come before the first is followed: one change answers them all.
+            await self._change(self._keyring.obey, "platform", "asked for by the platform")
         except SpoolError as error:
             # The next record makes the new key, or waits with the disk.
             log.warning("the key could not be changed yet", extra={"error": str(error)})
@@ -84,12 +87,14 @@ class Rotation:
         """Wait for what is under way."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _renew(self, who: str, why: str) -> bytes:
+    async def _change(self, change: Callable[[], bytes | None], who: str, why: str) -> bytes | None:
         try:
-            key_id: bytes = await self._aside(self._keyring.renew)
+            key_id: bytes | None = await self._aside(change)
         except SpoolError:
             await self._note("key-rotated", who, "record key", "failed")
             raise
+        if key_id is None:
+            return None
         log.info("record key changed", extra={"key": key_id.hex(), "why": why})
         at_us = self._env.clock.boottime_us()
         self._put_item(Event("key", at_us, {"key": key_id.hex(), "why": why}))

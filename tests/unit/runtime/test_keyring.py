@@ -328,6 +328,15 @@ async def test_a_platform_may_ask_and_only_of_the_key_in_use(box: Box) -> None:
     assert box.keyring.current() is not first
 
 
+async def test_asks_that_come_at_once_are_answered_by_one_change(box: Box) -> None:
+    asked, first = Asked(box), box.keyring.current()
+    for _ in range(3):
+        asked.rotation.asked([first.key_id])
+    await asked.rotation.close()
+    assert len(asked.entries) == 1
+    assert len(box.state.grants()) == 2
+
+
 async def test_a_platforms_ask_on_a_full_disk_is_followed_later(
     box: Box, full: Callable[[bool], None]
 ) -> None:
