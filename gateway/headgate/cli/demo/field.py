@@ -13,6 +13,8 @@ SPEED = 60
 #: One world, one seed.
 _WORLD = ["--seed", "7", "--speed", str(SPEED)]
 _COVERS = 3
+#: The name of the simulator that obeys.
+PUMPS = "pumps"
 _SILENT = {"fault": "silent", "device": "*", "on": True}
 STORM = {"storm": {"peak_mm_h": 80.0, "duration_s": 1200.0}}
 
@@ -31,10 +33,22 @@ def manholes(folder: Path) -> Simulator:
     return Simulator("covers", [*command, *_WORLD], folder, hush=hush)
 
 
+#: What an operator may do with the pump station: see `operator.py`.
+_CONTROLS = """
+[[control]]
+device = "ps-001"
+point = "pump2_run"
+on_lease_end = "auto"
+auto_point = "pump2_auto"
+feedback = "pump2_running"
+remote_when = "{ps-001/remote} == 1"
+"""
+
+
 def pumps(folder: Path) -> Simulator:
-    """A pump station on OPC UA."""
+    """A pump station on OPC UA, with a pump that may be commanded."""
     command = ["pump-station", "--count", "1", "--bind", "127.0.0.1:0", "--cycle", "1"]
-    return Simulator("pumps", [*command, *_WORLD], folder, hush=[{"hold": True}])
+    return Simulator(PUMPS, [*command, *_WORLD], folder, hush=[{"hold": True}], controls=_CONTROLS)
 
 
 def tags(folder: Path) -> Simulator:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from headgate.cli.demo.broker import BrokerKind
 from headgate.cli.demo.field import all_kinds
+from headgate.cli.demo.operator import command
 from headgate.cli.demo.page import Page
 from headgate.cli.demo.road import Road
 from headgate.cli.demo.watch import Watch
@@ -16,6 +17,8 @@ REFRESH_S = 0.25
 #: The broker is away for this share of the time, within bounds.
 AWAY_SHARE, AWAY_LEAST_S, AWAY_MOST_S = 0.2, 2.0, 8.0
 DRAIN_S = 30.0
+#: When the operator starts a pump, as a share of the time until the broker goes.
+_COMMAND_SHARE = 0.3
 
 
 async def play(
@@ -45,7 +48,14 @@ async def play(
                 page.show(now, seconds, await watch.look())
                 await asyncio.sleep(min(REFRESH_S, max(0.0, second - (clock() - begun))))
 
-        await until(leaves)
+        await until(leaves * _COMMAND_SHARE)
+        commanding = asyncio.create_task(command(road, page))
+        try:
+            await until(leaves)
+        finally:
+            # Not known by then, or never: the demo goes on.
+            commanding.cancel()
+            await asyncio.gather(commanding, return_exceptions=True)
         page.tell("HG-9522", seconds=f"{away_s:.0f}")
         await road.broker.stop()
         await until(leaves + away_s)

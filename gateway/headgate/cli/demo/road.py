@@ -151,6 +151,7 @@ class Road:
         folder.mkdir()
         (self.folder / "site.toml").write_text(site, encoding="utf-8")
         for each in self.field:
+            each.site.write_text(each.site.read_text("utf-8") + each.controls, "utf-8")
             each.site.rename(folder / each.site.name)
         await self.start_gateway()
 

@@ -22,6 +22,7 @@ class Simulator:
     Args:
         command: the simulator and its options, without those for its files.
         hush: the commands that make it say no more of itself, for the end.
+        controls: what of it may be commanded, as tables of a site file.
     """
 
     def __init__(
@@ -31,9 +32,11 @@ class Simulator:
         folder: Path,
         *,
         hush: Sequence[Mapping[str, Any]] = (),
+        controls: str = "",
     ) -> None:
         self.name = name
         self.hush = hush
+        self.controls = controls
         self.truth = folder / f"{name}.truth.jsonl"
         self.site = folder / f"{name}.toml"
         self.control = folder / f"{name}.sock"
