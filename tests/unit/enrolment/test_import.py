@@ -23,7 +23,6 @@ from headgate.errors import SecurityError
 from headgate.runtime.enrolment.bag import sort_out
 from headgate.runtime.enrolment.qr import join, parts
 
-
 #: Put together here: a private key is in no file of ours, not even a false one.
 PLAIN_KEY = b"-----BEGIN %b-----\nAAAA\n-----END %b-----\n" % (2 * (b"PRIVATE " + b"KEY",))
 
@@ -410,6 +409,39 @@ async def test_the_same_request_again_until_it_is_answered(box: Box, city: City)
     # What answers the first request is still for a key of this box.
     await box.desk.bring(city.answer(first), "uid:0", trust=city.paper)
     assert box.identity.chain[0].spki == first.sign.spki
+
+
+async def test_certificates_may_come_on_two_sticks(box: Box, city: City) -> None:
+    files = await answered(box, city)
+    link = files.pop("link.crt")
+    await box.desk.bring(files, "uid:0", trust=city.paper)
+    again = await box.desk.request("uid:0")
+    assert again.link.spki == Certificate.load(link).spki, "the same request is still open"
+    await box.desk.bring({"link.crt": link}, "uid:0")
+    assert box.identity.link_key is not None
+    assert box.desk.papers().asked is None
+
+
+async def test_keys_that_nothing_names_are_destroyed_by_the_next_renewal(
+    box: Box, city: City
+) -> None:
+    for _ in range(3):
+        await box.desk.request("uid:0", anew=True)
+    await box.enrol(city)
+    box.later(days=690)
+    asked = await box.desk.request("uid:0")
+    serial = f"{box.identity.chain[0].serial:x}"
+    await box.desk.bring(city.answer(asked, renew=serial), "uid:0")
+    identity = box.identity
+    wanted = {
+        each.public.spki
+        for each in (identity.signing_key, identity.encryption_key, identity.link_key)
+        if each
+    }
+    kept = set(box.desk.custody.held())
+    assert wanted | {identity.certified.retired[0].spki} <= kept
+    # Beside them only the box's very first key, which is a file of its own.
+    assert len(kept) == 5 and len(list((box.state / "keys").glob("*.key"))) == 4
 
 
 async def test_a_request_bears_the_names_of_the_standard(box: Box) -> None:

@@ -98,6 +98,7 @@ def gather(
     good = newest_of_each([each for each in encryption if judge.counts(each)])
     if not good and keep_ended:
         good = newest_of_each([each for each in encryption if not judge.revoked(each)])
+    counting = tuple(each for each in receipts if judge.counts(each))
     _check_count(good, signed=spec.sign_records)
     _check_uplinks(site, good)
     return Certified(
@@ -107,13 +108,13 @@ def gather(
         retired=loaded(papers.retired),
         anchors=anchors,
         recipients=good,
-        receipts=tuple(each for each in receipts if judge.counts(each)),
+        receipts=counting,
         crls=crls,
         barred=own,
         standing=frozenset(
             each.der for each in loaded(papers.retired) if judge.stands(each, chain)
         ),
-        concerns=tuple(judge.concerns),
+        concerns=judge.worth_telling((*good, *counting)),
     )
 
 
@@ -222,6 +223,15 @@ class _Judge:
             certificate, others, self._anchors, usage=usage, at=None, provider=self._provider,
             role=role, crls=crls,
         )  # fmt: skip
+
+    def worth_telling(self, counting: Sequence[Certificate]) -> tuple[Problem, ...]:
+        """What was found, but for certificates that a good one of the same name and role has followed."""
+        followed = {(str(each.subject_cn), str(each.subject_ou)) for each in counting}
+        return tuple(
+            each
+            for each in self.concerns
+            if (each.fields.get("name"), each.fields.get("role")) not in followed
+        )
 
     def _tell(self, code: str, certificate: Certificate, **fields: str) -> str:
         if (code, certificate.der) not in self._told:

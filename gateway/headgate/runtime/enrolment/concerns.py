@@ -10,7 +10,7 @@ import msgspec
 
 from headgate.crypto.x509 import Certificate, Role
 from headgate.errors import Problem
-from headgate.runtime.enrolment.certified import Certified
+from headgate.runtime.enrolment.certified import Certified, newest_of_each
 from headgate.runtime.enrolment.papers import Papers
 
 #: Days before the end of a certificate at which it is said (once each, and every day in the last week).
@@ -32,7 +32,8 @@ class Ending(msgspec.Struct, frozen=True):
 def endings(certified: Certified, at: datetime | None) -> Sequence[Ending]:
     """Every certificate that this box lives by."""
     ours = (*certified.chain[:1], *certified.encryption[:1], *certified.link[:1])
-    others = (*certified.recipients, *certified.receipts, *certified.anchors)
+    # Of a name the newest: what it follows may run out.
+    others = (*certified.recipients, *newest_of_each(certified.receipts), *certified.anchors)
     return [
         *(_ending(each, at, ours=True) for each in ours),
         *(_ending(each, at, ours=False) for each in others),

@@ -181,7 +181,7 @@ class Desk:
             self._check_ours()
             papers = self.papers()
             asked = papers.asked
-            if asked is None or anew or self._lost(asked):
+            if asked is None or anew or self._lost(asked) or self._answered(asked, papers):
                 asked = self._new_keys(papers, anew=anew)
                 papers = self._save(msgspec.structs.replace(papers, asked=asked))
                 what = self.provider.sm3(asked.sign)[:8].hex()
@@ -193,6 +193,12 @@ class Desk:
         for key in ("certificate", "key"):
             if getattr(spec, key) is not None:
                 raise SecurityError("kept by the site file", code="HG-6179", key=key)
+
+    def _answered(self, asked: Asked, papers: Papers) -> bool:
+        """Whether its signing key is certified already; the link certificate may still be on its way."""
+        signs = papers.chain(Role.GATEWAY)
+        links = papers.chain(Role.GATEWAY_LINK)
+        return bool(signs and links and signs[0].spki == asked.sign)
 
     def _lost(self, asked: Asked) -> bool:
         held = set(self.custody.held())
@@ -312,12 +318,16 @@ class Desk:
             raise SecurityError(str(error), code="HG-6165") from error
 
     def _forget_keys(self, before: Papers, after: Papers) -> None:
-        """Link and encryption keys that were replaced. Signing keys stay: records may still want them."""
-        for old, new in ((before.link, after.link), (before.encryption, after.encryption)):
-            if old and new and old[0] != new[0]:
-                spki = _spki(old[0])
-                if spki not in (_spki(new[0]), _spki(after.sign[0]) if after.sign else b""):
-                    self.custody.remove(spki)
+        """After a renewal: keys that nothing names any more (replaced, or of requests given up)."""
+        if before.sign == after.sign or not after.sign:
+            return
+        named = [*after.sign[:1], *after.encryption[:1], *after.link[:1], *after.retired]
+        wanted = {_spki(each) for each in named} | {self._identity().signing_key.public.spki}
+        if after.asked is not None:
+            wanted |= {after.asked.sign, after.asked.link}
+        for spki in self.custody.held():
+            if spki not in wanted:
+                self.custody.remove(spki)
 
     def _save(self, papers: Papers) -> Papers:
         try:

@@ -336,8 +336,10 @@ class _Judge:
             retired = (old.sign[0], *retired)[:MAX_RETIRED]
         link = own.get(Role.GATEWAY_LINK, old.link)
         asked = old.asked
-        if asked is not None and sign and Certificate.load(sign[0]).spki == asked.sign:
-            asked = None
+        # Both, for the two may come on two sticks, and a key that nothing names is destroyed one day.
+        if asked is not None and sign and link:
+            held = (Certificate.load(sign[0]).spki, Certificate.load(link[0]).spki)
+            asked = None if held == (asked.sign, asked.link) else asked
         platform = list(old.platform)
         for found in self._bag.leaves:
             if found.certificate.role in _PLATFORM and found.certificate.der not in platform:
