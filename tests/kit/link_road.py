@@ -101,6 +101,28 @@ class Platform:
             found.setdefault(device, []).append(slot)
         return found
 
+    def told_missing(self) -> dict[str, int]:
+        """How many looks of each device the gateway says were never made: the field's affair, no link's."""
+        with contextlib.closing(sqlite3.connect(self._store)) as db:
+            rows = db.execute(
+                "SELECT device, coalesce(sum(looks), 0) FROM devices JOIN gaps USING (gateway, number)"
+                " WHERE reason IN ('overrun', 'device-silent', 'line-down') GROUP BY device"
+            ).fetchall()
+        return dict(rows)
+
+    async def until_whole(self) -> None:
+        """Return when every slot between the first and the last is stored, or told as never made."""
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                told = self.told_missing()
+                missing = {
+                    device: slots[-1] - slots[0] + 1 - len(slots)
+                    for device, slots in self.slots().items()
+                }
+                if all(count <= told.get(device, 0) for device, count in missing.items()):
+                    return
+                await asyncio.sleep(0.05)
+
     async def until_stored(self, devices: Sequence[str], count: int) -> None:
         """Return when every device has that many slots in the store."""
         async with asyncio.timeout(PATIENCE_S):
