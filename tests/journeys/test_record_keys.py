@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ from kit.running import Site
 from headgate.cli.client import call
 from headgate.env import system_env
 from headgate.model import Event
+
+MAIN = [sys.executable, "-c", "from headgate.cli import main; main()"]
 
 
 def ask(site: Site, name: str) -> Any:
@@ -54,3 +58,17 @@ async def test_a_platforms_ask_is_followed_and_told(tmp_path: Path) -> None:
         assert len(kept(site)) == 2
     told = [i.fields for i in site.stored() if isinstance(i, Event) and i.kind == "key"]
     assert [fields["why"] for fields in told] == ["asked for by the platform"]
+
+
+async def test_a_technician_does_it_from_the_shell(tmp_path: Path) -> None:
+    site = Site(tmp_path, "")
+    words = [*MAIN, "--lang", "en", "keys", "rotate", str(tmp_path)]
+    async with site.running():
+        await site.until(lambda status: status["writer"]["commits"])
+        done = await asyncio.to_thread(subprocess.run, words, capture_output=True, text=True)
+        newest = kept(site)[-1].hex()
+    assert done.returncode == 0, done.stderr
+    assert f"sealed with a new key from now on: {newest}" in done.stdout + done.stderr
+    done = await asyncio.to_thread(subprocess.run, words, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "HG-9110" in done.stderr
