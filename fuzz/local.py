@@ -19,7 +19,6 @@ from headgate.audit.opening import find_start
 from headgate.cli.devices.table import CELL_LIMIT, COLUMNS_LIMIT, ROWS_LIMIT, read_table
 from headgate.crypto.provider import default_provider
 from headgate.env import Files
-from headgate.envelope.command import MAX_COMMAND, parse_approval, parse_command
 from headgate.errors import ConfigError, HeadgateError, SecurityError
 from headgate.messages import render_problem
 from headgate.runtime.api import LocalApi
@@ -27,7 +26,6 @@ from headgate.runtime.enrolment.http import _answer
 from headgate.testing.env import fake_env
 
 PROVIDER = default_provider()
-COMMANDS = Path(__file__).parents[1] / "tests" / "vectors" / "commands" / "vectors.json"
 
 
 # ------------------------------------------------------------ the audit log
@@ -202,35 +200,7 @@ def _sheets() -> Iterable[bytes]:
     yield into.getvalue()
 
 
-# ------------------------------------------------------------ commands, from whoever reached the broker
-
-
-def _command(data: bytes) -> None:
-    for parse in (parse_command, parse_approval):
-        try:
-            parse(data)
-        except SecurityError:
-            continue
-        assert len(data) <= MAX_COMMAND
-
-
-def _commands() -> Iterable[bytes]:
-    """Every whole message of the vectors: hexadecimal, beginning with `HG`."""
-    for text in _texts(json.loads(COMMANDS.read_text())):
-        if text.startswith("4847"):
-            yield bytes.fromhex(text)
-
-
-def _texts(value: Any) -> Iterable[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, (dict, list)):
-        for part in value.values() if isinstance(value, dict) else value:
-            yield from _texts(part)
-
-
 LOCAL: dict[str, Target] = {
-    "command": Target(_command, _commands),
     "audit-log": Target(_audit, lambda: [_log(), b""], 8192),
     "audit-entry": Target(_entry, lambda: ["operator:王".encode(), b"\n\xff\x00"], 2048),
     "local-api": Target(_api, _requests),
