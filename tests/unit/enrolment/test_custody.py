@@ -17,6 +17,7 @@ from headgate.crypto.custody_module import ModuleKey, signed_digest
 from headgate.crypto.custody_standin import StandIn
 from headgate.crypto.provider import default_provider
 from headgate.errors import SealBroken, SecurityError
+from headgate.runtime.enrolment.papers import decode as decode_papers
 from headgate.runtime.twins import write_twins
 
 KEK, NONCE = bytes(range(16)), bytes(12)
@@ -127,7 +128,7 @@ def test_a_power_cut_while_a_key_is_sealed_leaves_a_working_key(tmp_path: Path, 
     again = load_identity(fake_env(seed=9), site, default_provider())
     assert again.signing_key.pem() == pem
     for name in ("identity.key", "identity.key.twin"):
-        assert is_sealed((tmp_path / "state" / name).read_bytes().lstrip()[4 * ("twin" in name) :])
+        assert is_sealed((tmp_path / "state" / name).read_bytes()[4 * ("twin" in name) :])
 
 
 def test_a_copied_state_folder_without_its_credential_is_of_no_use(tmp_path: Path) -> None:
@@ -247,3 +248,15 @@ def test_a_module_that_is_not_installed_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(SecurityError) as missing:
         Box(tmp_path, module="acme-sdf")
     assert missing.value.code == "HG-6125"
+
+
+@given(st.binary(max_size=400))
+def test_no_bytes_on_disk_raise_anything_but_a_sentence(data: bytes) -> None:
+    provider = default_provider()
+    for broken in (data, b"HGKEY\x01" + data, b"HGKEY\x02" + data + bytes(200)):
+        with pytest.raises(SecurityError):
+            open_key(provider, KEK, broken)
+    body = b"HGPAPERS\x01" + provider.sm3(data) + data
+    for broken in (data, body):
+        with pytest.raises(SecurityError):
+            decode_papers(provider, broken)
