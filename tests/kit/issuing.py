@@ -86,3 +86,13 @@ def drop_field(index: int) -> Callable[[list[bytes]], None]:
         del fields[index]
 
     return change
+
+
+def scalar_of(key: Sm2PrivateKey) -> bytes:
+    """The 32 bytes of a private key, read out of its PKCS #8."""
+    ((_, content),) = encoding.pem_blocks(key.pem())
+    outer = der.whole(content)
+    outer.integer(), outer.element(der.SEQUENCE)
+    inner = der.whole(outer.element(der.OCTET_STRING).content)
+    inner.integer()
+    return inner.element(der.OCTET_STRING).content.rjust(32, b"\0")

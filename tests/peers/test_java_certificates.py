@@ -8,13 +8,14 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from kit.issuing import scalar_of
 
 from headgate.crypto import encoding
 from headgate.crypto.authority import CertificateAuthority, Settings, found_root, unlock
 from headgate.crypto.crl import Reason
 from headgate.crypto.enveloped import open_enveloped
 from headgate.crypto.issue import make_request, subject_name
-from headgate.crypto.provider import Sm2PrivateKey, default_provider
+from headgate.crypto.provider import default_provider
 from headgate.crypto.x509 import Role
 from headgate.env import system_env
 
@@ -72,11 +73,6 @@ def ca(tmp_path: Path) -> CertificateAuthority:
     return CertificateAuthority(env, folder, PROVIDER, key)
 
 
-def scalar_of(key: Sm2PrivateKey) -> str:
-    ((_, content),) = encoding.pem_blocks(key.pem())
-    return encoding.private_scalar(content).hex()
-
-
 def test_java_verifies_our_certificate_and_list_and_opens_our_envelope(
     java: Java, ca: CertificateAuthority, tmp_path: Path
 ) -> None:
@@ -95,7 +91,7 @@ def test_java_verifies_our_certificate_and_list_and_opens_our_envelope(
     (tmp_path / "signing.p8").write_bytes(content)
     (tmp_path / "enveloped").write_bytes(pair.enveloped)
     opened = java("open", tmp_path / "signing.p8", tmp_path / "enveloped")
-    assert opened == scalar_of(open_enveloped(PROVIDER, key, pair.enveloped))
+    assert opened == scalar_of(open_enveloped(PROVIDER, key, pair.enveloped)).hex()
 
 
 def test_we_open_what_a_key_centre_in_java_sealed(
@@ -106,4 +102,4 @@ def test_we_open_what_a_key_centre_in_java_sealed(
     leaf, out = tmp_path / "leaf.crt", tmp_path / "out"
     leaf.write_bytes(made.pem())
     scalar = java("seal", leaf, out, os.urandom(32).hex())
-    assert scalar_of(open_enveloped(PROVIDER, key, out.read_bytes())) == scalar
+    assert scalar_of(open_enveloped(PROVIDER, key, out.read_bytes())).hex() == scalar

@@ -61,23 +61,6 @@ def pkcs8(private: bytes, point: bytes) -> bytes:
     return der.sequence(der.integer(0), _ALGORITHM, der.octets(key))
 
 
-def private_scalar(pkcs8_der: bytes) -> bytes:
-    """The 32-byte private key inside unencrypted PKCS #8.
-
-    Raises:
-        DerError: not such a key.
-    """
-    outer = der.whole(pkcs8_der)
-    outer.integer()
-    outer.element(der.SEQUENCE)
-    key = der.whole(outer.element(der.OCTET_STRING).content)
-    key.integer()
-    content = key.element(der.OCTET_STRING).content
-    if len(content) > 32:
-        raise der.DerError("a private key longer than 32 bytes")
-    return content.rjust(32, b"\0")
-
-
 def signed(content: bytes, signature: bytes) -> bytes:
     """Content, SM2-with-SM3, signature: the shell of certificates, requests and revocation lists."""
     return der.sequence(content, SIGNATURE_ALGORITHM, der.bits(signature))

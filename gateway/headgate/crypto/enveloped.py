@@ -11,7 +11,8 @@
 
 Nothing in it says who made it: it must come with a certificate for the public key in it, and the
 caller compares the two. ECB is the standard's choice; it covers two blocks of a random number under
-a key used once. Source: GB/T 35276-2017, section 7.4 (= GM/T 0009); OIDs: GB/T 33560-2017.
+a key used once. The private key is wiped from our memory after use; the SM4 key, and what OpenSSL
+copies, are left to Python. Source: GB/T 35276-2017, section 7.4 (= GM/T 0009); OIDs: GB/T 33560-2017.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from cryptography.hazmat.primitives.ciphers.algorithms import SM4
 from cryptography.hazmat.primitives.ciphers.modes import ECB
 
 from headgate.crypto import der, encoding
+from headgate.crypto.custody import Exportable, wipe
 from headgate.crypto.provider import SM4_KEY_SIZE, CryptoProvider, Sm2PrivateKey, Sm2PublicKey
 from headgate.errors import SealBroken, SecurityError
 
@@ -33,7 +35,10 @@ _OID_SM4_ECB: Final = "1.2.156.10197.1.104.1"
 # The standard fixes the mode, so some centres name the cipher alone.
 _OID_SM4: Final = "1.2.156.10197.1.104"
 _SCALAR: Final = 32
-_PADDING: Final = bytes((16,)) * 16
+_BLOCK: Final = 16
+_OCTETS_32: Final = bytes((der.OCTET_STRING, _SCALAR))
+# ECPrivateKey (RFC 5915): version 1, then the key.
+_EC_PRIVATE_KEY: Final = der.integer(1) + _OCTETS_32
 
 
 def seal_enveloped(holder: Sm2PublicKey, key: Sm2PrivateKey, sm4_key: bytes) -> bytes:
@@ -45,11 +50,15 @@ def seal_enveloped(holder: Sm2PublicKey, key: Sm2PrivateKey, sm4_key: bytes) -> 
         sm4_key: 16 fresh random bytes.
     """
     scalar = _scalar(key)
+    try:
+        encrypted = _ecb(sm4_key).encryptor().update(scalar)
+    finally:
+        wipe(scalar)
     return der.sequence(
         der.sequence(der.oid(_OID_SM4_ECB), der.encode(der.NULL, b"")),
         holder.encrypt(sm4_key),
         der.bits(encoding.point(key.public.spki)),
-        der.bits(_ecb(sm4_key).encryptor().update(scalar)),
+        der.bits(encrypted),
     )
 
 
@@ -77,14 +86,22 @@ def open_enveloped(
     sm4_key = signing_key.decrypt(wrapped)
     if len(sm4_key) != SM4_KEY_SIZE:
         raise SealBroken("the wrapped key is no SM4 key")
-    scalar = _unpadded(_ecb(sm4_key).decryptor().update(encrypted))
+    plain = bytearray(len(encrypted) + _BLOCK - 1)  # the library wants room for a block
+    form = bytearray(encoding.pkcs8(bytes(_SCALAR), point))
     try:
+        _ecb(sm4_key).decryptor().update_into(encrypted, plain)
+        start = _scalar_at(plain, len(encrypted))
+        hole = form.index(_OCTETS_32 + bytes(_SCALAR)) + len(_OCTETS_32)
+        form[hole : hole + _SCALAR] = memoryview(plain)[start : start + _SCALAR]
         # Loading checks both halves against each other: a changed block shows here.
-        return provider.sm2_load_private(encoding.pkcs8(scalar, point))
+        return provider.sm2_load_private(form)
     except SecurityError:
         raise SecurityError(
             "the private key inside does not belong to the public key beside it", code="HG-6202"
         ) from None
+    finally:
+        wipe(plain)
+        wipe(form)
 
 
 def enveloped_spki(data: bytes) -> bytes:
@@ -132,27 +149,29 @@ def _parse(data: bytes) -> tuple[str, bytes, bytes, bytes]:
     outer.end()
     if not encoding.is_sm2_spki(encoding.spki(point)):
         raise der.DerError("the public key is not an uncompressed SM2 point")
-    if len(encrypted) not in (_SCALAR, _SCALAR + 16, 2 * _SCALAR):
+    if len(encrypted) not in (_SCALAR, _SCALAR + _BLOCK, 2 * _SCALAR):
         raise der.DerError("the encrypted private key has an impossible length")
     return cipher, wrapped, point, encrypted
 
 
-def _unpadded(plain: bytes) -> bytes:
-    """The scalar: bare, as the standard has it; before PKCS #7 padding; or behind the zeros of SKF.
+def _scalar_at(plain: bytearray, size: int) -> int:
+    """Where the 32 bytes of the key begin: bare, as the standard has it, or padded before or behind.
 
-    GM/T 0016's ENVELOPEDKEYBLOB has 64 bytes for keys of up to 512 bits. What is taken for padding
-    cannot be a mistake: the key must still fit the public one.
+    PKCS #7 padding follows it (48 bytes); GM/T 0016's ENVELOPEDKEYBLOB has 64 bytes for keys of up to
+    512 bits, so zeros stand before it. No check of either: a key that is not the public one's is refused.
     """
-    if len(plain) == _SCALAR + 16 and plain[_SCALAR:] == _PADDING:
-        return plain[:_SCALAR]
-    if len(plain) == 2 * _SCALAR and not any(plain[:_SCALAR]):
-        return plain[_SCALAR:]
-    return plain if len(plain) == _SCALAR else bytes(_SCALAR)
+    return size - _SCALAR if size == 2 * _SCALAR else 0
 
 
-def _scalar(key: Sm2PrivateKey) -> bytes:
-    ((_, content),) = encoding.pem_blocks(key.pem())
-    return encoding.private_scalar(content)
+def _scalar(key: Sm2PrivateKey) -> bytearray:
+    if not isinstance(key, Exportable):
+        raise SecurityError("this key does not leave its module", code="HG-6122")
+    content = key.pkcs8()
+    try:
+        start = content.index(_EC_PRIVATE_KEY) + len(_EC_PRIVATE_KEY)
+        return bytearray(memoryview(content)[start : start + _SCALAR])
+    finally:
+        wipe(content)
 
 
 def _ecb(key: bytes) -> Cipher[ECB]:

@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from headgate.cli.certs import app
+from headgate.crypto import encoding
 from headgate.crypto.enveloped import open_enveloped
 from headgate.crypto.provider import default_provider
 from headgate.crypto.x509 import Role, load_certificates
@@ -223,3 +224,17 @@ def test_a_key_that_is_sealed_is_told_from_one_that_is_not(ca: Path) -> None:
     assert "PRIVATE" not in sealed
     encryption = run("show", "own/gw-1-encryption.enveloped", lang="zh")
     assert "密钥中心" in encryption
+
+
+def test_what_is_in_a_file_without_a_label_is_found_out(ca: Path, tmp_path: Path) -> None:
+    issue(ca, "gw-1", "gateway", "--pair")
+    run("crl", ca, "--passphrase", "env:CA_PASS")
+    for file, said in (
+        ("ca/ca.crl", "Revocation list 1"),
+        ("ca/ca.crt", "Certificate of City CA"),
+        ("own/gw-1.csr", "Certificate request of gw-1"),
+        ("own/gw-1-encryption.enveloped", "from a key centre"),
+    ):
+        ((_, content),) = encoding.pem_blocks((tmp_path / file).read_bytes())
+        (tmp_path / "bare").write_bytes(content)
+        assert said in run("show", "bare")

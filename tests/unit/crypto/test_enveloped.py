@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kit.issuing import scalar_of
 
 from headgate.crypto import der, encoding
+from headgate.crypto.custody_module import ModuleKey
+from headgate.crypto.custody_standin import StandIn
 from headgate.crypto.enveloped import enveloped_spki, open_enveloped, seal_enveloped, to_pem
-from headgate.crypto.provider import Sm2PrivateKey, default_provider
+from headgate.crypto.provider import default_provider
 from headgate.errors import SealBroken, SecurityError
+from headgate.testing.env import fake_env
 
 PROVIDER = default_provider()
 HOLDER, KEY, STRANGER = (PROVIDER.sm2_generate() for _ in range(3))
@@ -25,11 +30,6 @@ def ecb(plain: bytes) -> bytes:
     from cryptography.hazmat.primitives.ciphers.algorithms import SM4
 
     return Cipher(SM4(SM4_KEY), modes.ECB()).encryptor().update(plain)
-
-
-def scalar_of(key: Sm2PrivateKey) -> bytes:
-    ((_, content),) = encoding.pem_blocks(key.pem())
-    return encoding.private_scalar(content)
 
 
 def build(
@@ -70,6 +70,25 @@ def test_the_ways_in_which_key_centres_name_sm4_are_read(cipher: bytes) -> None:
 def test_padding_that_the_standard_leaves_open_is_read(before: bytes, after: bytes) -> None:
     data = build(plain=before + scalar_of(KEY) + after)
     assert open_enveloped(PROVIDER, HOLDER, data).public.spki == KEY.public.spki
+
+
+def test_a_key_that_begins_with_zeros_keeps_them() -> None:
+    for _ in range(10_000):
+        if scalar_of(key := PROVIDER.sm2_generate())[0] == 0:
+            break
+    else:
+        pytest.fail("no such key in ten thousand")
+    opened = open_enveloped(PROVIDER, HOLDER, seal_enveloped(HOLDER.public, key, SM4_KEY))
+    assert scalar_of(opened) == scalar_of(key)
+
+
+def test_a_key_in_a_module_is_not_sealed(tmp_path: Path) -> None:
+    env = fake_env()
+    module = StandIn(PROVIDER, env.files, tmp_path, env.random.token)
+    held = ModuleKey(module, module.generate(), PROVIDER)
+    with pytest.raises(SecurityError) as caught:
+        seal_enveloped(HOLDER.public, held, SM4_KEY)
+    assert caught.value.code == "HG-6122"
 
 
 def test_a_stranger_does_not_open_it() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +13,7 @@ from headgate.cli.certs.common import provider_of, read, role_of
 from headgate.cli.terminal import both, tell
 from headgate.crypto.provider import CryptoProvider
 from headgate.env import system_env
+from headgate.errors import SecurityError
 from headgate.messages import Language, language, say
 
 if TYPE_CHECKING:
@@ -114,6 +116,25 @@ def describe(data: bytes, provider: CryptoProvider, lang: Language) -> list[str]
     if b"PRIVATE KEY-----" in data and b"BEGIN CERTIFICATE" not in data:
         key = provider.sm2_load_private(data)
         return [say("HG-6032", lang, fingerprint=provider.sm3(key.public.spki).hex())]
+    if b"-----BEGIN" not in data:
+        return _bare(data, provider, lang)
+    return [_certificate(certificate, lang) for certificate in load_certificates(data)]
+
+
+def _bare(data: bytes, provider: CryptoProvider, lang: Language) -> list[str]:
+    """DER says nothing of what it is: what can be read as something, is that."""
+    from headgate.crypto.crl import RevocationList
+    from headgate.crypto.enveloped import enveloped_spki
+    from headgate.crypto.requests import load_request
+    from headgate.crypto.x509 import describe_name, load_certificates
+
+    with suppress(SecurityError):
+        return _list(RevocationList.load(data), lang)
+    with suppress(SecurityError):
+        name, role = describe_name(load_request(data, provider).subject)
+        return [say("HG-6031", lang, name=name or "-", role=role or "-")]
+    with suppress(SecurityError):
+        return [say("HG-6276", lang, fingerprint=provider.sm3(enveloped_spki(data)).hex())]
     return [_certificate(certificate, lang) for certificate in load_certificates(data)]
 
 
