@@ -66,21 +66,22 @@ def test_bounds_are_kept_to_the_last_step(tmp_path: Path, wang: Operator) -> Non
 
 
 def test_what_the_device_makes_of_a_value_stays_within_too(tmp_path: Path, wang: Operator) -> None:
-    scene = Scene(tmp_path, speed(min=20, max=45.4))
+    scene = Scene(tmp_path, speed(min=20.4, max=44.8))
 
     async def story(scene: Scene) -> None:
-        # 19.6 would be out by itself; 20.4 becomes 20, and 45.4 becomes 45.
-        assert await outcomes(scene, wang, 20.4, 45.4) == ["confirmed", "confirmed"]
+        # 20.4 becomes 20 and 44.6 becomes 45: both are out, as the device has them.
+        told = await outcomes(scene, wang, 20.4, 44.6, 20.6, 44.4)
+        assert told == ["HG-6511", "HG-6511", "confirmed", "confirmed"]
 
     play(scene, story)
-    assert [raw for _, _, raw in scene.plant.wire] == [20, 45]
+    assert [raw for _, _, raw in scene.plant.wire] == [21, 44]
 
 
 def test_a_step_is_from_where_the_point_stands(tmp_path: Path, wang: Operator) -> None:
     scene = Scene(tmp_path, speed(max_step=10))
 
     async def story(scene: Scene) -> None:
-        told = await outcomes(scene, wang, 11, 10, 21, 20)
+        told = await outcomes(scene, wang, 10.4, 10, 21, 20)
         assert told == ["HG-6513", "confirmed", "HG-6513", "confirmed"]
         scene.plant.bad.add(("pump-1", "speed"))
         assert (await scene.obey(wang, at(9, 20))).code == "HG-6517"
@@ -504,3 +505,44 @@ def test_a_lease_that_has_ended_is_not_renewed_while_its_end_is_tried(
     scene.clock.boot, scene.clock.now_us = b"another boot 123", 5_000_000
     play(scene, second)
     assert scene.plant.wire[-1] == BACK
+
+
+@pytest.mark.parametrize("panel", [True, False], ids=["panel", "other value"])
+def test_only_what_is_still_forced_to_this_value_is_renewed(
+    tmp_path: Path, wang: Operator, panel: bool
+) -> None:
+    scene = Scene(tmp_path)
+
+    async def story(scene: Scene) -> None:
+        await scene.obey(wang, content())
+        scene.plant.values["pump-1", "run"] = not panel
+        what = content(2, value=panel)
+        selected = await scene.answer(wang.select(what))
+        scene.give(wang.command(Step.RENEW, what, selected.token))
+        assert (await scene.done("renewed", "refused")).code == "HG-6536"
+
+    play(scene, story)
+
+
+def test_a_command_that_was_faster_than_the_end_of_a_lease_is_left_alone(
+    tmp_path: Path, wang: Operator
+) -> None:
+    scene = Scene(tmp_path)
+    scene.synced = False
+
+    async def first(scene: Scene) -> None:
+        await scene.obey(wang, content(1))
+
+    async def second(scene: Scene) -> None:
+        await asyncio.sleep(20)  # its end is tried, later and later
+        scene.plant.silent = False
+        assert (await scene.obey(wang, content(2))).state == "confirmed"
+        await asyncio.sleep(100)
+        assert scene.plant.wire == [ON, ON]
+        await asyncio.sleep(1800)
+
+    play(scene, first)
+    scene.plant.silent = True
+    scene.clock.boot, scene.clock.now_us = b"another boot 123", 5_000_000
+    play(scene, second)
+    assert scene.plant.wire == [ON, ON, BACK]

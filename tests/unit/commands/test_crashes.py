@@ -126,23 +126,25 @@ def test_a_box_that_dies_anywhere_repeats_nothing_and_says_what_it_knows(
     lives(tmp_path, boots=boots)
 
 
-def test_after_a_crash_a_point_that_stands_elsewhere_is_unknown(tmp_path: Path) -> None:
+@pytest.mark.parametrize("case", ["somebody was faster", "it stood there before"])
+def test_after_a_crash_what_cannot_be_told_is_unknown(tmp_path: Path, case: str) -> None:
     for name in ("whole", "cut"):
         (tmp_path / name).mkdir()
 
     async def first(scene: Scene) -> None:
+        scene.plant.values["pump-1", "run"] = case == "it stood there before"
         await scene.obey(Operator(PKI), content())
 
     whole, scene = Scene(tmp_path / "whole"), Scene(tmp_path / "cut")
     assert life(whole, first)
     scene.dies_at = whole.told.index("wrote run") + 1
     assert not life(scene, first)
-    scene.plant.values["pump-1", "run"] = False  # somebody at the panel was faster
+    scene.plant.values["pump-1", "run"] = case == "it stood there before"
     scene.dies_at = None
 
     async def second(scene: Scene) -> None:
-        answer = await scene.done("unknown")
-        assert (answer.code, answer.value) == ("HG-6532", False)
+        answer = await scene.done("unknown", "confirmed")
+        assert (answer.state, answer.code) == ("unknown", "HG-6532")
 
     assert life(scene, second)
 

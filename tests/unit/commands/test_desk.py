@@ -14,6 +14,8 @@ from kit.scene import PKI, Scene, control, release, seconds
 from msgspec.structs import replace
 
 from headgate.envelope.command import Step
+from headgate.runtime.commands.desk import InForce
+from headgate.runtime.commands.resolving import resolve
 from headgate.testing.env import fake_env, run
 
 Story = Callable[[Scene], Awaitable[None]]
@@ -293,6 +295,21 @@ def test_what_expires_while_it_waits_is_not_done(tmp_path: Path, wang: Operator)
         await asyncio.sleep(600)
         scene.desk.lane("pump-1").lock.release()
         assert (await scene.done("refused")).code == "HG-6525"
+
+    scene = Scene(tmp_path)
+    play(scene, story)
+    assert scene.plant.wire == []
+
+
+def test_what_waits_is_judged_by_the_controls_of_then(tmp_path: Path, wang: Operator) -> None:
+    async def story(scene: Scene) -> None:
+        await scene.desk.lane("pump-1").lock.acquire()
+        selected = await scene.answer(wang.select(content()))
+        await scene.answer(wang.operate(content(), selected.token))
+        fewer = resolve(control(operators=("zhao.*",)), scene.plant.devices, "here")
+        scene.desk.in_force = InForce({fewer.name: fewer})
+        scene.desk.lane("pump-1").lock.release()
+        assert (await scene.done("refused")).code == "HG-6508"
 
     scene = Scene(tmp_path)
     play(scene, story)

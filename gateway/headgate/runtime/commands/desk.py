@@ -188,9 +188,7 @@ class Desk:
         return allowed
 
     def control(self, content: Content) -> Allowed:
-        """The control in force for a remote command. Raises Refusal: HG-6535, HG-6522, HG-6509."""
-        if self.in_force.reason:
-            raise Refusal("not in force", code="HG-6535", reason=self.in_force.reason)
+        """The control in force for a remote command. Raises Refusal: HG-6522, HG-6535, HG-6509."""
         lock = self.journal.lock
         if lock is not None:
             raise Refusal("locked out", code="HG-6522", who=lock.who, reason=lock.reason)
