@@ -14,7 +14,7 @@ from headgate.audit.line import Found, scan
 from headgate.audit.pen import Cause, Place, Start
 
 #: What a power cut can leave of writes that nobody was told of.
-LARGEST_TORN: Final = 256 * 1024
+LARGEST_TORN: Final = 1 << 20
 #: Files that are looked into, newest first, until one holds a sound line.
 _MOST_LOOKED_INTO: Final = 16
 

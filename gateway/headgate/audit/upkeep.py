@@ -35,7 +35,7 @@ class Upkeep:
         pen: Pen,
         sm3: Callable[[bytes], bytes],
         instant: Callable[[], Instant],
-        token: bytes,
+        reserve: Reserve,
         quota: int,
     ) -> None:
         self._folder = folder
@@ -45,7 +45,7 @@ class Upkeep:
         self.quota = quota
         self._first = FirstLines(folder)
         self._began_us = instant().at
-        self.reserve = Reserve(folder, token)
+        self._reserve = reserve
 
     def missing(self) -> list[Entry]:
         """Files that were there and are gone, or have another length: told once."""
@@ -71,7 +71,7 @@ class Upkeep:
 
     def measure(self) -> Keeping:
         """How the log stands against its quota and its disk."""
-        self.reserve.make()
+        self._reserve.make()
         try:
             free = self._folder.files.free(self._folder.folder)
         except OSError:
