@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Iterator
 
@@ -20,12 +21,12 @@ class Intercepted(BrokerRoad):
     """A road on which OPERATE is taken off before the gateway has it. The platform takes it for lost."""
 
     def __init__(self, env: Env, broker: Settings) -> None:
-        super().__init__(env, broker)
-        self.taken: list[bytes] = []
+        super().__init__(env, broker, patience_s=40.0)
+        self.taken: asyncio.Queue[bytes] = asyncio.Queue()
 
     async def publish(self, gateway: str, message: bytes, expiry_s: int) -> Delivery:
         if parse_command(message).command.step is Step.OPERATE:
-            self.taken.append(message)
+            self.taken.put_nowait(message)
             return Delivery.UNKNOWN
         return await super().publish(gateway, message, expiry_s)
 
