@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Final, Protocol
 
 from headgate.env import Env
-from headgate.errors import UplinkUnavailable
+from headgate.errors import HeadgateError, UplinkUnavailable
 from headgate.link import Context
 from headgate.mqtt import Link, PublishRefused, Settings, connect
 from headgate_receiver.commands.errors import NobodyThere
@@ -62,7 +62,7 @@ class BrokerRoad:
         self._tls = tls
         self._patience_s = patience_s
         self._link: Link | None = None
-        self._failure: UplinkUnavailable | None = None
+        self._failure: HeadgateError | None = None
         self.connected = asyncio.Event()
 
     async def run(self, heard: Heard) -> None:
@@ -82,6 +82,9 @@ class BrokerRoad:
             except UplinkUnavailable as error:
                 self._failure = error
                 log.warning("broker lost: %s", error, extra={"code": error.code})
+            except HeadgateError as error:
+                self._failure = error  # it will not get better; whoever sends is told why
+                raise
             finally:
                 self._link = None
                 self.connected.clear()

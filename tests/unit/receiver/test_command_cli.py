@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -159,3 +162,24 @@ async def test_unit_type_and_the_value_now_come_from_the_store(
     assert (drafted["unit"], drafted["value"]) == ("m", 6)
     shown = desk.run("approve", str(request))
     assert "4.75 -> 6 m" in shown.output
+
+
+@pytest.mark.parametrize(("typed", "status"), [("n\n", 3), ("y\n", 0), ("\n", 3)])
+def test_a_person_at_a_terminal_is_asked_and_nothing_but_yes_is_yes(
+    desk: Desk, tmp_path: Path, typed: str, status: int
+) -> None:
+    request, approval = tmp_path / "request.txt", tmp_path / "approval.txt"
+    desk.run("prepare", *GATE, "1.5", "--unit", "m", "--out", str(request))
+    mine, theirs = os.openpty()
+    words = ["approve", str(request), "--out", str(approval), "--operator", str(desk.file)]
+    try:
+        with subprocess.Popen(
+            [sys.executable, "-c", "from headgate.cli import main; main()", "command", *words],
+            stdin=theirs, stdout=theirs, stderr=theirs, close_fds=True,
+        ) as running:  # fmt: skip
+            os.write(mine, typed.encode())
+            assert running.wait(60) == status
+    finally:
+        os.close(mine)
+        os.close(theirs)
+    assert approval.exists() is (status == 0)
