@@ -64,7 +64,7 @@ class AuditStatus(msgspec.Struct, frozen=True):
 
 
 class AuditLog(Writing):
-    """Keeps the log in `folder`: `note`, `tell`; `start` and `stop` its hourly work, once each..
+    """Keeps the log in `folder`: `note`, `tell`; `start` and `stop` its hourly work, once each.
 
     Arguments as of `Writing`; `quota_bytes` is the room of all files together.
     """

@@ -19,7 +19,17 @@ from headgate.runtime.plugins import PluginState, Registry
 _BEFORE: Final[Mapping[str, str]] = {"trace": "local-trace", "discover": "local-discover"}
 #: `decommission` writes its own entry, once it is sure.
 _PLAIN: Final = frozenset(
-    {"status", "read", "latest", "write", "reload", "enroll-status", "enroll-stage", "decommission"}
+    {
+        "status",
+        "read",
+        "latest",
+        "write",
+        "reload",
+        "enroll-status",
+        "enroll-stage",
+        "decommission",
+        "controls",
+    }
 )
 #: A wall clock that moved by this much against boottime was set, not steered.
 _JUMP_US: Final = 1_000_000
