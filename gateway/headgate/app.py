@@ -46,7 +46,7 @@ from headgate.runtime.batch import Committed
 from headgate.runtime.callers import CallerWatch
 from headgate.runtime.calls import Calls
 from headgate.runtime.commands.journal import Journal
-from headgate.runtime.commands.room import Commands, journal_path
+from headgate.runtime.commands.room import Commands, command_metrics, journal_path
 from headgate.runtime.daybook import SAVE_EVERY_US, Daybook
 from headgate.runtime.decommission import Decommission, refuse_if_decommissioned
 from headgate.runtime.delivery import Delivery
@@ -723,4 +723,5 @@ class Gateway:
 
     def _samples(self) -> Iterable[Sample]:
         status = self.status()
-        return (*metrics_of(status), *disk_metrics(status), *audit_metrics(status))
+        told = (*metrics_of(status), *disk_metrics(status), *audit_metrics(status))
+        return (*told, *command_metrics(status["commands"]))

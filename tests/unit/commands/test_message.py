@@ -12,6 +12,8 @@ from kit.commands import GATEWAY, Operator, content
 from kit.pki import NOW, Pki
 from msgspec.structs import replace
 
+from headgate.crypto.crl import Reason, Revoked
+from headgate.crypto.issue import issue_crl
 from headgate.crypto.provider import default_provider
 from headgate.crypto.x509 import Certificate, Role
 from headgate.envelope.answer import Answer, make_answer, verify_answer
@@ -294,3 +296,18 @@ def test_content_is_what_the_platform_engineer_repeats() -> None:
     assert select.content == operate.content == content()
     assert isinstance(select.content, Content)
     assert select.counter < operate.counter
+
+
+def test_an_operator_on_a_revocation_list_is_refused() -> None:
+    gone = Revoked(NOW - timedelta(days=1), Reason.KEY_COMPROMISE)
+    crl = issue_crl(
+        issuer=PKI.root.certificate, issuer_key=PKI.root.key, number=1,
+        this_update=NOW - timedelta(days=1), next_update=NOW + timedelta(days=6),
+        revoked={WANG.party.certificate.serial: gone},
+    )  # fmt: skip
+    listed = replace(TRUST, crls=(crl,))
+    # Also where no clock is trusted: a list does not unsay what it said.
+    for trust in (listed, replace(listed, at=None)):
+        with pytest.raises(CertificateRefused):
+            verify_command(PROVIDER, parse_command(WANG.select(content())), trust)
+        verify_command(PROVIDER, parse_command(ZHAO.select(content())), trust)

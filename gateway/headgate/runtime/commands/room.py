@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -29,6 +29,7 @@ from headgate.runtime.commands.signed import check_signed
 from headgate.runtime.commands.telling import Signer, Teller
 from headgate.runtime.field import Field
 from headgate.runtime.identity import Identity
+from headgate.runtime.metrics import Sample
 
 log = logging.getLogger(__name__)
 
@@ -225,3 +226,14 @@ class Commands:
 def journal_path(site: Site) -> Path:
     """Where the memory of commands lies."""
     return site.state_folder / "commands.db"
+
+
+def command_metrics(said: Mapping[str, Any]) -> Iterator[Sample]:
+    """The status of commands as Prometheus samples."""
+    none: dict[str, str] = {}
+    locked = float(said["locked"] is not None)
+    yield "controls", "Points that may be commanded", "gauge", none, len(said["controls"])
+    yield "commands_locked", "1 when remote commands are locked out", "gauge", none, locked
+    yield "forced_points", "Points under a lease", "gauge", none, len(said["leases"])
+    for code, count in said["refused"].items():
+        yield "commands_refused", "Messages refused", "counter", {"code": code}, count
