@@ -94,9 +94,7 @@ class Grants:
         """What of a grant is to be unwrapped; None when it is known already, or refused."""
         try:
             checked = check_grant(self._provider, message, self._anchors, self._now())
-            if revoked.covers(checked.certificate, checked.der):
-                whose = checked.core.gateway
-                raise CertificateRefused(f"the certificate of {whose!r} is revoked")
+            self._not_revoked(checked, revoked)
             own = addressed(checked, self._keys.recipients)
         except SecurityError as error:
             self.refuse(sender, error)
@@ -110,6 +108,13 @@ class Grants:
         if known.core != core.raw:
             self._refuse_other_core(known, sender)
         return None
+
+    def _not_revoked(self, checked: CheckedGrant, revoked: Revoked) -> None:
+        """Neither who signs the grant nor who signed the records. Raises CertificateRefused."""
+        for der in {checked.leaf, checked.der}:
+            if revoked.covers(self._provider.sm3(der), der):
+                whose = checked.core.gateway
+                raise CertificateRefused(f"a certificate of {whose!r} is revoked")
 
     def opened(self, wrapped: Wrapped, secret: bytes) -> StoredGrant | None:
         """Keep a grant whose secret was unwrapped; None when that is none, or it is known already."""

@@ -139,7 +139,7 @@ class Platform:
         self.folder = folder
         self.certificate = certificate
         self._pems: dict[bytes, bytes | None] = {}
-        self._chains: dict[tuple[bytes, int], bool] = {}
+        self._chains: dict[tuple[bytes, int | None], bool] = {}
         self._keys: dict[bytes, bytes] = {}
         self._names: dict[bytes, str] = {}
         spki = self.spki_of(certificate)
@@ -189,14 +189,14 @@ class Platform:
             is not None
         )  # fmt: skip
 
-    def _chain(self, certificate: bytes, at: int) -> bool:
-        """Section 4, step 2, for a gateway: signature, dates, key usage, role."""
+    def _chain(self, certificate: bytes, at: int | None) -> bool:
+        """Section 4, step 2, for a gateway: signature, dates (None: none), key usage, role."""
         if (certificate, at) not in self._chains:
             leaf = self._write("leaf.pem", self._pem(certificate))
             anchor = str(self.folder / "anchor.pem")
             verified = run(
                 "verify", "-vfyopt", SM2_ID, "-CAfile", anchor, "-purpose", "any",
-                "-attime", str(at), leaf,
+                *(("-no_check_time",) if at is None else ("-attime", str(at))), leaf,
             )  # fmt: skip
             shown = run("x509", "-in", leaf, "-noout", "-text", "-nameopt", "RFC2253") or b""
             text = shown.decode(errors="replace")
@@ -248,8 +248,14 @@ class Platform:
         need(policy == 1 or not several, "form", "several recipients, and nothing signed")
         leaf = certificates[0]
         need(self._chain(leaf, at) and sm3(leaf) not in revoked, "certificate")
-        spki = self.spki_of(leaf)
-        need(sm3(spki) == signer, "signature", "signer")
+        spki = records = self.spki_of(leaf)
+        if sm3(spki) != signer:
+            former = next((c for c in certificates[1:] if sm3(self.spki_of(c)) == signer), b"")
+            need(former != b"", "signature", "signer")
+            need(self._common_name(former) == self._common_name(leaf), "signature", "signer")
+            need(self._chain(former, None), "certificate", "the earlier one")
+            need(policy == 0 or sm3(former) not in revoked, "certificate", "the earlier one")
+            records = self.spki_of(former)
         need(self._common_name(leaf) == gateway, "signature", "another gateway's certificate")
         signed = struct.pack(">I", len(core_raw)) + core_raw + recipients_raw
         need(self.signed(spki, signed, signature), "signature")
@@ -262,7 +268,7 @@ class Platform:
         record_key = hkdf(secret, b"headgate-record-key-v1" + sm3(core_raw), 16)
         return {
             "gateway": gateway, "epoch": epoch, "key_id": key_id, "salt": salt, "policy": policy,
-            "record_key": record_key, "core": core_raw, "secret": secret, "signer": spki,
+            "record_key": record_key, "core": core_raw, "secret": secret, "signer": records,
         }  # fmt: skip
 
     def record(self, data: bytes, grant: dict[str, Any]) -> bytes:

@@ -252,6 +252,8 @@ class CheckedGrant(msgspec.Struct, frozen=True):
     """The key (SubjectPublicKeyInfo) that signs the records, where they are signed."""
     der: bytes
     """The certificate of that key."""
+    leaf: bytes
+    """The certificate of the key that signed the grant itself: another one after a renewal."""
 
 
 def check_grant(
@@ -296,7 +298,7 @@ def check_grant(
         # The grant is the gateway's word of today; each record is still the word of the revoked key.
         raise CertificateRefused(f"an earlier certificate of {leaf.subject_cn!r} is revoked")
     to = {each.certificate: each.wrapped for each in recipients}
-    return CheckedGrant(core, to, signer.fingerprint, signer.spki, signer.der)
+    return CheckedGrant(core, to, signer.fingerprint, signer.spki, signer.der, leaf.der)
 
 
 def _former(

@@ -14,6 +14,7 @@ from headgate.crypto.crl import Revoked as Revocation
 from headgate.crypto.issue import issue_crl
 from headgate.crypto.x509 import Role
 from headgate.env import SystemFiles, system_env
+from headgate.envelope.grant import sign_again
 from headgate.errors import ConfigError
 from headgate_receiver.cli import _read_again
 from headgate_receiver.revoked import read_revoked
@@ -92,6 +93,26 @@ async def test_what_a_list_of_the_root_revokes_is_believed_no_more(
     await platform.deliver(gateways[0].grant())
     codes = [code for (code,) in platform.rows("SELECT code FROM refusals ORDER BY id")]
     assert codes == ["HG-7022", "HG-6004"]
+
+
+@pytest.mark.parametrize("revoked", ["the old one", "the new one"])
+async def test_neither_a_revoked_gateway_nor_its_successor_vouches_for_signed_records(
+    tmp_path: Path, platform: Any, pki: Pki, revoked: str
+) -> None:
+    before, now = (pki.issue("gauge-11", Role.GATEWAY) for _ in range(2))
+    box = Gateway(pki, identity=before, epoch=b"epoch-11", key_id=b"key-id11", signs=True)
+    again = sign_again(box.grant(), now.key, [now.certificate], before.certificate)
+    lost = before if revoked == "the old one" else now
+    for lists in (listed(pki, lost), lost.certificate.fingerprint.hex()):
+        path = tmp_path / "revoked"
+        path.write_text(lists, encoding="utf-8")
+        anchors = [pki.root.certificate]
+        platform.core.revoked = read_revoked(path, SystemFiles(), anchors, pki.provider)
+        await platform.deliver(again)
+    assert platform.rows("SELECT count(*) FROM grants") == [(0,)]
+    platform.core.revoked = ()
+    (receipt,) = await platform.deliver(again, box.link(), sender="gauge-11")
+    assert receipt.floor == 1, "unless it is revoked, the next certificate vouches for the last"
 
 
 def test_a_list_of_somebody_else_or_altered_stops_the_start(tmp_path: Path, pki: Pki) -> None:

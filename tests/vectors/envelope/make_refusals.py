@@ -289,6 +289,7 @@ def grants(w: World) -> dict[str, Any]:
     cases.append(case("signature as text", join(core_raw, listing, "x", chain), "form"))
 
     cases += _certificates(w, signed, core_raw, listing, good)
+    cases += _renewed(w, core_raw, listing)
     cases += [
         case("cut", good[:-1], "form"),
         case("more after the end", good + b"\0", "form"),
@@ -364,6 +365,55 @@ def _certificates(
         "certificate cut", b"HG\x02\x01" + pack([*parts[:3], [w.gateway.der[:-1]]]), "certificate"
     )
     yield case("certificate as text", b"HG\x02\x01" + pack([*parts[:3], ["x"]]), "form")
+
+
+def _renewed(w: World, core_raw: bytes, listing: bytes) -> Iterator[Case]:
+    """The gateway has another key now, and vouches for what its earlier one has granted."""
+    new = P.sm2_generate()
+    now = w.issue(GATEWAY, Role.GATEWAY, new)
+    ended = (FROM, datetime(2026, 6, 1, tzinfo=UTC))
+    before = w.issue(GATEWAY, Role.GATEWAY, w.gateway_key, span=ended)
+    other = w.issue("gauge-house-8", Role.GATEWAY, w.gateway_key, span=ended)
+    foreign = certificate(GATEWAY, Role.GATEWAY, w.gateway.spki, w.other_key, w.foreign_root)
+    receipts = w.issue(GATEWAY, Role.PLATFORM_RECEIPT, w.gateway_key)
+    signing = w.core(signed=True).raw
+
+    def made(name: str, core: bytes, *certs: Certificate, verdict: str, **more: Any) -> Case:
+        signature = new.sign(len(core).to_bytes(4, "big") + core + listing)
+        parts = [core, listing, signature, [each.der for each in certs]]
+        return case(f"renewed: {name}", b"HG\x02\x01" + pack(parts), verdict, **more)
+
+    yield made("the earlier certificate has run out", core_raw, now, before, verdict="accepted")
+    yield made("of a key whose records are signed", signing, now, before, verdict="accepted")
+    yield made("without the earlier certificate", core_raw, now, verdict="signature")
+    yield made("with one of another gateway", core_raw, now, other, verdict="signature")
+    yield made("with one of another root", core_raw, now, foreign, verdict="certificate")
+    yield made("with one of another role", core_raw, now, receipts, verdict="certificate")
+    yield made(
+        "the new one is revoked",
+        core_raw,
+        now,
+        before,
+        verdict="certificate",
+        revoked=[now.fingerprint.hex()],
+    )
+    gone = [before.fingerprint.hex()]
+    yield made(
+        "the earlier one is revoked, records are signed",
+        signing,
+        now,
+        before,
+        verdict="certificate",
+        revoked=gone,
+    )
+    yield made(
+        "the earlier one is revoked, no record is signed",
+        core_raw,
+        now,
+        before,
+        verdict="accepted",
+        revoked=gone,
+    )
 
 
 def _long_array(data: bytes, count: int) -> bytes:
