@@ -102,7 +102,11 @@ class Grants:
         core = checked.core
         known = self._of_gateway(core.gateway, core.epoch, core.key_id)
         # A renewed gateway vouches for what it sealed under a certificate that was revoked since.
-        vouched = known is not None and known.core == core.raw and known.certificate in revoked
+        vouched = (
+            known is not None
+            and known.core == core.raw
+            and revoked.covers(known.certificate, known.der)
+        )
         if known is None or vouched:
             return Wrapped(checked, own, checked.recipients[own], sender)
         if known.core != core.raw:

@@ -115,6 +115,27 @@ async def test_neither_a_revoked_gateway_nor_its_successor_vouches_for_signed_re
     assert receipt.floor == 1, "unless it is revoked, the next certificate vouches for the last"
 
 
+async def test_what_a_listed_certificate_granted_counts_again_when_its_successor_vouches(
+    tmp_path: Path, platform: Any, pki: Pki
+) -> None:
+    before, now = (pki.issue("gauge-12", Role.GATEWAY) for _ in range(2))
+    box = Gateway(pki, identity=before, epoch=b"epoch-12", key_id=b"key-id12")
+    await platform.deliver(box.grant(), sender="gauge-12")
+    path = tmp_path / "revoked"
+    path.write_text(listed(pki, before), encoding="utf-8")
+    anchors = [pki.root.certificate]
+    platform.core.revoked = read_revoked(path, SystemFiles(), anchors, pki.provider)
+    waiting = box.link()
+    assert await platform.deliver(waiting, sender="gauge-12") == []
+    again = sign_again(box.grant(), now.key, [now.certificate], before.certificate)
+    (receipt,) = await platform.deliver(again, waiting, sender="gauge-12")
+    assert receipt.floor == 1
+    platform.restart()
+    platform.core.revoked = read_revoked(path, SystemFiles(), anchors, pki.provider)
+    (receipt,) = await platform.deliver(box.record(), sender="gauge-12")
+    assert receipt.floor == 2
+
+
 def test_a_list_of_somebody_else_or_altered_stops_the_start(tmp_path: Path, pki: Pki) -> None:
     stranger = Pki(pki.provider)
     path, anchors = tmp_path / "revoked", [pki.root.certificate]
