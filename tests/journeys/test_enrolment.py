@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import sqlite3
 import time
 from collections.abc import AsyncIterator
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kit.enrolment import City
+from kit.enrolment import PASSPHRASE, City
 from kit.link_road import MAIN, UPLINK, Platform
 from kit.recorder import Recorder
 from kit.running import PATIENCE_S, Site
@@ -435,3 +436,73 @@ async def test_certificates_that_the_site_file_names_are_taken_over_by_a_reload(
             assert serials == [f"{following.signing.serial:x}"]
             await looked(farm, 5)
             await everything(road, platform, farm)
+
+
+async def test_a_service_as_a_program_enrols_a_running_box_by_its_token(
+    tmp_path: Path, water_gauge_farm: FarmMaker
+) -> None:
+    """Every command as in the book; the token stands in nobody's command line, log or state."""
+    farm = water_gauge_farm(count=1, seed=10)
+    city = city_of_today(tmp_path / "ca")
+    town = Town(city, tmp_path)
+    platform = Platform(tmp_path)
+    environment = {**os.environ, "HEADGATE_LANG": "en", "CA_PASSPHRASE": PASSPHRASE}
+    given = await spoken(environment, "enrolment", "token", str(city.folder), ID)
+    token = re.search(r"(?:[A-Z2-7]{5}-){3}[A-Z2-7]{5}", given)
+    assert token is not None
+    for name, content in town.certificates.items():
+        (city.folder / "enrolment" / "give" / name).write_bytes(content)
+    async with Mosquitto(tmp_path) as broker:
+        road = gateway_site(tmp_path, farm, broker.port)
+        async with (
+            platform.running(f"mqtt://127.0.0.1:{broker.port}"),
+            served(city, environment) as (url, paper),
+            road.running(),
+        ):
+            process = await asyncio.create_subprocess_exec(
+                *MAIN, "--site", str(road.folder), "enroll", "online", url, "--trust", paper,
+                stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+                env={**environment, "HEADGATE_ENROLL_TOKEN": token[0]},
+            )  # fmt: skip
+            said, _ = await process.communicate()
+            assert process.returncode == 0, said.decode()
+            await everything(road, platform, farm)
+            assert (await asked(road, "enroll-status"))["service"] == url
+    kept = [*(tmp_path / "state").rglob("*"), *city.folder.rglob("*")]
+    assert not any(token[0].encode() in p.read_bytes() for p in kept if p.is_file())
+    assert token[0].encode() not in said
+
+
+async def spoken(environment: dict[str, str], *words: str) -> str:
+    process = await asyncio.create_subprocess_exec(
+        *MAIN, *words, env=environment,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    said, _ = await process.communicate()
+    assert process.returncode == 0, said.decode()
+    return said.decode()
+
+
+@asynccontextmanager
+async def served(city: City, environment: dict[str, str]) -> AsyncIterator[tuple[str, str]]:
+    """`headgate enrolment serve`: where it is, and its fingerprint."""
+    process = await asyncio.create_subprocess_exec(
+        *MAIN, "enrolment", "serve", str(city.folder), "--name", "127.0.0.1",
+        "--listen", "127.0.0.1:0", "--passphrase", "env:CA_PASSPHRASE",
+        env={**environment, "PYTHONUNBUFFERED": "1"}, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    heard = ""
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            while "Serving at" not in heard:
+                line = await process.stdout.readline()
+                assert line, heard
+                heard += line.decode()
+        url = re.search(r"https://[0-9.:]+\d", heard)
+        paper = re.search(r"(?:[0-9a-f]{4} ){15}[0-9a-f]{4}", heard)
+        assert url is not None and paper is not None
+        yield url[0], paper[0]
+    finally:
+        process.terminate()
+        await process.communicate()

@@ -292,6 +292,20 @@ async def test_lists_and_the_platforms_next_certificates_are_fetched(box: Box, c
     assert box.desk.status()["problems"] == [], "what has a successor is no problem"
 
 
+async def test_only_what_concerns_gateways_is_handed_out(city: City) -> None:
+    office = Office(city)
+    give = office.hosting.folder / "give"
+    _, encryption = city.platform(Role.PLATFORM_ENCRYPTION)
+    (give / "encryption.cer").write_bytes(encryption.der)
+    (give / "notes.txt").write_text("who may read this?")
+    # A key that somebody put into the wrong folder.
+    (give / "platform.key").write_bytes(city.provider.sm2_generate().pem())
+    (city.folder / "ca.crl").unlink(missing_ok=True)
+    assert office.hosting.given() == {"encryption.cer": encryption.pem().decode()}
+    crl = city.ca.crl()
+    assert office.hosting.given()["list-ca.crl"] == crl.pem().decode()
+
+
 # ---------------------------------------------------------------- the service's own manners
 
 

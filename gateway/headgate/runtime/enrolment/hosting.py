@@ -19,7 +19,7 @@ from headgate.crypto.authority import CertificateAuthority
 from headgate.crypto.tls_server import TlsPair, issue_server, make_root, serves
 from headgate.env import Env
 from headgate.link.service import server_context
-from headgate.runtime.enrolment.bag import MAX_FILE, MAX_FILES
+from headgate.runtime.enrolment.bag import MAX_FILE, MAX_FILES, sort_out
 from headgate.runtime.enrolment.protocol import Bundle
 from headgate.runtime.enrolment.service import bundle_of
 
@@ -69,7 +69,8 @@ class Hosting:
                     continue
                 if len(found) < MAX_FILES // 2:
                     data = files.read(folder / name, 0, MAX_FILE)
-                    found[f"{prefix}{name}"] = data.decode("ascii", "replace")
+                    if (text := _as_pem(data)) is not None:
+                        found[f"{prefix}{name}"] = text
         return found
 
     def _root(self) -> TlsPair:
@@ -83,3 +84,13 @@ class Hosting:
             files.replace(key, made.key, 0o600)
             files.replace(certificate, made.certificate)
         return TlsPair(files.read(certificate), files.read(key))
+
+
+def _as_pem(data: bytes) -> str | None:
+    """Certificates and lists as text, whatever form they lie there in; None for anything else."""
+    bag = sort_out({"": data})
+    every = [each.certificate.pem() for each in (*bag.leaves, *bag.cas)]
+    every += [crl.pem() for _, crl in bag.crls]
+    if bag.mistakes or not every:
+        return None
+    return b"".join(every).decode()
