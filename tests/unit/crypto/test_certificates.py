@@ -171,6 +171,7 @@ P256_SPKI = bytes.fromhex(
             "lists nothing",
         ),
         (_extensions(_extension("2.5.29.15", b"\x03\x01\x00", critical=True)), "key usage"),
+        (_extensions(_extension("2.5.29.15", b"\x03\x02\x07\x81", critical=True)), "key usage"),
         (
             _extensions(_extension("2.5.29.19", der.sequence(der.integer(3)), critical=True)),
             "path length",
