@@ -63,8 +63,9 @@ def ca(quick: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "env:CA_PASS",
     )
     run("issue", "root", *issued)
-    said = run("install", "ca", "carried/city-ca.crt", "root/chain.crt")
-    assert "City root" in said
+    run("init", "other", "--name", "Another root", *named)
+    said = run("install", "ca", "carried/city-ca.crt", "other/ca.crt", "root/chain.crt")
+    assert "Its root: City root" in said
     return tmp_path / "ca"
 
 

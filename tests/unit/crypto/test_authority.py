@@ -574,6 +574,20 @@ def test_a_certificate_of_another_key_or_without_its_root_is_not_installed(
     assert chain == (made, *root.chain)
 
 
+def test_a_ca_is_not_installed_below_a_root_that_did_not_sign_it(
+    env: FakeEnv, root: CertificateAuthority, tmp_path: Path
+) -> None:
+    given: dict[str, Any] = {"passphrase": PASSPHRASE, "iterations": QUICK}
+    settings = Settings(name="City root", organization="City water")
+    namesake = found_root(env, tmp_path / "false", settings, PROVIDER, **given)
+    wish = prepare(env, tmp_path / "b", Settings(name="B", organization="City"), PROVIDER, **given)
+    made = root.issue(wish, Role.CA, "B")
+    refused("HG-6313", install, env, tmp_path / "b", [made, namesake], PROVIDER)
+    assert not (tmp_path / "b/register.jsonl").exists()
+    install(env, tmp_path / "b", [made, namesake, *root.chain], PROVIDER)
+    assert load_certificates((tmp_path / "b/chain.crt").read_bytes()) == (made, *root.chain)
+
+
 def test_a_ca_is_renewed_and_what_it_issued_before_stays_good(
     env: FakeEnv,
     clock: ManualClock,

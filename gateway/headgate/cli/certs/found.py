@@ -114,7 +114,8 @@ def install(
     found = [each for file in files for each in load_certificates(read(env, file))]
     unlike = list({each.der: each for each in found}.values())
     ca = install_in(env, folder, unlike, provider_of(env))
-    root = next(each for each in unlike if each.self_issued)
+    # The root that the chain ends at: another one may have been named beside it.
+    root = load_certificates(read(env, folder / "chain.crt"))[-1]
     tell(
         "HG-6265",
         name=ca.subject_cn or "-",
