@@ -6,7 +6,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help advisories demo sim storm pumps test check fmt docs bench fuzz wheelhouse install-test commands crash crash-mutants nonces rig-ble rig-usb rig-powercut clean
+.PHONY: help security advisories demo sim storm pumps test check fmt docs bench fuzz wheelhouse install-test commands crash crash-mutants nonces rig-ble rig-usb rig-powercut clean
 MAKEFLAGS += --no-print-directory
 
 export PYTHON ?= python3
@@ -86,6 +86,10 @@ crash: ## power cuts, kills, disk faults, rot, until told to stop (MINUTES=10, S
 nonces: ## 1,000 lives of restored, cloned and killed boxes: no nonce twice, no twin unseen (LIVES=1000, SEED=1)
 	@tools/venv.sh test
 	@PYTHONPATH=tests:tests/crash $(BIN)/python tests/crash/part_nonces.py $(or $(LIVES),1000) $(or $(SEED),1)
+
+security: ## what standards ask of a box, the tests that show it, and whether they pass (ARGS="--rows 39786")
+	@tools/venv.sh test
+	@. tools/peers.sh; $(BIN)/python tools/security_map.py $(ARGS)
 
 commands: ## ten thousand repeats, every effect the last one, all the way to a pump that counts writes (COUNT=10000)
 	@tools/venv.sh test
