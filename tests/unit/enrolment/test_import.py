@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kit.enrolment import Box, City, request_of
+from kit.enrolment import PASSPHRASE, Box, City, request_of
 
 from headgate.config import SecretRef
 from headgate.crypto import enveloped
+from headgate.crypto.authority import CertificateAuthority, Settings, install, prepare, unlock
 from headgate.crypto.crl import Reason, RevocationList
-from headgate.crypto.issue import ENCRYPT_USAGE, SIGN_USAGE, issue_certificate
+from headgate.crypto.issue import CA_USAGE, ENCRYPT_USAGE, SIGN_USAGE, issue_certificate
 from headgate.crypto.names import parse_name, write_name
 from headgate.crypto.provider import default_provider
 from headgate.crypto.x509 import Certificate, Role
@@ -231,6 +232,62 @@ async def test_lists_rise_and_strangers_lists_are_refused(
     assert await box.refused({"crl": older.pem()}) == ["HG-6173"]
     other = City(tmp_path / "other", "Another city", city.clock)
     assert await box.refused({"crl": other.ca.crl().pem()}) == ["HG-6168"]
+
+
+async def test_a_ca_between_the_box_and_the_root_comes_along(
+    box: Box, city: City, tmp_path: Path
+) -> None:
+    below = tmp_path / "below"
+    request = prepare(
+        city.env, below, Settings(name="City CA 1", organization="Test city"), city.provider,
+        passphrase=PASSPHRASE, iterations=10_000,
+    )  # fmt: skip
+    made = city.ca.issue(request, Role.CA, "City CA 1")
+    install(city.env, below, [made, city.root], city.provider)
+    key = unlock(city.env.files, below, PASSPHRASE, city.provider)
+    issuing = CertificateAuthority(city.env, below, city.provider, key)
+    asked = await box.desk.request("uid:0")
+    pair = issuing.issue_pair(asked.sign, asked.gateway)
+    files = {
+        "s": pair.signing.pem(), "e": pair.encryption.pem(), "r": city.root.pem(),
+        "k": enveloped.to_pem(pair.enveloped),
+        "l": issuing.issue(asked.link, Role.GATEWAY_LINK, asked.gateway).pem(),
+    }  # fmt: skip
+    assert set(await box.refused(files, trust=city.paper)) == {"HG-6158"}
+    await box.desk.bring({**files, "ca": made.pem()}, "uid:0", trust=city.paper)
+    assert [each.subject_cn for each in box.identity.chain] == ["sz-gw-0001", "City CA 1"]
+    # Its list is known by the CA that lies here already.
+    await box.desk.bring({"crl": issuing.crl().pem()}, "uid:0")
+    issuing.revoke(pair.signing.serial, Reason.KEY_COMPROMISE)
+    await box.desk.bring({"crl": issuing.crl().pem()}, "uid:0")
+    assert box.identity.certified.barred == "HG-6141"
+
+
+async def test_a_strangers_ca_with_our_cas_name_replaces_no_list(
+    box: Box, city: City, tmp_path: Path
+) -> None:
+    """Else a clean list of his would take a revocation back."""
+    await box.enrol(city)
+    city.ca.revoke(box.identity.chain[0].serial, Reason.KEY_COMPROMISE)
+    await box.desk.bring({"crl": city.ca.crl().pem()}, "uid:0")
+    assert box.identity.certified.barred == "HG-6141"
+    his = City(tmp_path / "his", "Test city root", city.clock)
+    assert his.root.subject == city.root.subject
+    for _ in range(5):
+        clean = his.ca.crl()
+    below = his.provider.sm2_generate()
+    namesake = issue_certificate(
+        subject=city.root.subject, spki=below.public.spki, issuer=his.root,
+        issuer_key=his.ca._key, key_usage=CA_USAGE, not_before=city.ca.now(),  # type: ignore[arg-type]
+        not_after=city.ca.now() + timedelta(days=9), provider=city.provider, path_length=0,
+    )  # fmt: skip
+    for files in (
+        {"crl": clean.pem()},
+        {"crl": clean.pem(), "ca": his.root.pem()},
+        {"crl": clean.pem(), "ca": namesake.pem()},
+    ):
+        assert set(await box.refused(files)) & {"HG-6168", "HG-6159"}
+    assert box.load().certified.barred == "HG-6141"
 
 
 async def test_platform_certificates_come_by_the_same_way(box: Box, city: City) -> None:

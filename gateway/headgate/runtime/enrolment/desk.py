@@ -26,8 +26,9 @@ from headgate.messages import Language, say
 from headgate.runtime.enrolment.certified import Certified, gather
 from headgate.runtime.enrolment.concerns import concerns, endings
 from headgate.runtime.enrolment.custody import Custody
-from headgate.runtime.enrolment.judge import Standing, Verdict, judge
+from headgate.runtime.enrolment.judge import Verdict, judge
 from headgate.runtime.enrolment.papers import Asked, Folder, Papers, Service
+from headgate.runtime.enrolment.roots import Standing
 from headgate.runtime.identity import Identity
 
 log = logging.getLogger(__name__)

@@ -6,13 +6,11 @@ The verdict is either a list of mistakes, or new papers that are whole; nothing 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
 
-from headgate.crypto.crl import RevocationList, check_signature
 from headgate.crypto.enveloped import enveloped_spki
 from headgate.crypto.provider import CryptoProvider
 from headgate.crypto.verify import Usage, verify_chain
@@ -20,6 +18,7 @@ from headgate.crypto.x509 import Certificate, Role
 from headgate.errors import CertificateRefused, Problem, SecurityError
 from headgate.runtime.enrolment.bag import Bag, Found, sort_out
 from headgate.runtime.enrolment.papers import MAX_RETIRED, OWN_ROLES, Papers, loaded
+from headgate.runtime.enrolment.roots import Roots, Standing, Told
 
 _USAGES: Final = {
     Role.GATEWAY: Usage.SIGN,
@@ -30,26 +29,6 @@ _USAGES: Final = {
     Role.PLATFORM_LINK: Usage.SIGN,
 }
 _PLATFORM: Final = (Role.PLATFORM_ENCRYPTION, Role.PLATFORM_RECEIPT)
-#: Digits of a fingerprint that a person must have compared at least (128 bits).
-LEAST_FINGERPRINT: Final = 32
-
-
-class Standing(msgspec.Struct, frozen=True):
-    """What the box is and has, when something is brought to it.
-
-    `held` are the public halves of the keys in custody. `at` is now by a trusted clock, or None: then
-    no date is judged. `anchors` are roots trusted already; `trust` is a fingerprint that a person
-    compared with paper (hex, SM3 of the root certificate).
-    """
-
-    gateway: str
-    papers: Papers
-    held: frozenset[bytes]
-    anchors: tuple[Certificate, ...]
-    at: datetime | None
-    trust: str = ""
-    #: Roots that something else has proved: the online service, by its own fingerprint.
-    vouched: tuple[Certificate, ...] = ()
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -74,147 +53,72 @@ class _Judge:
         self._bag = bag
         self._standing = standing
         self._provider = provider
-        self._mistakes: list[Problem] = list(bag.mistakes)
-        self._notes: list[Problem] = list(bag.notes)
-        self._gained: list[str] = []
+        self._told = Told(bag)
+        self._roots = Roots(bag, standing, provider, self._told)
 
     def verdict(self) -> Verdict:
         """Look at everything, and only then decide."""
-        anchors = self._anchors()
-        crls = self._crls(anchors)
         own: dict[Role, tuple[bytes, ...]] = {}
         for found in self._bag.leaves:
             role = found.certificate.role
             if role in OWN_ROLES:
-                if self._own(found, anchors, crls):
-                    own[role] = self._with_cas(found.certificate, anchors)
+                if self._own(found):
+                    own[role] = self._with_cas(found.certificate)
             elif role in _PLATFORM:
                 # One that is known already and no longer counts is the status's affair, no mistake.
                 if found.certificate.der not in self._standing.papers.platform:
-                    self._fits(found, anchors, crls)
+                    self._fits(found)
             elif role is None:
                 unit = found.certificate.subject_ou or "-"
-                self._mistake("HG-6157", found.file, role=unit)
+                self._told.mistake("HG-6157", found.file, role=unit)
             else:
-                self._note("HG-6172", found.file, role=role.value)
+                self._told.note("HG-6172", found.file, role=role.value)
         self._no_ca_for_us()
         enveloped = self._enveloped(own)
         self._one_purpose(own)
-        if not (self._bag.leaves or self._bag.crls or self._bag.cas or self._mistakes):
-            self._mistake("HG-6169", "-")
-        if self._mistakes:
-            return Verdict(None, tuple(self._mistakes), tuple(self._notes))
+        if not (self._bag.leaves or self._bag.crls or self._bag.cas or self._told.mistakes):
+            self._told.mistake("HG-6169", "-")
+        if self._told.mistakes:
+            return Verdict(None, tuple(self._told.mistakes), tuple(self._told.notes))
         opener = own.get(Role.GATEWAY, self._standing.papers.sign)
         return Verdict(
-            self._new(own, anchors, crls),
+            self._new(own),
             (),
-            tuple(self._notes),
+            tuple(self._told.notes),
             enveloped,
             Certificate.load(opener[0]).spki if enveloped and opener else None,
-            tuple(self._gained),
+            tuple(self._told.gained),
         )
-
-    # ------------------------------------------------------------ whom to trust
-
-    def _anchors(self) -> tuple[Certificate, ...]:
-        """Roots known already, and those in the bag that a person vouches for."""
-        standing = self._standing
-        known = {each.der: each for each in (*standing.anchors, *standing.vouched)}
-        roots = [found for found in self._bag.cas if found.certificate.self_issued]
-        wanted = "".join(standing.trust.split()).replace(":", "").lower()
-        if wanted and len(wanted) < LEAST_FINGERPRINT:
-            self._mistake("HG-6171", "-", least=LEAST_FINGERPRINT)
-            return tuple(known.values())
-        matched = False
-        for found in roots:
-            fingerprint = found.certificate.fingerprint.hex()
-            if found.certificate.der in known:
-                matched = matched or (bool(wanted) and _same(fingerprint, wanted))
-            elif wanted and _same(fingerprint, wanted):
-                matched = True
-                known[found.certificate.der] = found.certificate
-                self._gained.append(f"ca {found.certificate.subject_cn}")
-            elif known:
-                installed = ", ".join(each.fingerprint.hex()[:16] for each in known.values())
-                self._mistake(
-                    "HG-6159", found.file, name=str(found.certificate.subject_cn),
-                    fingerprint=fingerprint, installed=installed,
-                )  # fmt: skip
-            elif not wanted:
-                self._mistake("HG-6160", found.file, fingerprint=fingerprint)
-        if wanted and not matched:
-            seen = ", ".join(found.certificate.fingerprint.hex() for found in roots)
-            self._mistake("HG-6170", "-", given=wanted, found=seen or "-")
-        return tuple(known.values())
-
-    def _crls(self, anchors: Sequence[Certificate]) -> tuple[RevocationList, ...]:
-        """The newest list of each CA: those kept, and those in the bag that a CA of ours signed."""
-        newest = {(each.issuer, each.issuer_key_id): each for each in self._kept_crls()}
-        cas = (*anchors, *(found.certificate for found in self._bag.cas), *self._known_cas())
-        for file, crl in self._bag.crls:
-            reason = self._unsigned(crl, cas)
-            key = crl.issuer, crl.issuer_key_id
-            if reason:
-                self._mistake("HG-6168", file, reason=reason)
-            elif key not in newest or crl.is_newer_than(newest[key]):
-                newest[key] = crl
-                self._gained.append(f"crl {crl.issuer_cn} {crl.number}")
-            elif crl.der != newest[key].der:
-                kept = newest[key].number
-                self._mistake("HG-6173", file, number=crl.number, kept=kept)
-        return tuple(newest.values())
-
-    def _unsigned(self, crl: RevocationList, cas: Sequence[Certificate]) -> str:
-        reason = "its CA is not known here"
-        for ca in cas:
-            if ca.subject != crl.issuer:
-                continue
-            try:
-                check_signature(crl, ca, self._provider)
-                return ""
-            except CertificateRefused as error:
-                reason = str(error)
-        return reason
-
-    def _kept_crls(self) -> tuple[RevocationList, ...]:
-        return self._standing.papers.revocations()
-
-    def _known_cas(self) -> tuple[Certificate, ...]:
-        papers = self._standing.papers
-        every = (*papers.sign[1:], *papers.encryption[1:], *papers.link[1:])
-        return loaded(dict.fromkeys(every))
 
     # ------------------------------------------------------------ certificates
 
-    def _own(
-        self, found: Found, anchors: Sequence[Certificate], crls: Sequence[RevocationList]
-    ) -> bool:
+    def _own(self, found: Found) -> bool:
         """Whether one of our own certificates is right: name, key, age, chain, dates."""
         certificate, standing = found.certificate, self._standing
         role = certificate.role
         assert role is not None
         if certificate.subject_cn != standing.gateway:
-            self._mistake(
+            self._told.mistake(
                 "HG-6155", found.file, named=str(certificate.subject_cn), gateway=standing.gateway
             )
             return False
         current = standing.papers.chain(role)
         if current and certificate.not_before < current[0].not_before:
-            self._mistake(
+            self._told.mistake(
                 "HG-6161", found.file, began=f"{certificate.not_before:%Y-%m-%d %H:%M}",
                 current=f"{current[0].not_before:%Y-%m-%d %H:%M}",
             )  # fmt: skip
             return False
         if role is not Role.GATEWAY_ENCRYPTION and certificate.spki not in standing.held:
-            self._mistake("HG-6156", found.file, role=role.value)
+            self._told.mistake("HG-6156", found.file, role=role.value)
             return False
         if not self._right_key(certificate, role):
-            self._mistake("HG-6174", found.file, role=role.value)
+            self._told.mistake("HG-6174", found.file, role=role.value)
             return False
-        if not self._fits(found, anchors, crls):
+        if not self._fits(found):
             return False
         if not current or certificate.der != current[0].der:
-            self._gained.append(f"{role.value} {certificate.serial:x}")
+            self._told.gained.append(f"{role.value} {certificate.serial:x}")
         return True
 
     def _right_key(self, certificate: Certificate, role: Role) -> bool:
@@ -232,38 +136,39 @@ class _Judge:
         }[role]
         return certificate.spki not in wrong
 
-    def _fits(
-        self, found: Found, anchors: Sequence[Certificate], crls: Sequence[RevocationList]
-    ) -> bool:
+    def _fits(self, found: Found) -> bool:
         """Whether the chain holds, for this role, now, and nobody took it back."""
         role = found.certificate.role
         assert role is not None
-        if not anchors:
+        if not self._roots.anchors:
             # Said already of the root, unless there is none at all.
             if not self._bag.cas:
-                self._mistake("HG-6175", found.file)
+                self._told.mistake("HG-6175", found.file)
             return False
-        cas = [each.certificate for each in self._bag.cas] + list(self._known_cas())
-        others = [each for each in cas if not each.self_issued][:8]
         try:
             verify_chain(
-                found.certificate, others, anchors, usage=_USAGES[role], at=self._standing.at,
-                provider=self._provider, role=role, crls=crls,
+                found.certificate, self._roots.between, self._roots.anchors,
+                usage=_USAGES[role], at=self._standing.at, provider=self._provider, role=role,
+                crls=self._roots.crls,
             )  # fmt: skip
         except CertificateRefused as error:
             reason = str(error.fields.get("reason", error))
-            self._mistake("HG-6158", found.file, role=role.value, reason=reason)
+            self._told.mistake("HG-6158", found.file, role=role.value, reason=reason)
             return False
         return True
 
-    def _with_cas(self, leaf: Certificate, anchors: Sequence[Certificate]) -> tuple[bytes, ...]:
+    def _with_cas(self, leaf: Certificate) -> tuple[bytes, ...]:
         """A certificate and the CAs between it and the root, which grants carry along."""
-        cas = [each.certificate for each in self._bag.cas] + list(self._known_cas())
-        others = [each for each in cas if not each.self_issued][:8]
         role = leaf.role
         assert role is not None
         chain = verify_chain(
-            leaf, others, anchors, usage=_USAGES[role], at=None, provider=self._provider, role=role
+            leaf,
+            self._roots.between,
+            self._roots.anchors,
+            usage=_USAGES[role],
+            at=None,
+            provider=self._provider,
+            role=role,
         )
         return tuple(each.der for each in chain[:-1])
 
@@ -275,7 +180,7 @@ class _Judge:
             if ours or (role is not None and role is not Role.CA):
                 reason = "it is a CA certificate and signs nothing but certificates"
                 unit = str(found.certificate.subject_ou)
-                self._mistake("HG-6158", found.file, role=unit, reason=reason)
+                self._told.mistake("HG-6158", found.file, role=unit, reason=reason)
 
     # ------------------------------------------------------------ the encryption pair
 
@@ -287,7 +192,7 @@ class _Judge:
         )
         if found is None:
             if keys and not rejected:
-                self._mistake("HG-6163", keys[0][0])
+                self._told.mistake("HG-6163", keys[0][0])
             return None
         certificate = Certificate.load(found[0])
         if certificate.spki in self._standing.held:
@@ -297,15 +202,15 @@ class _Judge:
                 if enveloped_spki(data) == certificate.spki:
                     return data
             except SecurityError as error:
-                self._mistake("HG-6151", file, reason=str(error))
+                self._told.mistake("HG-6151", file, reason=str(error))
                 return None
         if keys:
-            self._mistake("HG-6166", keys[0][0])
+            self._told.mistake("HG-6166", keys[0][0])
         else:
             file = next(
                 e.file for e in self._bag.leaves if e.certificate.role is Role.GATEWAY_ENCRYPTION
             )
-            self._mistake("HG-6164", file)
+            self._told.mistake("HG-6164", file)
         return None
 
     def _one_purpose(self, own: Mapping[Role, tuple[bytes, ...]]) -> None:
@@ -319,16 +224,11 @@ class _Judge:
         seen: dict[bytes, Role | None] = {}
         for each in everyone:
             if seen.setdefault(each.spki, each.role) is not each.role:
-                self._mistake("HG-6167", "-", name=str(each.subject_cn))
+                self._told.mistake("HG-6167", "-", name=str(each.subject_cn))
 
     # ------------------------------------------------------------ the new papers
 
-    def _new(
-        self,
-        own: Mapping[Role, tuple[bytes, ...]],
-        anchors: Sequence[Certificate],
-        crls: Sequence[RevocationList],
-    ) -> Papers:
+    def _new(self, own: Mapping[Role, tuple[bytes, ...]]) -> Papers:
         old = self._standing.papers
         sign = own.get(Role.GATEWAY, old.sign)
         retired = old.retired
@@ -346,34 +246,15 @@ class _Judge:
                 platform.append(found.certificate.der)
                 role = found.certificate.role
                 assert role is not None
-                self._gained.append(f"{role.value} {found.certificate.subject_cn}")
+                self._told.gained.append(f"{role.value} {found.certificate.subject_cn}")
         return msgspec.structs.replace(
             old,
             sign=sign,
             encryption=own.get(Role.GATEWAY_ENCRYPTION, old.encryption),
             link=link,
             retired=retired,
-            anchors=tuple(dict.fromkeys((*old.anchors, *self._new_anchors(anchors)))),
+            anchors=tuple(dict.fromkeys((*old.anchors, *self._roots.new))),
             platform=tuple(platform[-16:]),
-            crls=tuple(each.der for each in crls),
+            crls=tuple(each.der for each in self._roots.crls),
             asked=asked,
         )
-
-    def _new_anchors(self, anchors: Sequence[Certificate]) -> Iterator[bytes]:
-        installed = {each.der for each in self._standing.anchors}
-        for each in anchors:
-            if each.der not in installed:
-                yield each.der
-
-    # ------------------------------------------------------------ words
-
-    def _mistake(self, code: str, file: str, **fields: str | int) -> None:
-        self._mistakes.append(Problem(file, code, {"file": file, **fields}))
-
-    def _note(self, code: str, file: str, **fields: str | int) -> None:
-        self._notes.append(Problem(file, code, {"file": file, **fields}))
-
-
-def _same(fingerprint: str, wanted: str) -> bool:
-    """Whether a person's fingerprint, perhaps only its first half, is this one."""
-    return fingerprint.startswith(wanted)

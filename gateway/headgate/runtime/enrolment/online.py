@@ -16,8 +16,9 @@ from headgate.link.service import first_look_context, proved_context
 from headgate.runtime.enrolment import protocol
 from headgate.runtime.enrolment.desk import Desk, Requests
 from headgate.runtime.enrolment.http import Address, Answer, address_of, ask
-from headgate.runtime.enrolment.judge import LEAST_FINGERPRINT, Verdict
+from headgate.runtime.enrolment.judge import Verdict
 from headgate.runtime.enrolment.papers import Service
+from headgate.runtime.enrolment.roots import LEAST_FINGERPRINT
 
 T = TypeVar("T")
 
