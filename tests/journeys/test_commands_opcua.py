@@ -21,6 +21,7 @@ async def test_a_pump_on_opc_ua_obeys_its_operator_and_nobody_else(tmp_path: Pat
         road.stranger() as link,
         road.operator() as commands,
     ):
+        await road.stored("remote", value=True)  # its session is open, and told the first values
         done = await carried_out(commands, wish(lease_s=2))
         assert done.done
         assert road.writes() == [("Pump2/Start", [])]

@@ -95,6 +95,9 @@ class CommandRoad(Road):
         """With its controls."""
         (self.folder / "site.d" / "controls.toml").write_text(self._controls, encoding="utf-8")
         await super().start_gateway()
+        async with asyncio.timeout(PATIENCE_S):
+            while not self.store.exists():  # the receiver makes it as it begins
+                await asyncio.sleep(0.02)
 
     async def _end(self) -> None:
         # What they would put in order nobody looks at; the judge's log is on disk already.
