@@ -40,9 +40,9 @@ def refused(code: str, *arguments: str | Path, **named: Any) -> None:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A passphrase's derivation that costs nothing."""
-    from headgate.crypto.authority import founding
+    from headgate.crypto.authority import change_passphrase, found_root, prepare
 
-    for made in (founding.found_root, founding.prepare):
+    for made in (found_root, prepare, change_passphrase):
         monkeypatch.setitem(made.__kwdefaults__, "iterations", 10_000)
 
 

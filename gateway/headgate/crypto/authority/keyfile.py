@@ -113,6 +113,7 @@ def change_passphrase(
     new: str,
     provider: CryptoProvider,
     random: Random,
+    *,
     iterations: int = ITERATIONS,
 ) -> None:
     """Seal the key of the CA in `folder` under another passphrase. Copies keep the old one.
