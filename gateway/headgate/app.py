@@ -53,7 +53,8 @@ from headgate.runtime.delivery import Delivery
 from headgate.runtime.disk import Disk, disk_metrics
 from headgate.runtime.ending import last_sign, note_sign, off_gap, undated_gap
 from headgate.runtime.enrolment.calls import EnrolmentCalls
-from headgate.runtime.enrolment.desk import Desk, certificate_problems
+from headgate.runtime.enrolment.desk import Desk
+from headgate.runtime.enrolment.telling import certificate_problems, summary_of
 from headgate.runtime.enrolment.watch import Watch
 from headgate.runtime.errands import Errands
 from headgate.runtime.field import Field
@@ -706,7 +707,7 @@ class Gateway:
             f"{p.where}: {say(p.code, language, **p.fields)} [{p.code}]" for p in self._problems
         ]
         said["problems"] += said["disk"]["problems"] + self._commands.problems(language)
-        said["identity"] |= self._desk.summary()
+        said["identity"] |= summary_of(self._desk)
         said["problems"] += certificate_problems(self._desk, language)
         said["problems"] += [
             f"{say('HG-9340', language, **each.fields())} [HG-9340]"

@@ -25,6 +25,7 @@ from headgate.runtime.enrolment.judge import Verdict
 from headgate.runtime.enrolment.online import enroll_online
 from headgate.runtime.enrolment.server import EnrolmentServer
 from headgate.runtime.enrolment.service import Service
+from headgate.runtime.enrolment.telling import status_of
 from headgate.runtime.enrolment.tokens import Tokens
 from headgate.runtime.identity import Identity as Loaded
 from headgate.runtime.identity import load_identity
@@ -136,6 +137,9 @@ class Box:
         if self.clock.state[0] == "unsynced":
             return None
         return datetime.fromtimestamp(self.clock.wall_us() / 1e6, UTC)
+
+    def status(self) -> dict[str, Any]:
+        return status_of(self.desk)
 
     def load(self) -> Loaded:
         return load_identity(self.env, self.site, self.provider, self.now())

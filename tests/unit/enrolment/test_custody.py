@@ -136,7 +136,7 @@ def test_a_copied_state_folder_without_its_credential_is_of_no_use(tmp_path: Pat
     credentials.mkdir()
     (credentials / "headgate-kek").write_text("00112233445566778899aabbccddeeff\n")
     box = Box(tmp_path, variables={"CREDENTIALS_DIRECTORY": str(credentials)})
-    assert box.desk.status()["keeper"] == "systemd"
+    assert box.status()["keeper"] == "systemd"
     assert not (box.state / "kek").exists()
     with pytest.raises(SecurityError) as lost:
         Box(tmp_path)
@@ -163,12 +163,12 @@ def test_a_credential_takes_the_place_of_the_file_only_with_the_same_content(
     (credentials / "headgate-kek").write_text((box.state / "kek").read_bytes().hex())
     moved = Box(tmp_path, variables=variables)
     assert moved.identity.signing_key.pem() == pem
-    assert "HG-6128" in [p["code"] for p in moved.desk.status()["problems"]]
+    assert "HG-6128" in [p["code"] for p in moved.status()["problems"]]
     for name in ("kek", "kek.twin"):
         (box.state / name).unlink()
     done = Box(tmp_path, variables=variables)
     assert done.identity.signing_key.pem() == pem
-    assert "HG-6128" not in [p["code"] for p in done.desk.status()["problems"]]
+    assert "HG-6128" not in [p["code"] for p in done.status()["problems"]]
 
 
 async def test_no_private_key_of_an_enrolled_box_lies_plain_anywhere(tmp_path: Path) -> None:
@@ -232,7 +232,7 @@ async def test_a_box_is_enrolled_and_renewed_with_keys_that_stay_in_a_module(
     box = Box(tmp_path / "box", clock=city.clock, module="stand-in")
     await box.enrol(city)
     assert box.identity.enrolled is False  # no platform yet
-    assert box.desk.status()["keeper"] == "module"
+    assert box.status()["keeper"] == "module"
     assert not (box.state / "identity.key").exists()
     first = box.identity.chain[0]
     assert isinstance(box.identity.signing_key, ModuleKey)

@@ -53,7 +53,7 @@ async def test_what_the_ca_gave_enrols_the_box(box: Box, city: City) -> None:
     assert identity.encryption_key.public.spki == identity.certified.encryption[0].spki
     assert len({each.split(" ")[0] for each in verdict.gained}) == 4
     assert ("enrolled", "ok") in box.audit.told()
-    status = box.desk.status()
+    status = box.status()
     assert [p["code"] for p in status["problems"]] == ["HG-6148", "HG-6149"]
 
 
@@ -296,8 +296,8 @@ async def test_platform_certificates_come_by_the_same_way(box: Box, city: City) 
     await box.enrol(city, pe=encryption.pem(), pr=receipt.pem())
     assert box.identity.enrolled
     assert box.identity.recipients == (encryption,)
-    assert box.desk.status()["problems"] == []
-    assert [e["role"] for e in box.desk.status()["certificates"]][:3] == [
+    assert box.status()["problems"] == []
+    assert [e["role"] for e in box.status()["certificates"]][:3] == [
         "headgate-gateway", "headgate-gateway-encryption", "headgate-gateway-link",
     ]  # fmt: skip
 

@@ -289,7 +289,7 @@ async def test_lists_and_the_platforms_next_certificates_are_fetched(box: Box, c
         assert await refresh_online(box.desk)
     assert box.identity.recipients == (following,)
     assert ("key-rotated", "ok") in box.audit.told()
-    assert box.desk.status()["problems"] == [], "what has a successor is no problem"
+    assert box.status()["problems"] == [], "what has a successor is no problem"
 
 
 async def test_only_what_concerns_gateways_is_handed_out(city: City) -> None:
@@ -423,7 +423,7 @@ async def test_no_token_stands_in_a_log_an_error_or_the_audit(
         except HeadgateError as error:
             said += [str(error), repr(error), str(error.fields)]
     said += [repr(each) for each in (*office.audit.entries, *box.audit.entries)]
-    said += [caplog.text, json.dumps(box.desk.status())]
+    said += [caplog.text, json.dumps(box.status())]
     said.append(repr(protocol.Enroll("g", token, "", "")))
     assert said and not any(token in text for text in said)
 

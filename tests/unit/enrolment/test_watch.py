@@ -75,8 +75,8 @@ async def test_a_box_in_1970_does_not_cry(box: Box, city: City) -> None:
     box.clock.state = ("unsynced", None)
     assert await watched.look() == []
     assert box.identity.enrolled
-    assert box.desk.status()["clock_trusted"] is False
-    assert [p["code"] for p in box.desk.status()["problems"]] == []
+    assert box.status()["clock_trusted"] is False
+    assert [p["code"] for p in box.status()["problems"]] == []
     box.clock.state = ("synced", 1000)
     assert await watched.look()
     assert not box.identity.enrolled

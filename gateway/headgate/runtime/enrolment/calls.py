@@ -12,6 +12,7 @@ from headgate.runtime.api import Handler
 from headgate.runtime.enrolment.bag import MAX_FILE, MAX_FILES
 from headgate.runtime.enrolment.desk import Desk, Requests
 from headgate.runtime.enrolment.judge import Verdict
+from headgate.runtime.enrolment.telling import status_of
 
 #: What waits to be imported, all files together.
 _MAX_STAGED: Final = 2 * MAX_FILE
@@ -36,7 +37,7 @@ class EnrolmentCalls:
 
     async def status(self, request: Mapping[str, Any]) -> AsyncIterator[Any]:
         """What is certified, what is missing, what comes next."""
-        yield self._desk.status()
+        yield status_of(self._desk)
 
     async def request(self, request: Mapping[str, Any]) -> AsyncIterator[Any]:
         """The requests as PEM. `new` makes fresh keys, `organization` is written into the names."""

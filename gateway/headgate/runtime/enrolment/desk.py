@@ -10,7 +10,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Any
 
 import msgspec
 
@@ -21,10 +20,8 @@ from headgate.crypto.provider import CryptoProvider
 from headgate.crypto.requests import Request, make_request
 from headgate.crypto.x509 import Certificate, Role
 from headgate.env import Env
-from headgate.errors import ConfigError, Problem, SecurityError
-from headgate.messages import Language, say
+from headgate.errors import ConfigError, SecurityError
 from headgate.runtime.enrolment.certified import Certified, gather
-from headgate.runtime.enrolment.concerns import concerns, endings
 from headgate.runtime.enrolment.custody import Custody
 from headgate.runtime.enrolment.judge import Verdict, judge
 from headgate.runtime.enrolment.papers import Asked, Folder, Papers, Service
@@ -34,8 +31,6 @@ from headgate.runtime.identity import Identity
 log = logging.getLogger(__name__)
 
 COUNTRY = "CN"
-#: What a box lacks before anybody enrolled it, and a box with plain uplinks for ever.
-_NEVER_THERE = frozenset({"HG-6146", "HG-6147", "HG-6148", "HG-6149", "HG-6104"})
 
 
 class Requests(msgspec.Struct, frozen=True):
@@ -120,51 +115,6 @@ class Desk:
         own = [papers.chain(role)[:1] for role in (Role.GATEWAY, Role.GATEWAY_LINK)]
         limit = at + timedelta(microseconds=spec.renew_before.us)
         return any(each.not_after <= limit for chain in own for each in chain)
-
-    # ------------------------------------------------------------ how things stand
-
-    def status(self) -> dict[str, Any]:
-        """Certificates, what is missing and what to do next. Nothing secret."""
-        identity, at, papers = self._identity(), self.now(), self.papers()
-        certified = self.certified(at)
-        found = list(concerns(certified, papers, at))
-        if identity.left_behind:
-            found.append(Problem("identity", "HG-6128", {}))
-        return {
-            "gateway": identity.gateway,
-            "keeper": self.custody.keeper,
-            "module": self.custody.description,
-            "clock_trusted": at is not None,
-            "enrolled": identity.enrolled,
-            "asked": papers.asked is not None,
-            "service": None if papers.service is None else papers.service.url,
-            "certificates": [
-                {
-                    "role": each.role, "name": each.name, "serial": each.serial, "ours": each.ours,
-                    "begins": each.begins.isoformat(), "ends": each.ends.isoformat(),
-                    "days": None if each.days is None else round(each.days, 1),
-                }
-                for each in endings(certified, at)
-            ],
-            "problems": [
-                {"code": each.code, "fields": {k: str(v) for k, v in each.fields.items()}}
-                for each in found
-            ],
-        }  # fmt: skip
-
-    def summary(self) -> dict[str, Any]:
-        """The identity's part of the gateway's status. Nothing secret, nothing read from disk."""
-        identity, at = self._identity(), self.now()
-        own = [each for each in endings(identity.certified, at) if each.ours]
-        return {
-            "keeper": self.custody.keeper,
-            "module": self.custody.description,
-            "barred": identity.certified.barred,
-            "certificates": [
-                {"role": each.role, "ends": each.ends.isoformat(), "serial": each.serial}
-                for each in own
-            ],
-        }
 
     # ------------------------------------------------------------ asking
 
@@ -348,17 +298,6 @@ class Desk:
         await self._audit.note(
             Entry(kind=kind, who=who, what=what, result=result, code=code, fields={**fields})
         )
-
-
-def certificate_problems(desk: Desk, language: Language) -> list[str]:
-    """What runs out or no longer counts, as sentences; what a box never had is no problem of its."""
-    identity, at = desk.identity, desk.now()
-    found = concerns(identity.certified, identity.papers or Papers(gateway=identity.gateway), at)
-    return [
-        f"identity: {say(each.code, language, **each.fields)} [{each.code}]"
-        for each in found
-        if each.code not in _NEVER_THERE
-    ]
 
 
 def _gains(before: Papers, gained: tuple[str, ...]) -> list[tuple[str, str]]:
