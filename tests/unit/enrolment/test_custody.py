@@ -11,14 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kit.enrolment import Box, City
 
+from headgate.config import Gateway, Site, State
 from headgate.crypto import enveloped
 from headgate.crypto.custody import is_sealed, open_key, seal_key, sealed_spki, wipe
 from headgate.crypto.custody_module import ModuleKey, signed_digest
 from headgate.crypto.custody_standin import StandIn
 from headgate.crypto.provider import default_provider
+from headgate.env import SystemFiles
 from headgate.errors import SealBroken, SecurityError
 from headgate.runtime.enrolment.papers import decode as decode_papers
+from headgate.runtime.identity import load_identity, save_made
 from headgate.runtime.twins import write_twins
+from headgate.testing.env import fake_env
 
 KEK, NONCE = bytes(range(16)), bytes(12)
 VECTORS = Path(__file__).parents[2] / "vectors" / "sm" / "sm2_sign.json"
@@ -82,8 +86,6 @@ def test_the_digest_for_modules_is_the_standards() -> None:
 def plain_box(folder: Path) -> bytes:
     """A state folder as an earlier version left it: the key plain, and its twin."""
     pem = default_provider().sm2_generate().pem()
-    from headgate.env import SystemFiles
-
     write_twins(SystemFiles(), folder / "state" / "identity.key", pem)
     return pem
 
@@ -102,9 +104,6 @@ def test_a_plain_key_of_before_is_sealed_in_place(tmp_path: Path) -> None:
 @pytest.mark.parametrize("cut", range(5))
 def test_a_power_cut_while_a_key_is_sealed_leaves_a_working_key(tmp_path: Path, cut: int) -> None:
     """The takeover is four atomic steps at most (kek, its twin, file, twin); cut before each of them."""
-    from headgate.env import SystemFiles
-    from headgate.testing.env import fake_env
-
     pem = plain_box(tmp_path)
 
     class Cut(Exception):
@@ -118,9 +117,6 @@ def test_a_power_cut_while_a_key_is_sealed_leaves_a_working_key(tmp_path: Path, 
                 raise Cut
             self.left -= 1
             super().replace(path, data, mode)
-
-    from headgate.config import Gateway, Site, State
-    from headgate.runtime.identity import load_identity
 
     site = Site(gateway=Gateway(id="g"), state=State(folder="state"), base=str(tmp_path))
     with contextlib.suppress(Cut):
@@ -186,12 +182,42 @@ async def test_no_private_key_of_an_enrolled_box_lies_plain_anywhere(tmp_path: P
         assert not any(scalar in data for scalar in scalars), name
 
 
+class NoKek(SystemFiles):
+    """A disk that takes everything but the box's own key, until it is mended."""
+
+    broken = True
+
+    def replace(self, path: Path, data: bytes, mode: int = 0o644) -> None:
+        if self.broken and path.name.startswith("kek"):
+            raise OSError(28, "No space left on device")
+        super().replace(path, data, mode)
+
+
+@pytest.mark.parametrize("plain", [True, False], ids=["upgrade", "new"])
+def test_nothing_is_sealed_on_disk_under_a_key_that_is_not(tmp_path: Path, plain: bool) -> None:
+    """A power cut then would take the identity for good."""
+    pem = plain_box(tmp_path) if plain else None
+    site = Site(gateway=Gateway(id="g"), state=State(folder="state"), base=str(tmp_path))
+    files = NoKek()
+    env = fake_env(files=files)
+    first = load_identity(env, site, default_provider())
+    path = tmp_path / "state" / "identity.key"
+    assert (not path.exists()) if pem is None else (path.read_bytes() == pem)
+    assert first.custody is not None
+    with pytest.raises(OSError, match="own key"):
+        first.custody.generate()
+    assert not save_made(env, first)
+    files.broken = False
+    assert save_made(env, first)
+    again = load_identity(fake_env(seed=9), site, default_provider())
+    assert again.signing_key.public.spki == first.signing_key.public.spki
+    assert is_sealed(path.read_bytes())
+
+
 # ---------------------------------------------------------------- in a module
 
 
 def stand_in(folder: Path) -> StandIn:
-    from headgate.testing.env import fake_env
-
     env = fake_env()
     return StandIn(default_provider(), env.files, folder, env.random.token)
 

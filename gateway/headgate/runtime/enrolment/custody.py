@@ -8,6 +8,7 @@ atomic step, so that a power cut leaves one of the two forms, and either one ope
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ from headgate.crypto.enveloped import open_enveloped
 from headgate.crypto.provider import NONCE_SIZE, CryptoProvider, Sm2PrivateKey
 from headgate.env import Env
 from headgate.errors import SealBroken, SecurityError
-from headgate.runtime.enrolment.kek import Made, OwnKey, keep_own, unreadable
+from headgate.runtime.enrolment.kek import Keeper, Made, OwnKey, keep_own, unreadable
 from headgate.runtime.twins import Look, read_twins, write_twins
 
 log = logging.getLogger(__name__)
@@ -87,6 +88,10 @@ class FileCustody:
         def make() -> bytes:
             return self._sealed(self._provider.sm2_generate())
 
+        if not self._own_is_kept() and self._read(path) is None:
+            # Sealed under a key that a power cut would take, it waits in memory with that key.
+            self._unsaved.append(Made(path, make()))
+            return self._key(path, self._unsaved[-1].content)
         data = keep_own(self._env, path, make, self._look, self._unsaved)
         return self._key(path, data)
 
@@ -139,7 +144,15 @@ class FileCustody:
 
     # ------------------------------------------------------------ files
 
+    def _own_is_kept(self) -> bool:
+        """Whether the key that seals is safe itself: what is sealed under it must not outlive it."""
+        if self._own.keeper is not Keeper.FILE:
+            return True
+        return self._env.files.size(self._folder / "kek") is not None
+
     def _keep(self, key: Sm2PrivateKey) -> Sm2PrivateKey:
+        if not self._own_is_kept():
+            raise OSError(errno.EROFS, "the box's own key is not on disk yet")
         path = self._path(key.public.spki)
         self._env.files.make_folder(path.parent, 0o700)
         write_twins(self._env.files, path, self._sealed(key))
@@ -177,6 +190,8 @@ class FileCustody:
         else:
             key = self._provider.sm2_load_private(data)
             try:
+                if not self._own_is_kept():
+                    raise OSError(errno.EROFS, "the box's own key is not on disk yet")
                 write_twins(self._env.files, path, self._sealed(key))
                 log.warning("a plain key file was sealed", extra={"file": path.name})
             except OSError as error:
