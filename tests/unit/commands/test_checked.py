@@ -45,7 +45,13 @@ def told(folder: Path, more: str) -> list[tuple[str, str]]:
     return [(p.where, p.code) for p in found if p.code.startswith(("HG-65", "HG-11"))]
 
 
-GOOD = '[[control]]\ndevice = "pump-1"\npoint = "pump1_run"\non_lease_end = "auto"\nauto_point = "pump1_auto"\n'
+GOOD = """
+[[control]]
+device = "pump-1"
+point = "pump1_run"
+on_lease_end = "auto"
+auto_point = "pump1_auto"
+"""
 
 
 def test_a_control_that_fits_is_not_spoken_of(tmp_path: Path) -> None:

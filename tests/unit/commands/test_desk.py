@@ -14,6 +14,7 @@ from kit.scene import PKI, Scene, control, release, seconds
 from msgspec.structs import replace
 
 from headgate.envelope.command import Step
+from headgate.model import Event
 from headgate.runtime.commands.desk import InForce
 from headgate.runtime.commands.resolving import resolve
 from headgate.testing.env import fake_env, run
@@ -460,6 +461,11 @@ def test_a_technician_locks_the_others_out_over_a_restart(tmp_path: Path, wang: 
     play(scene, first)
     play(scene, second)
     assert [r.code for r in scene.results("cancelled")] == ["HG-6522"]
+    told = [(item.kind, item.fields) for item in scene.items if isinstance(item, Event)]
+    assert told == [
+        ("remote-locked", {"who": "uid:1000", "reason": "blades out"}),
+        ("remote-unlocked", {"who": "uid:1000"}),
+    ]
     assert scene.plant.wire == [("pump-1", "run", True)]
 
 

@@ -110,16 +110,18 @@ class Local:
         reason = str(request.get("reason", ""))[:_REASON]
         clock = self._env.clock
         lock = Lock(who(request), reason, clock.boottime_us(), clock.boot_id())
-        await self._desk.teller.event("local-switch", lock.who, "locked", reason=reason)
+        await self._desk.teller.switched(lock.who, "locked", reason=reason)
         await self._desk.journal.write(Changes(lock=lock))
+        self._desk.teller.event("remote-locked", who=lock.who, reason=reason)
         for device in self._desk.devices:
             await self._desk.clear(device, None, "cancelled", "HG-6522")
         yield msgspec.to_builtins({"locked": True, "who": lock.who, "reason": reason})
 
     async def unlock(self, request: Mapping[str, Any]) -> AsyncIterator[Any]:
         """Take remote commands again."""
-        await self._desk.teller.event("local-switch", who(request), "unlocked")
+        await self._desk.teller.switched(who(request), "unlocked")
         await self._desk.journal.write(Changes(unlock=True))
+        self._desk.teller.event("remote-unlocked", who=who(request))
         yield {"locked": False}
 
     async def release(self, request: Mapping[str, Any]) -> AsyncIterator[Any]:

@@ -18,7 +18,7 @@ from headgate.envelope.answer import Answer, make_answer
 from headgate.envelope.command import Step
 from headgate.errors import SpoolError
 from headgate.messages import say
-from headgate.model import Alarm, CommandResult, Item
+from headgate.model import Alarm, CommandResult, Event, Item
 from headgate.runtime.commands.journal import Kept
 
 log = logging.getLogger(__name__)
@@ -142,10 +142,9 @@ class Teller:
         except SpoolError as error:
             log.error("the audit log refuses", extra={"reason": str(error)})
 
-    async def event(self, kind: str, who: str, what: str, code: str = "", **fields: str) -> None:
-        """Anything else that belongs in the log. Raises SpoolError."""
-        result = "failed" if code else "ok"
-        entry = Entry(kind=kind, who=who, what=what, result=result, code=code, fields={**fields})
+    async def switched(self, who: str, what: str, **fields: str) -> None:
+        """Somebody at the box locked the others out, or let them in. Raises SpoolError."""
+        entry = Entry(kind="local-switch", who=who, what=what, result="ok", fields={**fields})
         await self._audit.note(entry)
 
     # ------------------------------------------------------------ upstream
@@ -170,6 +169,10 @@ class Teller:
                 await self._durable()
         except (SpoolError, TimeoutError) as error:
             log.warning("a command's state is not on disk", extra={"reason": str(error)})
+
+    def event(self, kind: str, **fields: str) -> None:
+        """Something about commands that changed on this box, for the platform to know."""
+        self._put_item(Event(kind, self._env.clock.boottime_us(), {**fields}))
 
     def alarm(self, kept: Kept, *, active: bool) -> None:
         """The end of a lease that a device does not take."""
