@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -38,9 +38,11 @@ class Site:
         )
 
     @asynccontextmanager
-    async def running(self, env: Env | None = None) -> AsyncIterator[Gateway]:
-        """The gateway, stopped as by SIGTERM when the block is left."""
-        gateway = Gateway(env or system_env(), self.folder)
+    async def running(
+        self, env: Env | None = None, profiles: Sequence[Path] = ()
+    ) -> AsyncIterator[Gateway]:
+        """The gateway, stopped as by SIGTERM when the block is left. `profiles`: further folders."""
+        gateway = Gateway(env or system_env(), self.folder, profile_folders=profiles)
         stop = asyncio.Event()
         task = asyncio.create_task(gateway.run(stop))
         ready = asyncio.create_task(gateway.ready.wait())

@@ -52,6 +52,11 @@ def answer(packet: Packet) -> Packet | None:
     return _back(packet, "9013" if notice else "9014", "")
 
 
+def answer_as(packet: Packet, cn: str) -> Packet:
+    """An answer under a command that a site's contract names: of 2025 it is not known here which."""
+    return _back(packet, cn, "")
+
+
 def accepted(request: Packet, result: Accepted = Accepted.READY) -> Packet:
     """9011: a logger has a request, and says whether it carries it out."""
     return _back(request, "9011", f"QnRtn={int(result)}")

@@ -143,6 +143,11 @@ class Field:
         if isinstance(driver, ListeningDriver):
             assert self._origins is not None
             port = ListeningPort(self._env, channel_id, roster.channels[channel_id].url)
+            entry = site.channels[channel_id]
+            base = Path(site.base)
+            port.options = resolve_options(
+                self._env, {"password": entry.password, **entry.options}, base
+            )
             attendance = Attendance(self._env, self._sink, port, driver, talkers, self._origins())
             self._streams.add(attendance)
             return

@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Hashable
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from collections.abc import AsyncIterator, Hashable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
@@ -217,6 +218,8 @@ class Listener(ABC):
 
     id: str
     url: str
+    #: The channel's options, with secrets fetched: never logged.
+    options: Mapping[str, Any] = MappingProxyType({})
 
     @abstractmethod
     def accept(self) -> AsyncIterator[Channel]:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -73,6 +73,11 @@ class Roll:
     def wall_us(self) -> int | None:
         """Now, in unix microseconds; None while the clock is not trusted."""
         return self._listener.wall_us()
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """The channel's options, with secrets fetched: never logged."""
+        return self._listener.options
 
     def call(self, station: str) -> Channel | None:
         """The call that a station is on; None while it is on none."""

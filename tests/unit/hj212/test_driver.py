@@ -1,0 +1,510 @@
+"""Loggers of HJ 212 dial a whole gateway: what is answered, what is stored, who is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from kit.running import Site
+
+from headgate.columns import readings
+from headgate.env import ClockState, SystemClock, system_env
+from headgate.model import Block
+from headgate.sdk import ProfileError
+from headgate_drivers.hj212.driver import Hj212Driver
+
+VECTORS = {
+    each["name"]: each
+    for each in json.loads(
+        (Path(__file__).parents[2] / "vectors" / "protocols" / "hj212.json").read_text()
+    )["vectors"]
+}
+OUTFALL = VECTORS["CN2011_ST32_0e3c"]["text"].encode()
+OLD = VECTORS["CN2011_ST32_0253"]["text"].encode()
+ASKS_TIME = VECTORS["CN1013_ST80_5ce1"]["text"].encode()
+HEARTBEAT = VECTORS["CN9015_ST91_8a3f"]["text"].encode()
+PATIENCE_S = 30
+MN, ST = "000101", "32"
+
+PORT = """
+[[channel]]
+id = "bureau"
+url = "hj212+listen{udp}://127.0.0.1:{port}"
+{options}
+{loggers}
+"""
+LOGGER = """
+[[device]]
+id = "log-{id}"
+channel = "bureau"
+address = "{mn}"
+profile = "{profile}"
+interval = "1h"
+"""
+
+
+def site(
+    folder: Path, *mns: str, port: int, udp: str = "", options: str = "",
+    profile: str = "generic/water-outfall",
+) -> Site:  # fmt: skip
+    loggers = "".join(LOGGER.format(mn=mn, id=mn.lower(), profile=profile) for mn in mns)
+    return Site(folder, PORT.format(port=port, loggers=loggers, udp=udp, options=options))
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+# ------------------------------------------------------------ a logger, written by the standard
+
+
+def check(data: bytes) -> int:
+    """Annex A of HJ 212-2017, as its text has it."""
+    register = 0xFFFF
+    for byte in data:
+        register = (register >> 8) ^ byte
+        for _ in range(8):
+            low, register = register & 1, register >> 1
+            if low:
+                register ^= 0xA001
+    return register
+
+
+def packet(
+    cn: str, cp: str, *, qn: str = "20260718143000001", mn: str = MN, st: str = ST, pw: str = "123456",
+    flag: int | None = 5, parts: str = "",
+) -> bytes:  # fmt: skip
+    head = f"QN={qn};" if qn else ""
+    flags = "" if flag is None else f"Flag={flag};"
+    said = f"{head}ST={st};CN={cn};PW={pw};MN={mn};{flags}{parts}CP=&&{cp}&&".encode()
+    return b"##%04d%b%04X\r\n" % (len(said), said, check(said))
+
+
+def cod(value: float, at: str = "20260718143000", **changes: Any) -> bytes:
+    return packet("2011", f"DataTime={at};w01018-Rtd={value},w01018-Flag=N", **changes)
+
+
+class Dialled:
+    """A logger's end of a call."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    @classmethod
+    async def to(cls, port: int) -> Dialled:
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                try:
+                    return cls(*await asyncio.open_connection("127.0.0.1", port))
+                except ConnectionError:
+                    await asyncio.sleep(0.02)
+
+    def send(self, *packets: bytes) -> None:
+        self.writer.write(b"".join(packets))
+
+    async def answer(self) -> dict[str, str]:
+        """The next packet's fields, its length and check verified."""
+        async with asyncio.timeout(PATIENCE_S):
+            head = await self.reader.readexactly(6)
+            assert head[:2] == b"##", head
+            said = await self.reader.readexactly(int(head[2:]))
+            assert await self.reader.readexactly(6) == b"%04X\r\n" % check(said)
+        fields, _, cp = said.decode().partition("CP=")
+        found = dict(each.partition("=")[::2] for each in fields.split(";") if each)
+        return {**found, "CP": cp.removeprefix("&&").removesuffix("&&")}
+
+    async def hung_up(self) -> bool:
+        async with asyncio.timeout(PATIENCE_S):
+            try:
+                return await self.reader.read() == b""
+            except ConnectionError:
+                return True
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+def stored(at: Site) -> list[tuple[str, Any, str, int | None]]:
+    """(point, value, quality, time) of all that was stored but the clock's own."""
+    from headgate.config import load
+    from headgate.env import system_env
+    from headgate.runtime.installed import look
+
+    installed = look(system_env())(load(system_env(), at.folder))
+    load(system_env(), at.folder, installed.known())
+    table = next(iter(installed.resolved.values())).table  # all of one profile
+    return [
+        (each.point, each.value, each.quality.name, each.device_time_us)
+        for block in at.stored()
+        if isinstance(block, Block) and block.columns
+        for each in readings(block, table)
+        if each.point != "clock_off"
+    ]
+
+
+def local_us(*at: int) -> int:
+    return round(datetime(*at, tzinfo=ZoneInfo("Asia/Shanghai")).timestamp() * 1e6)  # type: ignore[misc,arg-type]
+
+
+# ------------------------------------------------------------ what is stored, what is answered
+
+
+async def test_real_time_data_are_answered_9014_with_their_qn_and_stored(
+    tmp_path: Path, port: int
+) -> None:
+    here = site(tmp_path, MN, port=port)
+    async with here.running():
+        logger = await Dialled.to(port)
+        logger.send(OUTFALL)
+        answer = await logger.answer()
+        assert (answer["CN"], answer["QN"]) == ("9014", "20240123123205877")
+        assert (answer["ST"], answer["Flag"], answer["MN"]) == ("91", "4", MN)
+        logger.close()
+    at = local_us(2024, 1, 23, 12, 32)
+    values = {(p, v, t) for p, v, _, t in stored(here) if p != "rest"}
+    assert values == {
+        ("cod", 4653.8, at), ("nh3n", 43.58, at), ("tp", 1.58, at), ("tn", 83.53, at),
+        ("ph", 7.17, at), ("temperature", 6.3, at), ("flow", 3.41, at),
+    }  # fmt: skip
+    (rest,) = [json.loads(v) for p, v, _, _ in stored(here) if p == "rest"]
+    assert rest["w01018-SampleTime"] == "20240123110306"
+
+
+async def test_what_asks_for_no_answer_gets_none_and_is_stored(tmp_path: Path, port: int) -> None:
+    here = site(tmp_path, MN, port=port)
+    async with here.running():
+        logger = await Dialled.to(port)
+        logger.send(cod(1.0, flag=4), cod(2.0, flag=None, qn=""), cod(3.0, qn="20260718143000002"))
+        assert (await logger.answer())["QN"] == "20260718143000002"
+        logger.close()
+    assert [v for p, v, _, _ in stored(here) if p == "cod"] == [1.0, 2.0, 3.0]
+
+
+async def test_a_resend_is_answered_again_and_stored_once(tmp_path: Path, port: int) -> None:
+    here = site(tmp_path, MN, port=port)
+    async with here.running():
+        for _ in range(3):  # each answer is lost with its line
+            logger = await Dialled.to(port)
+            logger.send(cod(31.5), cod(31.5))
+            assert {(await logger.answer())["CN"] for _ in range(2)} == {"9014"}
+            logger.close()
+        status = await here.status()
+        assert status["channels"][0]["tally"]["resends"] == 5
+    async with here.running():  # also after a restart
+        logger = await Dialled.to(port)
+        logger.send(cod(31.5))
+        assert (await logger.answer())["CN"] == "9014"
+        logger.close()
+    assert [v for p, v, _, _ in stored(here) if p == "cod"] == [31.5]
+
+
+async def test_one_qn_over_different_data_loses_nothing(tmp_path: Path, port: int) -> None:
+    here = site(tmp_path, MN, port=port)
+    async with here.running():
+        logger = await Dialled.to(port)
+        logger.send(cod(1.0), cod(2.0), packet("2061", "DataTime=20260718140000;w01018-Avg=3.0"))
+        for _ in range(3):
+            assert (await logger.answer())["CN"] == "9014"
+        logger.close()
+    found = [(p, v) for p, v, _, _ in stored(here)]
+    assert found == [("cod", 1.0), ("cod", 2.0), ("cod_hour", 3.0)]
+
+
+async def test_each_part_is_answered_by_its_own_qn_and_stored_by_itself(
+    tmp_path: Path, port: int
+) -> None:
+    here = site(tmp_path, MN, port=port)
+    first = packet(
+        "2011", "DataTime=20260718143000;w01018-Rtd=1", qn="20260718143001000", flag=7,
+        parts="PNUM=3;PNO=1;",
+    )  # fmt: skip
+    # The second never comes; the third does not repeat DataTime, as some loggers do.
+    third = packet(
+        "2011", "w21003-Rtd=3", qn="20260718143001002", flag=7, parts="PNUM=3;PNO=3;"
+    )  # fmt: skip
+    async with here.running():
+        logger = await Dialled.to(port)
+        logger.send(first, third)
+        answers = [await logger.answer() for _ in range(2)]
+        assert [a["QN"] for a in answers] == ["20260718143001000", "20260718143001002"]
+        assert {a["Flag"] for a in answers} == {"4"}
+        logger.close()
+    at = local_us(2026, 7, 18, 14, 30)
+    assert {(p, t) for p, _, _, t in stored(here)} == {("cod", at), ("nh3n", at)}
+
+
+async def test_marks_say_how_far_a_value_can_be_used(tmp_path: Path, port: int) -> None:
+    here = site(tmp_path, MN, port=port)
+    said = (
+        "DataTime=20260718143000;w01018-Rtd=1,w01018-Flag=F;w21003-Rtd=2,w21003-Flag=M;"
+        "w21011-Rtd=3,w21011-Flag=D;w21001-Rtd=4,w21001-Flag=T;w01001-Rtd=5,w01001-Flag=B;"
+        "w01010-Rtd=6,w01010-Flag=x;w00000-Rtd=--,w00000-Flag=N"
+    )
+    async with here.running():
+        logger = await Dialled.to(port)
+        logger.send(packet("2011", said))
+        await logger.answer()
+        logger.close()
+    assert {p: (v, q) for p, v, q, _ in stored(here)} == {
+        "cod": (None, "BAD"), "nh3n": (2.0, "UNCERTAIN"), "tp": (None, "BAD"),
+        "tn": (4.0, "UNCERTAIN"), "ph": (None, "BAD"), "temperature": (6.0, "UNCERTAIN"),
+        "flow": (None, "BAD"),
+    }  # fmt: skip
+
+
+async def test_a_logger_of_2005_is_read_by_its_old_codes(tmp_path: Path, port: int) -> None:
+    here = site(tmp_path, "81733553216204", port=port, profile="generic/water-outfall-2005")
+    async with here.running():
+        logger = await Dialled.to(port)
+        logger.send(OLD, OLD)
+        await here.until(lambda s: s["channels"][0]["tally"].get("resends"))
+        logger.close()
+    assert {(p, v) for p, v, _, _ in stored(here)} == {
+        ("cod", 32.439), ("nh3n", 0.466), ("tp", 0.287), ("tn", 25.801), ("ph", 7.47), ("flow", 0.0),
+    }  # fmt: skip
+
+
+# ------------------------------------------------------------ what is wrong
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "fault"),
+    [
+        (cod(9.0).replace(b"=9.0", b"=8.0"), "bad_checksum"),
+        (b"##0999" + cod(9.0)[6:], "bad_length"),
+        (cod(9.0)[:-6] + cod(9.0)[-6:].lstrip(b"0123456789ABCDEF").rjust(5, b"0"), "bad_length"),
+        (b"##9999" + b"x" * 300 + b"\r\n", "bad_length"),
+    ],
+    ids=["check", "length", "short-check", "too-long"],
+)
+async def test_a_wrong_packet_is_not_answered_and_the_next_one_is(
+    tmp_path: Path, port: int, spoilt: bytes, fault: str
+) -> None:
+    here = site(tmp_path, MN, port=port)
+    async with here.running():
+        logger = await Dialled.to(port)
+        logger.send(spoilt, cod(1.0), cod(2.0, qn="20260718143000009"))
+        answers = {(await logger.answer())["QN"]}
+        while "20260718143000009" not in answers:
+            answers.add((await logger.answer())["QN"])
+        tally = (await here.status())["channels"][0]["tally"]
+        assert tally[f"bad-{fault}"] >= 1
+        logger.close()
+    assert 9.0 not in [v for p, v, _, _ in stored(here) if p == "cod"]
+
+
+async def test_small_letters_in_the_check_and_an_empty_pw_are_taken(
+    tmp_path: Path, port: int
+) -> None:
+    here = site(tmp_path, MN, port=port)
+    said = cod(1.5, pw="")
+    async with here.running():
+        logger = await Dialled.to(port)
+        logger.send(said[:-6] + said[-6:].lower())
+        assert (await logger.answer())["CN"] == "9014"
+        logger.close()
+    assert [v for p, v, _, _ in stored(here) if p == "cod"] == [1.5]
+
+
+async def test_a_missing_cr_lf_and_a_time_that_is_none_are_told_and_taken(
+    tmp_path: Path, port: int
+) -> None:
+    here = site(tmp_path, MN, port=port)
+    async with here.running():
+        logger = await Dialled.to(port)
+        logger.send(cod(1.0)[:-2], cod(2.0, at="20260732990000", qn="20260718143000009"))
+        answers = [await logger.answer() for _ in range(2)]
+        assert [a["QN"] for a in answers] == ["20260718143000001", "20260718143000009"]
+        tally = (await here.status())["channels"][0]["tally"]
+        assert tally["bad-bad_end"] == tally["bad-bad_field"] == 1
+        logger.close()
+    times = {v: t for p, v, _, t in stored(here) if p == "cod"}
+    at = local_us(2026, 7, 18, 14, 30)
+    assert times == {1.0: at, 2.0: at + 9_000}  # the second by its QN
+
+
+@pytest.mark.parametrize("mn", ["null", "SOMEBODY", ""])
+async def test_a_logger_of_nobody_is_hung_up_on(tmp_path: Path, port: int, mn: str) -> None:
+    here = site(tmp_path, MN, port=port)
+    async with here.running():
+        stranger = await Dialled.to(port)
+        stranger.send(*[cod(1.0, mn=mn)] * 32)
+        assert await stranger.hung_up()
+        stranger.close()
+    assert stored(here) == []
+
+
+async def test_one_line_may_carry_several_loggers_and_a_stranger_among_them_ends_nothing(
+    tmp_path: Path, port: int
+) -> None:
+    here = site(tmp_path, MN, "000102", port=port)
+    async with here.running():
+        line = await Dialled.to(port)
+        line.send(cod(1.0), cod(9.0, mn="other"), cod(2.0, mn="000102"))
+        assert [(await line.answer())["MN"] for _ in range(2)] == [MN, "000102"]
+        tally = (await here.status())["channels"][0]["tally"]
+        assert tally["refused-stranger"] == 1
+        line.close()
+    assert [v for p, v, _, _ in stored(here) if p == "cod"] == [1.0, 2.0]
+
+
+async def test_where_the_site_gives_a_password_another_one_is_neither_stored_nor_answered(
+    tmp_path: Path, port: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "pw").write_text("s3cret-of-it\n")
+    options = f'options = {{ loggers = {{ "{MN}" = {{ password = "file:pw" }} }} }}'
+    here = site(tmp_path, MN, "000102", port=port, options=options)
+    async with here.running():
+        for wrong in ("guess", ""):
+            logger = await Dialled.to(port)
+            logger.send(cod(9.0, pw=wrong))
+            assert await logger.hung_up()
+            logger.close()
+        right = await Dialled.to(port)
+        right.send(cod(1.0, pw="s3cret-of-it"), cod(2.0, mn="000102", pw="any"))
+        assert [(await right.answer())["MN"] for _ in range(2)] == [MN, "000102"]
+        tally = (await here.status())["channels"][0]["tally"]
+        assert tally["bad-password"] == 2
+        right.close()
+    assert [v for p, v, _, _ in stored(here) if p == "cod"] == [1.0, 2.0]
+    assert "s3cret-of-it" not in caplog.text
+
+
+async def test_datagrams_are_answered_too(tmp_path: Path, port: int) -> None:
+    here = site(tmp_path, MN, port=port, udp="+udp")
+
+    class Heard(asyncio.DatagramProtocol):
+        def __init__(self) -> None:
+            self.data: asyncio.Queue[bytes] = asyncio.Queue()
+
+        def datagram_received(self, data: bytes, addr: object) -> None:
+            self.data.put_nowait(data)
+
+    async with here.running():
+        await here.until(lambda s: s["channels"][0]["state"] == "up")
+        loop = asyncio.get_running_loop()
+        transport, logger = await loop.create_datagram_endpoint(
+            Heard, remote_addr=("127.0.0.1", port)
+        )
+        transport.sendto(cod(1.0))
+        async with asyncio.timeout(PATIENCE_S):
+            assert b"CN=9014" in await logger.data.get()
+        transport.close()
+
+
+# ------------------------------------------------------------ notices, heartbeats, clocks
+
+
+async def test_a_notice_is_answered_9013_and_a_heartbeat_as_the_site_says(
+    tmp_path: Path, port: int
+) -> None:
+    mn = "42010026AQ000001"
+    here = site(tmp_path, "0010931004HBYDTEST000002", mn, port=port)
+    async with here.running():
+        logger = await Dialled.to(port)
+        logger.send(ASKS_TIME)
+        answer = await logger.answer()
+        assert (answer["CN"], answer["QN"]) == ("9013", "20190708113403000")
+        logger.send(
+            HEARTBEAT, cod(1.0, mn=mn)
+        )  # what answers a heartbeat is not known: nothing does
+        assert (await logger.answer())["CN"] == "9014"
+        logger.close()
+
+
+@pytest.fixture
+def with_clock(tmp_path: Path) -> str:
+    """The outfall's profile with its clock set."""
+    from headgate.profiles import packaged_folder
+
+    made = tmp_path / "profiles" / "our" / "outfall"
+    made.mkdir(parents=True)
+    text = (packaged_folder() / "generic" / "water-outfall" / "profile.toml").read_text()
+    text = text.replace("set_clock = false", "set_clock = true").replace(
+        'vendor = "generic"', 'vendor = "our"'
+    )
+    (made / "profile.toml").write_text(
+        text.replace('model = "water-outfall"', 'model = "outfall"').replace(
+            'heartbeat = "no"', 'heartbeat = "9014"'
+        )
+    )
+    return "our/outfall"
+
+
+class Trusted(SystemClock):
+    def wall_state(self) -> tuple[ClockState, int | None]:
+        return "synced", 1000
+
+
+async def test_a_clock_that_is_off_is_set_once_and_how_it_went_is_heard(
+    tmp_path: Path, port: int, with_clock: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    here = site(tmp_path, MN, port=port, profile=with_clock)
+    zone = ZoneInfo("Asia/Shanghai")
+    env = system_env()
+    env.clock = Trusted()
+    async with here.running(env, [tmp_path / "profiles"]) as gateway:
+        logger = await Dialled.to(port)
+        logger.send(cod(1.0, qn="20150718143000001"))
+        assert (await logger.answer())["CN"] == "9014"
+        order = await logger.answer()
+        assert (order["CN"], order["ST"], order["MN"], order["Flag"]) == ("1012", ST, MN, "5")
+        said = datetime.strptime(order["CP"], "SystemTime=%Y%m%d%H%M%S")  # noqa: DTZ007
+        assert abs(datetime.now(zone).replace(tzinfo=None) - said) < timedelta(minutes=5)
+        for cn, cp in (("9011", "QnRtn=1"), ("9012", "ExeRtn=1")):
+            logger.send(packet(cn, cp, qn=order["QN"], st="91", flag=4))
+        logger.send(cod(2.0, qn="20150718143000002"))  # still off: not again within the hour
+        assert (await logger.answer())["CN"] == "9014"
+        logger.send(packet("9015", "", qn="20150718143000003", st="91", flag=9))
+        assert ((await logger.answer())["CN"], gateway.ready.is_set()) == ("9014", True)
+        logger.close()
+    results = [getattr(r, "result", None) for r in caplog.records if r.message == "clock set"]
+    assert results == ["SUCCESS"]
+
+
+# ------------------------------------------------------------ what a site may say
+
+
+@pytest.mark.parametrize("address", ["null", "", "a;b", "x" * 41])
+def test_an_address_that_is_no_mn_is_told_before_anything_is_opened(
+    address: str, tmp_path: Path
+) -> None:
+    import msgspec
+
+    from headgate.env import SystemFiles
+    from headgate.profiles import load, packaged_folder, resolve
+
+    library = load(SystemFiles(), [packaged_folder()], {"hj212": Hj212Driver.point_keys})
+    device = resolve(
+        library.find("generic/water-outfall"), device_id="x", number=1, channel="c", address="1",
+        sm3=lambda _: bytes(32),
+    )  # fmt: skip
+    Hj212Driver().check(device)
+    with pytest.raises(ProfileError) as told:
+        Hj212Driver().check(msgspec.structs.replace(device, address=address))
+    assert [p.code for p in told.value.problems] == ["HG-3621"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"longest": 100},
+        {"longest": "2k"},
+        {"loggers": []},
+        {"loggers": {"a": {"pw": 1}}},
+        {"odd": 1},
+    ],
+)
+def test_an_option_that_is_wrong_is_told(options: dict[str, Any]) -> None:
+    (problem,) = Hj212Driver().check_channel("bureau", options)
+    assert problem.code == "HG-3622"
