@@ -118,6 +118,7 @@ async def test_a_service_with_another_fingerprint_gets_no_token(
         with pytest.raises(SecurityError) as refused:
             await enroll_online(box.desk, theirs.url, real.give(), real.paper, "uid:0")
     assert code(refused) == "HG-6192"
+    assert box.audit.told() == [("enrolment-refused", "refused")]
     assert theirs.audit.entries == [], "the token never left"
 
 

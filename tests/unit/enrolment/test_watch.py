@@ -106,6 +106,9 @@ async def test_a_revoked_own_certificate_stops_grants_and_not_the_box(box: Box, 
     await box.desk.bring({"crl": city.ca.crl().pem()}, "uid:0")
     await watched.look()
     assert box.identity.certified.barred == "HG-6141"
+    for _ in range(3):
+        await watched.look()
+    assert [e.code for e in box.audit.entries if e.kind == "revoked"] == ["HG-6141"]
     assert not box.identity.enrolled and box.identity.kek is not None
     assert box.load().signing_key.public.spki == box.identity.chain[0].spki
 
@@ -135,6 +138,7 @@ async def test_a_list_of_revocations_in_the_site_file_counts_too(
     watched = Watched(box)
     await watched.look()
     assert box.identity.enrolled
+    box.clock.state = ("unsynced", None)  # a list needs no clock
     city.ca.revoke(box.identity.chain[0].serial, Reason.KEY_COMPROMISE)
     lists.write_bytes(city.ca.crl().pem())
     await watched.look()

@@ -208,11 +208,11 @@ class Desk:
             except ConfigError as error:
                 code = error.problems[0].code
                 what = ", ".join(sorted({problem.where for problem in error.problems}))
-                await self._note("enrolment-refused", who, what, "refused", code)
+                await self.refused(who, what, code)
                 raise
             except SecurityError as error:
                 what = ", ".join(sorted(files))
-                await self._note("enrolment-refused", who, what, "refused", error.code)
+                await self.refused(who, what, error.code)
                 raise
         return verdict
 
@@ -252,6 +252,10 @@ class Desk:
             await self._note(kind, who, what, "ok", number=saved.number)
         self._forget_keys(papers, saved)
         return verdict
+
+    async def refused(self, who: str, what: str, code: str) -> None:
+        """Write down that somebody's enrolment came to nothing."""
+        await self._note("enrolment-refused", who, what, "refused", code)
 
     def _open(self, verdict: Verdict) -> None:
         """The encryption key into custody. An import that fails after this leaves an unused key."""

@@ -8,10 +8,11 @@ judged like files from a stick: it must be for our keys, our name, and lead to t
 from __future__ import annotations
 
 import ssl
+from collections.abc import Mapping
 from typing import TypeVar
 
 from headgate.crypto.x509 import Certificate, Role
-from headgate.errors import SecurityError
+from headgate.errors import HeadgateError, SecurityError
 from headgate.link.service import first_look_context, proved_context
 from headgate.runtime.enrolment import protocol
 from headgate.runtime.enrolment.desk import Desk, Requests
@@ -38,6 +39,19 @@ async def enroll_online(desk: Desk, url: str, token: str, trust: str, who: str) 
         SecurityError: the service does not prove itself, refuses, or answers nonsense.
         UplinkUnavailable: nobody there.
     """
+    try:
+        bundle, service, files = await _fetched(desk, url, token, trust, who)
+    except HeadgateError as error:
+        # What comes later is written down by the desk itself.
+        await desk.refused(who, url[:200], error.code)
+        raise
+    vouched = tuple(Certificate.load(each.encode()) for each in bundle.anchors)
+    return await desk.bring(files, who, vouched=vouched, service=service)
+
+
+async def _fetched(
+    desk: Desk, url: str, token: str, trust: str, who: str
+) -> tuple[protocol.Bundle, Service, Mapping[str, bytes]]:
     to = address_of(url)
     if not token:
         raise SecurityError("no token", code="HG-6196")
@@ -46,9 +60,7 @@ async def enroll_online(desk: Desk, url: str, token: str, trust: str, who: str) 
     made = await desk.request(who)
     body = protocol.Enroll(made.gateway, token, made.sign.pem().decode(), made.link.pem().decode())
     answer = await _ask(desk, to, service, "POST", protocol.ENROLL, protocol.encode(body))
-    files = protocol.as_files(_told(answer, protocol.Files))
-    vouched = tuple(Certificate.load(each.encode()) for each in bundle.anchors)
-    return await desk.bring(files, who, vouched=vouched, service=service)
+    return bundle, service, protocol.as_files(_told(answer, protocol.Files))
 
 
 async def renew_online(desk: Desk) -> bool:

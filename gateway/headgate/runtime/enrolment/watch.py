@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from headgate.audit import Audit, Entry
-from headgate.errors import HeadgateError
+from headgate.errors import HeadgateError, Problem
 from headgate.messages import say
 from headgate.model import Alarm, Item
 from headgate.runtime.enrolment.certified import Certified
@@ -28,6 +28,7 @@ EVERY_S: Final = 60.0
 #: How grave it is, by days left (OPC UA: 1 to 1000).
 SEVERITY: Final = {60: 300, 30: 500, 7: 700, 0: 900}
 ALARM: Final = "certificate-expiry"
+_REVOKED: Final = frozenset({"HG-6141", "HG-6143"})
 #: After a renewal that failed.
 RETRY: Final = timedelta(hours=1)
 #: How often lists and the platform's certificates are fetched from a service.
@@ -50,6 +51,7 @@ class Watch:
         self._take_over = take_over
         #: What was said: point of the alarm to its step.
         self._said: dict[str, int] = {}
+        self._revoked: set[str] = set()
         self._not_before: dict[str, datetime] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -76,20 +78,37 @@ class Watch:
             await asyncio.sleep(EVERY_S)
 
     async def look(self) -> None:
-        """One round; nothing while the clock is not trusted."""
+        """One round. Lists are heeded whatever the clock says; dates need one that is trusted."""
         at = self._desk.now()
-        if at is None:
-            return
         if self._changed(at):
             await self._take_over()
+        await self._tell_revoked(self._desk.identity.certified.concerns)
+        if at is None:
+            return
         await self._tell(endings(self._desk.identity.certified, at))
         await self._keep_up(at)
 
-    def _changed(self, at: datetime) -> bool:
+    def _changed(self, at: datetime | None) -> bool:
         """Whether what counts is not what the running identity believes."""
         now = self._desk.certified(at)
         known = self._desk.identity.certified
         return _counting(now) != _counting(known)
+
+    async def _tell_revoked(self, found: Sequence[Problem]) -> None:
+        """What a list takes back is told whatever the clock says: lists need none."""
+        told = {str(each.fields): each for each in found if each.code in _REVOKED}
+        for name in told.keys() - self._revoked:
+            each = told[name]
+            what = ", ".join(str(value) for value in each.fields.values())
+            log.warning(say(each.code, "en", **each.fields), extra={"code": each.code})
+            fields: dict[str, str | int | float | bool | None] = {**each.fields}
+            await self._audit.note(
+                Entry(
+                    kind="revoked", who="gateway", what=what, result="ok", code=each.code,
+                    fields=fields,
+                )
+            )  # fmt: skip
+        self._revoked = set(told)
 
     async def _tell(self, found: Sequence[Ending]) -> None:
         live: set[str] = set()
