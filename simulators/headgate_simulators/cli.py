@@ -134,6 +134,10 @@ def pump_station(
     ] = None,
 ) -> None:
     """Sewage pump stations on OPC UA or Modbus: wet wells, pumps, gates, faults, a log of writes."""
+    if fault and not modbus:
+        _stop_with("--fault is for --modbus; on OPC UA: headgate sim fault, while it runs")
+    if modbus and (security or user):
+        _stop_with("--security and --user are for OPC UA, not for --modbus")
     if modbus:
         _pump_modbus(
             count, seed, bind or "127.0.0.1:15040", truth, storm, speed, print_site, interval,

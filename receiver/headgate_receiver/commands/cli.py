@@ -119,15 +119,26 @@ def select(
     lease: Lease = "15min",
     window: Window = "10min",
     release: Release = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="A request with the token, for a second person. 含令牌的批准请求。"
+        ),
+    ] = None,
     form: Form = "text",
 ) -> None:
     """SELECT."""
+    from headgate_receiver.commands.approvals import write_request
+
     with opened(operator, form) as session:
         content = drafted(session, words, unit, lease, window, release)
 
         async def work(commands: Commands, _: SqliteResults | None) -> int:
             standing = await commands.select(content.command)
             session.show(standing)
+            if out is not None:
+                request = write_request(content, standing.token)
+                ENV.files.replace(out, request.encode(), 0o600)
             seconds = (standing.last.token_ms if standing.last else 0) // 1000
             session.say("HG-7131", seconds=seconds, command=content.command.hex()[:12])
             return DONE if standing.state == "selected" else session.end(standing)

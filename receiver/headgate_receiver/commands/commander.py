@@ -281,11 +281,11 @@ class Commands:
         return standing
 
     def _token(self, standing: Standing) -> bytes:
-        for told in reversed(standing.history):
-            if told.state == "selected" and told.token is not None:
-                return told.token
-        command = standing.content.command.hex()
-        raise CommandError(f"{command} is not selected", code="HG-7118", command=command)
+        token = standing.token
+        if token is None:
+            command = standing.content.command.hex()
+            raise CommandError(f"{command} is not selected", code="HG-7118", command=command)
+        return token
 
     async def _sent_and_answered(
         self, content: Content, step: Step, token: bytes | None, approvals: Sequence[bytes] = ()

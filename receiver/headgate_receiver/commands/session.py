@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -93,6 +94,8 @@ def opened(operator: Path | None, form: str = "text") -> Iterator[Session]:
     from headgate_receiver.commands.errors import CommandRefused, InDoubt
 
     desk = None
+    # The journal is for this account and its group alone.
+    os.umask(0o027)
     try:
         provider = default_provider(ENV.variable(LIBCRYPTO_VARIABLE))
         desk = OperatorDesk(ENV, provider, operator or Path(USUAL))

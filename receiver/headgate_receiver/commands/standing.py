@@ -102,6 +102,12 @@ class Standing(msgspec.Struct, frozen=True):
         return self.last.state if self.last else ""
 
     @property
+    def token(self) -> bytes | None:
+        """What the newest selection gave us, good or not any more; None when there was none."""
+        given = (told.token for told in reversed(self.history) if told.state == "selected")
+        return next((token for token in given if token is not None), None)
+
+    @property
     def done(self) -> bool:
         """Whether the device was read back and shows it. Nothing less is done."""
         return self.state in ("confirmed", "renewed") or (

@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 from pymodbus.client import ModbusTcpClient
+from typer.testing import CliRunner
 
+from headgate_simulators.cli import app
 from headgate_simulators.pump_modbus.faults import Wrong
 from headgate_simulators.pump_modbus.plc import STROKE_S, Plc
 from headgate_simulators.pytest import PlcsMaker, RunningPlcs
@@ -275,3 +277,15 @@ def test_by_hand_it_keeps_its_log_when_it_is_killed(tmp_path: Path) -> None:
             running.send_signal(signal.SIGKILL)
     assert [line["value"] for line in read_writes(log)] == [40, 41]
     assert 'profile = "generic/pump-station-modbus"' in site.read_text()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--fault", "ps-001:silent"], ["--modbus", "--user", "a:b"], ["--modbus", "--fault", "ps-009:silent"],
+     ["--modbus", "--watchdog", "-1"], ["--modbus", "--count", "0"]],
+)  # fmt: skip
+def test_what_does_not_go_together_is_a_sentence(words: list[str]) -> None:
+    done = CliRunner().invoke(app, ["pump-station", "--bind", "127.0.0.1:0", *words])
+    assert done.exit_code == 2
+    assert done.output.strip()
+    assert "Traceback" not in done.output
