@@ -469,6 +469,40 @@ def test_a_technician_locks_the_others_out_over_a_restart(tmp_path: Path, wang: 
     assert scene.plant.wire == [("pump-1", "run", True)]
 
 
+def test_when_it_is_locked_nothing_is_in_hand_any_more(tmp_path: Path, wang: Operator) -> None:
+    scene = Scene(tmp_path)
+
+    async def story(scene: Scene) -> None:
+        selected = await scene.answer(wang.select(content()))
+        scene.plant.latency_s = 5
+        assert (await scene.answer(wang.operate(content(), selected.token))).state == "accepted"
+        await asyncio.sleep(1)  # it is being looked at
+        async for _ in scene.local.lock({"peer": "uid:1000", "reason": "blades out"}):
+            assert scene.results("refused")
+        assert (await scene.done("refused")).code == "HG-6522"
+        assert scene.desk.journal.leases == {}
+        assert scene.desk.journal.moves(("pump-1", "run")) == ()
+
+    play(scene, story)
+    assert scene.plant.wire == []
+
+
+def test_an_approver_may_command_the_point_too(
+    tmp_path: Path, wang: Operator, zhao: Operator
+) -> None:
+    scene = Scene(tmp_path, control(people=2, operators=("wang.li", "ma.jun")))
+    ma = Operator(PKI, "ma.jun")
+
+    async def story(scene: Scene) -> None:
+        other = await scene.obey(wang, content(1), lambda t: [zhao.approve(content(1))])
+        assert other.code == "HG-6520"
+        assert (
+            await scene.obey(wang, content(2), lambda t: [ma.approve(content(2))])
+        ).state == "confirmed"
+
+    play(scene, story)
+
+
 def test_whoever_stands_at_the_box_goes_first(tmp_path: Path, wang: Operator) -> None:
     scene = Scene(tmp_path)
 
@@ -485,6 +519,29 @@ def test_whoever_stands_at_the_box_goes_first(tmp_path: Path, wang: Operator) ->
     play(scene, story)
     assert scene.plant.wire == [("pump-1", "run", False)]
     assert [r.code for r in scene.results("superseded")] == ["HG-6526"]
+
+
+def test_what_was_accepted_just_before_does_not_undo_what_a_hand_does(
+    tmp_path: Path, wang: Operator
+) -> None:
+    scene = Scene(tmp_path)
+
+    async def story(scene: Scene) -> None:
+        selected = await scene.answer(wang.select(content()))
+        lane = scene.desk.lane("pump-1")
+        await lane.lock.acquire()
+        put, held = lane.put, []
+        lane.put = held.append  # type: ignore[method-assign]
+        await scene.answer(wang.operate(content(), selected.token))
+        lane.lock.release()
+        allowed = scene.local.control(("pump-1", "run"))
+        assert allowed is not None
+        await scene.local.write(allowed, "off", "uid:1000")
+        put(held[0])
+        assert (await scene.done("refused")).code == "HG-6526"
+
+    play(scene, story)
+    assert scene.plant.wire == [("pump-1", "run", False)]
 
 
 def test_controls_that_are_not_in_force_allow_nothing(tmp_path: Path, wang: Operator) -> None:

@@ -90,6 +90,8 @@ class Desk:
             env, gateway, journal, teller, proof, self.selections, self, trusted_us, number
         )  # fmt: skip
         self._tasks: set[asyncio.Task[None]] = set()
+        #: When somebody at the box took a point into his hands last.
+        self._by_hand_us: dict[Place, int] = {}
 
     # ------------------------------------------------------------ life
 
@@ -181,7 +183,7 @@ class Desk:
         allowed = self.control(content)
         allowed.operator(str(heard.issuer.subject_cn))
         if heard.command.step is not Step.SELECT:
-            self._proof.people(heard, allowed.control.people)
+            self._proof.people(heard, allowed)
         allowed.operation(content)
         if content.value is not None:
             allowed.raw(content.value)
@@ -213,6 +215,8 @@ class Desk:
                 return allowed  # to let go needs no permission
         else:
             allowed = self.control(content)
+            if self._by_hand_us.get(allowed.name, -1) >= job.kept.at_us:
+                raise Refusal("by hand meanwhile", code="HG-6526")
             try:
                 self.door.dates(content)
             except Refusal:
@@ -376,6 +380,9 @@ class Desk:
 
     async def clear(self, device: str, point: str | None, state: str, code: str) -> None:
         """Take back what others have selected or queued: for a point, or a whole device."""
+        if point is not None:
+            # Also what is accepted at this moment, and in no queue yet.
+            self._by_hand_us[device, point] = self._now_us()
         held = self.selections.drop(device)
         if held is not None:
             kept = self.journal.command(held.content.command)
@@ -385,6 +392,12 @@ class Desk:
             lambda job: point is None or job.kept.content.point == point
         ):
             await self.hands.finish(job, over(job.kept, state, code))
+
+    async def quiet(self) -> None:
+        """Return when nothing is being done to any device."""
+        for lane in list(self._lanes.values()):
+            async with lane.lock:
+                pass
 
     @property
     def devices(self) -> frozenset[str]:

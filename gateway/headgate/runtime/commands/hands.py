@@ -93,6 +93,12 @@ class Hands:
             await self._journal.write(changes)
         except SpoolError as error:
             return await self.finish(job, refused(job.kept, error, "HG-6528"))
+        try:
+            # Somebody may have locked it meanwhile, or changed what is allowed: a reading takes its time.
+            self._still(job)
+        except Refusal as error:
+            undone: dict[str, Any] = {"leases": {name: previous}, "moves": {name: moves}}
+            return await self.finish(job, refused(job.kept, error), **undone)
         job.kept = executing
         done, refused_for_good = await self._write(executing, allowed, raw)
         undo: dict[str, Any] = {}

@@ -115,6 +115,8 @@ class Local:
         self._desk.teller.event("remote-locked", who=lock.who, reason=reason)
         for device in self._desk.devices:
             await self._desk.clear(device, None, "cancelled", "HG-6522")
+        # Whoever reads "locked" may reach for the shaft: what is in hand has ended by then.
+        await self._desk.quiet()
         yield msgspec.to_builtins({"locked": True, "who": lock.who, "reason": reason})
 
     async def unlock(self, request: Mapping[str, Any]) -> AsyncIterator[Any]:

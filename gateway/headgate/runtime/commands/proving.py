@@ -19,7 +19,7 @@ from headgate.envelope.command import (
     verify_command,
 )
 from headgate.errors import CertificateRefused, EnvelopeError, SecurityError, SignatureInvalid
-from headgate.runtime.commands.allowed import Refusal
+from headgate.runtime.commands.allowed import Allowed, Refusal
 
 
 class Heard(msgspec.Struct, frozen=True):
@@ -75,20 +75,24 @@ class Proof:
         digest = self._provider.sm3
         return Heard(uplink, sent, digest(sent.body), issuer, digest(issuer.spki))
 
-    def people(self, heard: Heard, wanted: int) -> tuple[str, ...]:
-        """Who stands behind a command, the issuer first.
+    def people(self, heard: Heard, allowed: Allowed) -> tuple[str, ...]:
+        """Who stands behind a command, the issuer first; as many as its control wants.
 
         Raises:
-            Refusal: fewer than `wanted` (HG-6519), or an approval that does not count (HG-6520).
+            Refusal: fewer (HG-6519), or an approval that does not count (HG-6520).
         """
+        wanted = allowed.control.people
         counted: list[Certificate] = [heard.issuer]
         doubt = ""
         if wanted > 1:
             for message in heard.sent.approvals:
                 try:
-                    counted.append(self._approval(message, heard))
-                except SecurityError as error:
+                    approver = self._approval(message, heard)
+                    allowed.operator(str(approver.subject_cn))
+                except (SecurityError, Refusal) as error:
                     doubt = str(error)
+                else:
+                    counted.append(approver)
         if distinct(counted) >= wanted:
             return tuple(str(each.subject_cn) for each in counted)
         if doubt:
