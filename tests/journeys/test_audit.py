@@ -143,6 +143,33 @@ async def test_a_log_deleted_under_a_running_gateway_is_an_alarm_upstream_and_be
     assert "HG-9318" in codes and not report.sound  # and it says which entries are gone
 
 
+async def test_a_tail_cut_off_while_the_box_was_off_is_missed_by_the_box_itself(
+    tmp_path: Path, water_gauge_farm: FarmMaker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from headgate.cli import main
+
+    farm = water_gauge_farm(count=1)
+    site = Site(tmp_path, farm.site("200ms"))
+    async with site.running():
+        await site.until(lambda status: status["audit"]["head_seq"])
+
+    def verify() -> tuple[object, str]:
+        with pytest.raises(SystemExit) as left:
+            main(["--lang", "en", "audit", "verify", str(tmp_path)])
+        return left.value.code, capsys.readouterr().out
+
+    code, said = verify()
+    assert code in (0, None), said
+    last = max((site.state / "audit").glob("*.log"))
+    last.write_bytes(b"".join(last.read_bytes().splitlines(keepends=True)[:-2]))
+    code, said = verify()
+    assert code == 1 and "HG-9314" in said
+    # The next start says so by itself, in the log and upstream.
+    async with site.running():
+        await site.until(lambda status: any("HG-9303" in each for each in status["problems"]))
+    assert any(line.kind == "log-break" for line in lines(site))
+
+
 async def test_a_gateway_that_may_not_start_says_so_in_its_log(tmp_path: Path) -> None:
     site = Site(tmp_path, "", more='[identity]\nca = "none.pem"\n')
     with pytest.raises(HeadgateError):

@@ -15,6 +15,7 @@ from headgate.audit.files import LogFolder
 from headgate.audit.head import EVENT, Head, from_fields
 from headgate.audit.line import Found, scan
 from headgate.cli.terminal import site_path
+from headgate.config import Site
 from headgate.crypto.provider import LIBCRYPTO_VARIABLE, CryptoProvider, default_provider
 from headgate.crypto.x509 import load_certificates
 from headgate.env import Env, system_env
@@ -26,10 +27,14 @@ _LARGEST_HEADS: Final = 1 << 30
 
 
 class Source:
-    """A log: its files, and the provider that hashes them."""
+    """A log: its files, and the provider that hashes them.
 
-    def __init__(self, env: Env, folder: Path) -> None:
+    `remembered`: an entry that is known to have been durable, from outside the log; 0 for none.
+    """
+
+    def __init__(self, env: Env, folder: Path, remembered: int = 0) -> None:
         self.env = env
+        self._remembered = remembered
         self.provider: CryptoProvider = default_provider(env.variable(LIBCRYPTO_VARIABLE))
         self.files = LogFolder(env.files, folder)
 
@@ -70,7 +75,7 @@ class Source:
                 checker.feed(number, self._read(number))
             except OSError as error:
                 checker.unreadable(number, str(error.strerror))
-        return checker.finish()
+        return checker.finish(self._remembered)
 
     def _read(self, number: int) -> bytes:
         """A file; where a gateway is writing its end this very moment, once more."""
@@ -118,7 +123,21 @@ def source(site: Path | None, folder: Path | None) -> tuple[Source, list[Path]]:
     candidates += [kept / name for name in env.files.list(kept) if name.endswith((".pem", ".crt"))]
     # What is not there yet, or is no certificate, proves nothing and harms nothing here.
     certificates = [path for path in candidates if _readable(env, path)]
-    return Source(env, loaded.state_folder / "audit"), certificates
+    return Source(env, loaded.state_folder / "audit", _remembered(env, loaded)), certificates
+
+
+def _remembered(env: Env, site: Site) -> int:
+    """Up to which entry the state knows the log: a tail that was cut off is missed, if that was not, too."""
+    from headgate.spool import State
+
+    state = State(env, site.state_folder / "state.db")
+    try:
+        state.look()
+        return state.counter("audit-seq")
+    except HeadgateError:
+        return 0
+    finally:
+        state.release()
 
 
 def _readable(env: Env, path: Path) -> bool:
