@@ -3,48 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
-from kit.command_station import MODBUS, PATIENCE_S, CommandRoad, wish
+from kit.command_station import MODBUS, PATIENCE_S, CommandRoad, Terminal, wish
 from pymodbus.client import AsyncModbusTcpClient
 
-from headgate.cli.demo.child import Child
 from headgate.cli.demo.road import GATEWAY
 from headgate_receiver.commands import Stage
 
 pytestmark = [pytest.mark.peer("mosquitto"), pytest.mark.timeout(180)]
 
 SET = [GATEWAY, "ps-001", "pump2_run"]
-
-
-class Terminal:
-    """`headgate command` at an operator's desk, as processes."""
-
-    def __init__(self, road: CommandRoad) -> None:
-        self.road = road
-        self.file = road.folder / "operator.toml"
-        self.file.write_text(
-            f'key = "pki/operator.key"\nca = "pki/ca.crt"\nbroker = "{road.broker.url}"\n'
-            f'journal = "desk.db"\nstore = "sqlite:{road.store.name}"\nanswer_s = {PATIENCE_S}\n'
-        )
-        self._count = 0
-
-    def child(self, *words: str) -> Child:
-        """One call, not started yet."""
-        self._count += 1
-        log = self.road.folder / f"desk-{self._count}.log"
-        return Child.headgate("desk", ["command", *words, "--operator", str(self.file)], log)
-
-    async def run(self, *words: str) -> tuple[int, list[dict[str, Any]]]:
-        """Exit status, and the lines of `--format json`."""
-        child = self.child(*words, "--format", "json")
-        await child.start()
-        status = await child.wait()
-        lines = child.log.read_text().splitlines()
-        return status, [json.loads(line) for line in lines if line.startswith("{")]
 
 
 async def test_a_platform_that_is_killed_knows_what_it_had_asked_for(tmp_path: Path) -> None:

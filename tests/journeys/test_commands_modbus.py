@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kit.command_station import PATIENCE_S, CommandRoad, carried_out, wish
+from kit.command_station import PATIENCE_S, CommandRoad, Terminal, carried_out, wish
 
 from headgate.cli.client import call
 from headgate.cli.demo.road import GATEWAY
@@ -127,6 +127,19 @@ async def test_bounds_people_locks_and_races(tmp_path: Path) -> None:
         assert (await one.settled(content.command, PATIENCE_S)).done
         assert road.writes() == [("gate_setpoint", 420)]
 
+        # The same at two desks: the request carries the token, so it needs no trusted clock.
+        mine, theirs = Terminal(road), Terminal(road, "operator-2")
+        request, approval = str(tmp_path / "request"), str(tmp_path / "approval")
+        gate_words = [GATEWAY, "ps-001", "gate_setpoint", "55", "--unit", "%"]
+        status, lines = await mine.run("select", *gate_words, "--out", request)
+        assert status == 0
+        agreeing = theirs.child("approve", request, "--out", approval, "--yes")
+        await agreeing.start()
+        assert await agreeing.wait() == 0
+        status, lines = await mine.run("operate", lines[-1]["command"], "--approval", approval)
+        assert (status, lines[-1]["state"]) == (0, "confirmed")
+        assert road.writes() == [("gate_setpoint", 420), ("gate_setpoint", 550)]
+
         # Whoever stands at the box locks the others out.
         socket = road.folder / "gateway.sock"
         await asyncio.to_thread(lambda: list(call(socket, "control-lock", reason="pump open")))
@@ -146,4 +159,4 @@ async def test_bounds_people_locks_and_races(tmp_path: Path) -> None:
         loser, other = (two, ids[1]) if winner is one else (one, ids[0])
         assert loser.standing(other).stage is Stage.ANSWERED
         assert loser.standing(other).moved is False
-        assert road.writes() == [("gate_setpoint", 420), ("pump2_run", 1)]
+        assert road.writes()[2:] == [("pump2_run", 1)]

@@ -6,11 +6,13 @@ The judge is the station's own log of writes. Everything is a child process, so 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from headgate.cli.demo.child import Child
 from headgate.cli.demo.road import GATEWAY, Road
 from headgate.cli.demo.simulator import Simulator
 from headgate.crypto.provider import Sm2PrivateKey, default_provider
@@ -211,6 +213,33 @@ class CommandRoad(Road):
         stem = self.folder / "pki" / name
         key = self.provider.sm2_load_private(stem.with_suffix(".key").read_bytes())
         return key, Certificate.load(stem.with_suffix(".crt").read_bytes())
+
+
+class Terminal:
+    """`headgate command` at an operator's desk, as processes."""
+
+    def __init__(self, road: CommandRoad, name: str = "operator") -> None:
+        self.road, self.name = road, name
+        self.file = road.folder / f"{name}.toml"
+        self.file.write_text(
+            f'key = "pki/{name}.key"\nca = "pki/ca.crt"\nbroker = "{road.broker.url}"\n'
+            f'journal = "{name}-desk.db"\nstore = "sqlite:{road.store.name}"\nanswer_s = {PATIENCE_S}\n'
+        )
+        self._count = 0
+
+    def child(self, *words: str) -> Child:
+        """One call, not started yet."""
+        self._count += 1
+        log = self.road.folder / f"{self.name}-{self._count}.log"
+        return Child.headgate("desk", ["command", *words, "--operator", str(self.file)], log)
+
+    async def run(self, *words: str) -> tuple[int, list[dict[str, Any]]]:
+        """Exit status, and the lines of `--format json`."""
+        child = self.child(*words, "--format", "json")
+        await child.start()
+        status = await child.wait()
+        lines = child.log.read_text().splitlines()
+        return status, [json.loads(line) for line in lines if line.startswith("{")]
 
 
 def wish(point: str = "pump2_run", value: Any = True, lease_s: int = 600, unit: str = "1") -> Wish:
