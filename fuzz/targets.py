@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fuzz.adverts import ADVERTS
 from fuzz.commands import COMMANDS
+from fuzz.enrolment import ENROLMENT
 from fuzz.lines import LINES
 from fuzz.local import LOCAL
 from fuzz.packages import PACKAGES
@@ -22,6 +23,7 @@ TARGETS: dict[str, Target] = {
     **SEALED,
     **COMMANDS,
     **PAPERS,
+    **ENROLMENT,
     **STORED,
     **TEXTS,
     **PACKAGES,
