@@ -101,10 +101,8 @@ def table(made: Sequence[Row]) -> str:
             said.append(f"integrator: {row.integrator}")
         if row.not_done:
             said.append(f"not done: {row.not_done}")
-        count = f" ({len(row.found)} tests)" if len(row.found) > len(row.tests) else ""
-        lines.append(
-            f"| {row.clause} | {row.asks} · {row.asks_zh} | {shown}{count} | {'; '.join(said)} |"
-        )
+        asks = f"{row.asks} · {row.asks_zh}"
+        lines.append(f"| {row.clause} | {asks} | {shown} | {'; '.join(said)} |")
     return "\n".join(lines).strip() + "\n"
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from headgate import config
-from headgate.config import Plugins
 from headgate.env import system_env
 from headgate.runtime.installed import look
 from headgate.runtime.roster import Drivers
@@ -35,7 +34,7 @@ METER = ("water-meter-cjt188", "cjt188")
 def test_the_first_device_of_a_serial_line_says_who_speaks(
     tmp_path: Path, profile: str, driver: str
 ) -> None:
-    installed = look(system_env())(Plugins())
+    installed = look(system_env())(config.Site(gateway=config.Gateway(id="g")))
     path = tmp_path / "site.toml"
     path.write_text(HEAD + channel("a") + device("d1", "a", profile))
     site = config.examine(system_env(), path, installed.known()).site
@@ -46,7 +45,7 @@ def test_the_first_device_of_a_serial_line_says_who_speaks(
 
 
 def test_a_device_of_another_driver_on_the_same_line_is_told(tmp_path: Path) -> None:
-    installed = look(system_env())(Plugins())
+    installed = look(system_env())(config.Site(gateway=config.Gateway(id="g")))
     path = tmp_path / "site.toml"
     text = HEAD + channel("a") + device("d1", "a", COVER[0]) + device("d2", "a", STICK[0])
     path.write_text(text)
@@ -60,7 +59,7 @@ def test_a_device_of_another_driver_on_the_same_line_is_told(tmp_path: Path) -> 
 def test_a_talking_device_that_cannot_be_is_told_before_anything_is_opened(
     tmp_path: Path,
 ) -> None:
-    installed = look(system_env())(Plugins())
+    installed = look(system_env())(config.Site(gateway=config.Gateway(id="g")))
     path = tmp_path / "site.toml"
     path.write_text(HEAD + channel("a") + device("d1", "a", COVER[0], address="lid"))
     site = config.examine(system_env(), path, installed.known()).site
