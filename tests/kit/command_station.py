@@ -19,7 +19,14 @@ from headgate.crypto.provider import Sm2PrivateKey, default_provider
 from headgate.crypto.x509 import Certificate, load_certificates
 from headgate.env import SystemFiles, system_env
 from headgate.mqtt import Link, Message, Settings, connect
-from headgate_receiver.commands import Commands, Journal, Standing, Wish, load_operator
+from headgate_receiver.commands import (
+    CommandError,
+    Commands,
+    Journal,
+    Standing,
+    Wish,
+    load_operator,
+)
 from headgate_receiver.commands.results import SqliteResults
 from headgate_receiver.commands.road import BrokerRoad
 from headgate_simulators.writes import read_writes
@@ -98,8 +105,12 @@ class CommandRoad(Road):
         (self.folder / "site.d" / "controls.toml").write_text(self._controls, encoding="utf-8")
         await super().start_gateway()
         async with asyncio.timeout(PATIENCE_S):
-            while not self.store.exists():  # the receiver makes it as it begins
-                await asyncio.sleep(0.02)
+            while True:  # the receiver makes its store as it begins
+                try:
+                    SqliteResults(self.store, SystemFiles()).close()
+                    break
+                except CommandError:
+                    await asyncio.sleep(0.02)
 
     async def _end(self) -> None:
         # What they would put in order nobody looks at; the judge's log is on disk already.

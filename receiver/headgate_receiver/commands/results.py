@@ -60,9 +60,14 @@ class SqliteResults:
             raise self._unusable("no such file")
         try:
             self._db = files.database(path)
+        except sqlite3.Error as error:
+            raise self._unusable(error) from None
+        try:
             self._db.execute("PRAGMA query_only = ON")
             self._db.execute("PRAGMA busy_timeout = 5000")
+            self._db.execute("SELECT 1 FROM command_results LIMIT 1")
         except sqlite3.Error as error:
+            self._db.close()
             raise self._unusable(error) from None
 
     def close(self) -> None:

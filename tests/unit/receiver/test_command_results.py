@@ -100,3 +100,6 @@ def test_a_store_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(CommandError) as raised:
         SqliteResults(tmp_path / "no.db", SystemFiles())
     assert raised.value.code == "HG-7117"
+    (tmp_path / "other.db").write_bytes(b"SQLite format 3\0" + b"but not really" * 99)
+    with pytest.raises(CommandError):
+        SqliteResults(tmp_path / "other.db", SystemFiles())
