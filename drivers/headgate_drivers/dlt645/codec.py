@@ -44,11 +44,12 @@ class Codec:
 
     Args:
         side: a "master" takes what other masters (and its own echo) ask for `not_supported`.
+        buffer: read from somebody else's buffer instead of what is fed; then `next` is asked.
     """
 
-    def __init__(self, side: Side = "monitor") -> None:
+    def __init__(self, side: Side = "monitor", buffer: bytearray | None = None) -> None:
         self.side = side
-        self._buffer = bytearray()
+        self._buffer = bytearray() if buffer is None else buffer
 
     @property
     def waiting(self) -> int:
@@ -61,7 +62,7 @@ class Codec:
         # In pieces, so that a flood is never kept whole.
         for at in range(0, len(data), LONGEST):
             self._buffer += data[at : at + LONGEST]
-            while (event := self._next()) is not None:
+            while (event := self.next()) is not None:
                 found.append(event)
         return found
 
@@ -75,7 +76,8 @@ class Codec:
         del self._buffer[:count]
         return Fault(code, count, detail, frame)
 
-    def _next(self) -> Frame | Fault | None:
+    def next(self) -> Frame | Fault | None:
+        """What is complete at the beginning of the buffer, taken off it; None: more is needed."""
         buffer = self._buffer
         if not buffer:
             return None

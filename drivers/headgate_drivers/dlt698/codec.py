@@ -1,0 +1,103 @@
+"""Frames of DL/T 698.45 out of a stream of bytes. Pure, and never raises on what it is fed.
+
+`feed` gives what is complete: frames, and faults that say how many bytes were taken for them. The check
+of the head decides early whether a frame begins at all, so that a wrong length is not waited for.
+"""
+
+from __future__ import annotations
+
+from headgate_drivers.dlt698.frames import (
+    LONGEST,
+    START,
+    Code,
+    Fault,
+    Frame,
+    head_right,
+    head_size,
+    read_frame,
+    size_of,
+)
+
+WAKE = 0xFE
+
+
+class Codec:
+    """One stream. FE before a frame is passed over."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    @property
+    def waiting(self) -> int:
+        """How many bytes of something unfinished are kept."""
+        return len(self._buffer)
+
+    def feed(self, data: bytes) -> list[Frame | Fault]:
+        """Take bytes as they came; give what is complete by now, in order."""
+        found: list[Frame | Fault] = []
+        # In pieces, so that a flood is never kept whole.
+        for at in range(0, len(data), LONGEST):
+            self._buffer += data[at : at + LONGEST]
+            while (event := self._next()) is not None:
+                found.append(event)
+        return found
+
+    def end(self) -> Fault | None:
+        """The line has ended, or was silent for too long: what was kept is no frame any more."""
+        if not self._buffer:
+            return None
+        return self._fault("truncated", len(self._buffer))
+
+    def _fault(self, code: Code, count: int) -> Fault:
+        del self._buffer[:count]
+        return Fault(code, count)
+
+    def _next(self) -> Frame | Fault | None:
+        buffer = self._buffer
+        while buffer and buffer[0] == WAKE:
+            del buffer[0]
+        if not buffer:
+            return None
+        if buffer[0] != START:
+            return self._fault("bad_start", self._beginning(0))
+        if len(buffer) < 5:
+            return None
+        begins = bytes(buffer[:5])
+        size, head = size_of(begins), head_size(begins)
+        if not isinstance(size, int):
+            return self._fault(size, self._beginning(1))
+        if head + 3 > size:
+            return self._fault("bad_length", self._beginning(1))
+        if len(buffer) < head:
+            return None
+        if not head_right(bytes(buffer[:head])):
+            return self._fault("bad_checksum", self._beginning(1))
+        if len(buffer) < size:
+            # The head is right, but perhaps the rest never came: the next whole frame decides.
+            later = self._whole_frame_in(1)
+            return None if later is None else self._fault("truncated", later)
+        frame = read_frame(bytes(buffer[:size]))
+        if isinstance(frame, Frame):
+            del buffer[:size]
+            return frame
+        inside = self._whole_frame_in(1)
+        if inside is not None and inside < size:
+            return self._fault(frame, inside)
+        return self._fault(frame, size if frame != "bad_end" else self._beginning(1))
+
+    def _beginning(self, at: int) -> int:
+        found = self._buffer.find(START, at)
+        return found if found >= 0 else len(self._buffer)
+
+    def _whole_frame_in(self, at: int) -> int | None:
+        """Where a later frame begins that is complete and right."""
+        buffer = self._buffer
+        while (at := buffer.find(START, at)) >= 0:
+            rest = bytes(buffer[at : at + 24])
+            size = size_of(rest) if len(rest) >= 5 else "truncated"
+            if isinstance(size, int) and at + size <= len(buffer) and head_size(rest) + 3 <= size:
+                raw = bytes(buffer[at : at + size])
+                if head_right(raw) and isinstance(read_frame(raw), Frame):
+                    return at
+            at += 1
+        return None
