@@ -19,6 +19,7 @@ from headgate.crypto.custody_standin import StandIn
 from headgate.crypto.provider import default_provider
 from headgate.env import SystemFiles
 from headgate.errors import SealBroken, SecurityError
+from headgate.runtime.enrolment.modules import destroy_keys
 from headgate.runtime.enrolment.papers import decode as decode_papers
 from headgate.runtime.identity import load_identity, save_made
 from headgate.runtime.twins import write_twins
@@ -286,3 +287,12 @@ def test_no_bytes_on_disk_raise_anything_but_a_sentence(data: bytes) -> None:
     for broken in (data, body):
         with pytest.raises(SecurityError):
             decode_papers(provider, broken)
+
+
+async def test_a_module_is_emptied_when_a_box_is_taken_out_of_service(tmp_path: Path) -> None:
+    city = City(tmp_path / "ca")
+    box = Box(tmp_path / "box", clock=city.clock, module="stand-in")
+    await box.enrol(city)
+    assert destroy_keys(box.env, box.site, box.provider) == 3
+    assert stand_in(box.state / "module").held() == ()
+    assert destroy_keys(box.env, Box(tmp_path / "plain").site, box.provider) == 0

@@ -58,6 +58,7 @@ def wipe(
     from headgate.cli.wipe.destroy import destroy, fill_free_space
     from headgate.env import system_env
     from headgate.runtime.decommission import MARK
+    from headgate.runtime.enrolment.kek import CREDENTIAL
     from headgate.runtime.rights import secret_files
 
     env = system_env()
@@ -79,6 +80,10 @@ def wipe(
         mark = json.dumps({"gateway": name, "wall_us": env.clock.wall_us()}).encode()
         _keep_audit(folder / "audit", export)
         env.files.replace(folder / MARK, mark, 0o640)
+        # Keys lie here, and what seals them does not.
+        lying = [env.files.size(folder / each) is not None for each in ("identity.key", "kek")]
+        own_key_elsewhere = loaded.identity.kek is None and lying == [True, False]
+        emptied = _empty_module(env, loaded)
         done = destroy(loaded)
         if fill:
             fill_free_space(folder)
@@ -89,9 +94,28 @@ def wipe(
     tell("HG-9356", gateway=name, files=done.files, bytes=done.overwritten)
     if loaded.identity.kek is not None and loaded.identity.kek.kind == "systemd":
         tell("HG-9363", name=loaded.identity.kek.name)
+    elif own_key_elsewhere:
+        tell("HG-9363", name=CREDENTIAL)
     tell("HG-9358")
-    if done.kept:
+    if done.kept or not emptied:
         raise typer.Exit(FAILED)
+
+
+def _empty_module(env: Env, site: Site) -> bool:
+    """Destroy the keys in a key module; False, and said, when it does not let us."""
+    from headgate.crypto.provider import LIBCRYPTO_VARIABLE, default_provider
+    from headgate.errors import SecurityError
+    from headgate.runtime.enrolment.modules import destroy_keys
+
+    if site.identity.module is None:
+        return True
+    try:
+        count = destroy_keys(env, site, default_provider(env.variable(LIBCRYPTO_VARIABLE)))
+    except SecurityError as error:
+        tell("HG-6136", module=site.identity.module, reason=str(error))
+        return False
+    tell("HG-6135", module=site.identity.module, count=count)
+    return True
 
 
 def _stopped(env: Env, site: Site, *, discard: bool) -> int:

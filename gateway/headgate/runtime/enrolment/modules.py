@@ -66,5 +66,20 @@ def open_module(env: Env, site: Site, provider: CryptoProvider, name: str) -> Ke
     return module
 
 
+def destroy_keys(env: Env, site: Site, provider: CryptoProvider) -> int:
+    """Have the site's module destroy every key it holds for us; how many there were.
+
+    Raises:
+        SecurityError: it does not open, or refuses.
+    """
+    if site.identity.module is None:
+        return 0
+    module = open_module(env, site, provider, site.identity.module)
+    held = module.held()
+    for each in held:
+        module.remove(each.id)
+    return len(held)
+
+
 def _closed(name: str, reason: str) -> SecurityError:
     return SecurityError(f"key module {name}: {reason}", code="HG-6126", module=name, reason=reason)
