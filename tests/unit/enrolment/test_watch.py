@@ -99,6 +99,24 @@ async def test_an_alarm_is_cleared_by_the_renewal(box: Box, city: City) -> None:
     assert own <= {each.point for each in cleared if not each.active}
 
 
+async def test_a_restart_neither_repeats_an_alarm_nor_forgets_to_clear_it(
+    box: Box, city: City
+) -> None:
+    await whole(box, city)
+    box.later(days=690)
+    raised = await Watched(box).look()
+    assert raised
+    assert await Watched(box).look() == [], "the next start has nothing new to say"
+    asked = await box.desk.request("uid:0")
+    files = city.answer(asked, renew=f"{box.identity.chain[0].serial:x}")
+    await box.desk.bring(files, "uid:0")
+    cleared = await Watched(box).look()
+    own = {each.point for each in raised if each.point.startswith("headgate-gateway")}
+    assert own and own == {each.point for each in cleared if not each.active}
+    (box.state / "expiry.json").write_bytes(b"rotten")
+    assert await Watched(box).look(), "said once more, then"
+
+
 async def test_a_revoked_own_certificate_stops_grants_and_not_the_box(box: Box, city: City) -> None:
     await whole(box, city)
     watched = Watched(box)

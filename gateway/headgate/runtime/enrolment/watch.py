@@ -13,6 +13,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
+import msgspec
+
 from headgate.audit import Audit, Entry
 from headgate.errors import HeadgateError, Problem
 from headgate.messages import say
@@ -28,6 +30,8 @@ EVERY_S: Final = 60.0
 #: How grave it is, by days left (OPC UA: 1 to 1000).
 SEVERITY: Final = {60: 300, 30: 500, 7: 700, 0: 900}
 ALARM: Final = "certificate-expiry"
+#: Which alarms stand, so that a restart neither repeats one nor forgets to clear it. May be deleted.
+MEMORY: Final = "expiry.json"
 _REVOKED: Final = frozenset({"HG-6141", "HG-6143"})
 #: After a renewal that failed.
 RETRY: Final = timedelta(hours=1)
@@ -49,8 +53,9 @@ class Watch:
         self._put_item = put_item
         self._audit = audit
         self._take_over = take_over
-        #: What was said: point of the alarm to its step.
-        self._said: dict[str, int] = {}
+        self._memory = desk.folder.path.with_name(MEMORY)
+        #: What was said, by earlier starts too: point of the alarm to its step.
+        self._said: dict[str, int] = self._remembered()
         self._revoked: set[str] = set()
         self._not_before: dict[str, datetime] = {}
         self._task: asyncio.Task[None] | None = None
@@ -111,6 +116,7 @@ class Watch:
         self._revoked = set(told)
 
     async def _tell(self, found: Sequence[Ending]) -> None:
+        before = dict(self._said)
         live: set[str] = set()
         for each in found:
             step = None if each.days is None else step_of(each.days)
@@ -124,6 +130,21 @@ class Watch:
         for point in set(self._said) - live:
             del self._said[point]
             self._put_item(self._alarm(point, 300, None, "", active=False))
+        if self._said != before:
+            self._remember()
+
+    def _remembered(self) -> dict[str, int]:
+        files = self._desk.env.files
+        try:
+            if files.size(self._memory) is None:
+                return {}
+            return msgspec.json.decode(files.read(self._memory, 0, 65536), type=dict[str, int])
+        except (OSError, msgspec.MsgspecError):
+            return {}  # said once more, then
+
+    def _remember(self) -> None:
+        with contextlib.suppress(OSError):
+            self._desk.env.files.replace(self._memory, msgspec.json.encode(self._said))
 
     async def _raise(self, point: str, each: Ending, step: int) -> None:
         days = each.days or 0.0
