@@ -98,21 +98,21 @@ async def test_a_write_by_hand_is_a_lease_that_outlives_a_restart_and_ends(
         done = await box.write("pump2_run", "on")
         assert (done["kept"], done["lease"], done["on_lease_end"]) == (True, "5s", "auto")
         assert plcs.plc().pumps[1].closed
-        [lease] = (await box.ask("controls"))[0]["leases"]
-        assert (lease["point"], lease["value"]) == ("pump2_run", True)
     async with box.running():
         await box.until(lambda status: not status["commands"]["leases"])
         await asyncio.to_thread(
             plcs.writes.wait_for, lambda line: line["name"] == "pump2_auto", PATIENCE_S
         )
-    assert commands(plcs) == [("pump2_run", 1), ("pump2_auto", 1)]
+    # On a slow machine its end may be cut off by the stop, and done once more by the next run.
+    assert commands(plcs)[:2] == [("pump2_run", 1), ("pump2_auto", 1)]
+    assert set(commands(plcs)[1:]) == {("pump2_auto", 1)}
     assert plcs.plc().pumps[1].automatic
     beats = [line["value"] for line in plcs.writes.of("heartbeat")]
     assert len(beats) > 10
     told = [
         (i.state, i.who.partition(":")[0]) for i in box.stored() if isinstance(i, CommandResult)
     ]
-    assert told == [("confirmed", "local"), ("ended", "gateway")]
+    assert (told[0], told[-1]) == (("confirmed", "local"), ("ended", "gateway"))
 
 
 async def test_limits_and_the_selector_go_for_whoever_stands_there_too(
@@ -126,6 +126,8 @@ async def test_limits_and_the_selector_go_for_whoever_stands_there_too(
         assert await box.refused("write", point="gate_setpoint", value="69", **where) == "HG-6513"
         assert await box.refused("write", point="alarm_level", value="3", **where) == "HG-6543"
         assert (await box.write("gate_setpoint", "70"))["kept"]
+        [lease] = (await box.ask("controls"))[0]["leases"]
+        assert (lease["point"], lease["value"]) == ("gate_setpoint", 70.0)
         listed = await box.shell("control", "list")
         assert (
             "ps-001/gate_setpoint  set/release, 20..100 %  forced to 70.0 by local:uid:" in listed
