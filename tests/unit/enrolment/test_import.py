@@ -19,6 +19,7 @@ from headgate.crypto.crl import Reason, RevocationList
 from headgate.crypto.issue import CA_USAGE, ENCRYPT_USAGE, SIGN_USAGE, issue_certificate
 from headgate.crypto.names import parse_name, write_name
 from headgate.crypto.provider import default_provider
+from headgate.crypto.requests import make_request
 from headgate.crypto.x509 import Certificate, Role
 from headgate.errors import SecurityError
 from headgate.runtime.enrolment.bag import sort_out
@@ -26,6 +27,18 @@ from headgate.runtime.enrolment.qr import join, parts
 
 #: Put together here: a private key is in no file of ours, not even a false one.
 PLAIN_KEY = b"-----BEGIN %b-----\nAAAA\n-----END %b-----\n" % (2 * (b"PRIVATE " + b"KEY",))
+
+
+def issuing_ca(city: City, folder: Path) -> tuple[Certificate, CertificateAuthority]:
+    """A CA below the city's root, as a city runs it: its certificate, and itself."""
+    request = prepare(
+        city.env, folder, Settings(name="City CA 1", organization="Test city"), city.provider,
+        passphrase=PASSPHRASE, iterations=10_000,
+    )  # fmt: skip
+    made = city.ca.issue(request, Role.CA, "City CA 1")
+    install(city.env, folder, [made, city.root], city.provider)
+    key = unlock(city.env.files, folder, PASSPHRASE, city.provider)
+    return made, CertificateAuthority(city.env, folder, city.provider, key)
 
 
 @pytest.fixture
@@ -237,15 +250,7 @@ async def test_lists_rise_and_strangers_lists_are_refused(
 async def test_a_ca_between_the_box_and_the_root_comes_along(
     box: Box, city: City, tmp_path: Path
 ) -> None:
-    below = tmp_path / "below"
-    request = prepare(
-        city.env, below, Settings(name="City CA 1", organization="Test city"), city.provider,
-        passphrase=PASSPHRASE, iterations=10_000,
-    )  # fmt: skip
-    made = city.ca.issue(request, Role.CA, "City CA 1")
-    install(city.env, below, [made, city.root], city.provider)
-    key = unlock(city.env.files, below, PASSPHRASE, city.provider)
-    issuing = CertificateAuthority(city.env, below, city.provider, key)
+    made, issuing = issuing_ca(city, tmp_path / "below")
     asked = await box.desk.request("uid:0")
     pair = issuing.issue_pair(asked.sign, asked.gateway)
     files = {
@@ -261,6 +266,47 @@ async def test_a_ca_between_the_box_and_the_root_comes_along(
     issuing.revoke(pair.signing.serial, Reason.KEY_COMPROMISE)
     await box.desk.bring({"crl": issuing.crl().pem()}, "uid:0")
     assert box.identity.certified.barred == "HG-6141"
+
+
+async def test_a_platform_certified_by_an_issuing_ca_counts_and_can_be_revoked(
+    box: Box, city: City, tmp_path: Path
+) -> None:
+    """A platform's certificate comes alone; the CA above it came with something else, or before."""
+    made, issuing = issuing_ca(city, tmp_path / "below")
+
+    def certified(role: Role) -> Certificate:
+        request = make_request(write_name("platform", role.value), city.provider.sm2_generate())
+        return issuing.issue(request, role, "platform")
+
+    encryption, receipt = certified(Role.PLATFORM_ENCRYPTION), certified(Role.PLATFORM_RECEIPT)
+    asked = await box.desk.request("uid:0")
+    await box.desk.bring(
+        {**city.answer(asked), "ca": made.pem(), "e": encryption.pem()}, "uid:0", trust=city.paper
+    )
+    assert box.identity.recipients == (encryption,)
+    await box.desk.bring({"r": receipt.pem()}, "uid:0")
+    # The next start finds all of it in the papers.
+    assert box.load().certified.receipts == (receipt,)
+    issuing.revoke(encryption.serial, Reason.KEY_COMPROMISE)
+    await box.desk.bring({"crl": issuing.crl().pem()}, "uid:0")
+    assert box.identity.recipients == ()
+    assert box.identity.certified.receipts == (receipt,)
+
+
+async def test_a_site_file_names_a_platforms_certificate_with_its_chain(
+    box: Box, city: City, tmp_path: Path
+) -> None:
+    made, issuing = issuing_ca(city, tmp_path / "below")
+    name = write_name("platform", Role.PLATFORM_ENCRYPTION.value)
+    request = make_request(name, city.provider.sm2_generate())
+    platform = issuing.issue(request, Role.PLATFORM_ENCRYPTION, "platform")
+    (tmp_path / "platform.crt").write_bytes(platform.pem() + made.pem())
+    (tmp_path / "root.crt").write_bytes(city.root.pem())
+    named = Box(
+        tmp_path / "named", clock=city.clock, ca=str(tmp_path / "root.crt"),
+        platform_encryption=str(tmp_path / "platform.crt"),
+    )  # fmt: skip
+    assert named.identity.recipients == (platform,)
 
 
 async def test_a_strangers_ca_with_our_cas_name_replaces_no_list(

@@ -17,7 +17,7 @@ import msgspec
 from headgate.config import Site
 from headgate.crypto.crl import RevocationList
 from headgate.crypto.provider import CryptoProvider
-from headgate.crypto.verify import Usage, verify_chain
+from headgate.crypto.verify import MAX_INTERMEDIATES, Usage, verify_chain
 from headgate.crypto.x509 import Certificate, Role, load_certificates
 from headgate.env import Env
 from headgate.envelope.grant import MAX_RECIPIENTS
@@ -78,16 +78,19 @@ def gather(
     chain = _named(env, site, spec.certificate) or papers.chain(Role.GATEWAY)
     anchors = (*_named(env, site, spec.ca), *loaded(papers.anchors))
     crls = (*_lists(env, site), *papers.revocations())
-    encryption = _named(env, site, spec.platform_encryption) or papers.platforms(
-        Role.PLATFORM_ENCRYPTION
-    )
-    receipts = _named(env, site, spec.platform_receipt) or papers.platforms(Role.PLATFORM_RECEIPT)
+    named_encryption, above_encryption = _parted(_named(env, site, spec.platform_encryption))
+    named_receipts, above_receipts = _parted(_named(env, site, spec.platform_receipt))
+    encryption = named_encryption or papers.platforms(Role.PLATFORM_ENCRYPTION)
+    receipts = named_receipts or papers.platforms(Role.PLATFORM_RECEIPT)
+    # A platform's certificate is kept without its CAs: those that came with anything else serve it, too.
+    kept = (*papers.between, *papers.sign[1:], *papers.encryption[1:], *papers.link[1:])
+    between = (*above_encryption, *above_receipts, *chain[1:], *loaded(kept))
     if chain and chain[0].subject_cn != site.gateway.id:
         raise SecurityError(
             "the certificate names another gateway", code="HG-6101",
             file=str(spec.certificate), named=str(chain[0].subject_cn), gateway=site.gateway.id,
         )  # fmt: skip
-    judge = _Judge(anchors, crls, at, provider)
+    judge = _Judge(anchors, between, crls, at, provider)
     own = judge.own(chain) if chain else ""
     for each in encryption:
         judge.fits(each, Role.PLATFORM_ENCRYPTION)
@@ -138,11 +141,13 @@ class _Judge:
     def __init__(
         self,
         anchors: Sequence[Certificate],
+        between: Sequence[Certificate],
         crls: Sequence[RevocationList],
         at: datetime | None,
         provider: CryptoProvider,
     ) -> None:
         self._anchors = anchors
+        self._between = tuple(between)
         self._crls = crls
         self._at = at
         self._provider = provider
@@ -219,8 +224,10 @@ class _Judge:
         """Chain, use, role and lists; dates apart, for they only decide whether it counts now."""
         role = role or certificate.role
         usage = _USAGES.get(role, Usage.SIGN) if role else Usage.SIGN
+        between = {each.der: each for each in (*others, *self._between)}
+        above = list(between.values())[:MAX_INTERMEDIATES]
         verify_chain(
-            certificate, others, self._anchors, usage=usage, at=None, provider=self._provider,
+            certificate, above, self._anchors, usage=usage, at=None, provider=self._provider,
             role=role, crls=crls,
         )  # fmt: skip
 
@@ -264,6 +271,16 @@ def _named(env: Env, site: Site, written: str | None) -> tuple[Certificate, ...]
     if written is None:
         return ()
     return load_certificates(_read(env, site, written))
+
+
+def _parted(
+    found: tuple[Certificate, ...],
+) -> tuple[tuple[Certificate, ...], tuple[Certificate, ...]]:
+    """A file's own certificates, and the CAs that lie behind them in it."""
+    return (
+        tuple(each for each in found if not each.is_ca),
+        tuple(each for each in found if each.is_ca),
+    )
 
 
 def _lists(env: Env, site: Site) -> tuple[RevocationList, ...]:

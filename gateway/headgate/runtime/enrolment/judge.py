@@ -255,6 +255,7 @@ class _Judge:
             retired=retired,
             anchors=tuple(dict.fromkeys((*old.anchors, *self._roots.new))),
             platform=tuple(platform[-16:]),
+            between=tuple(each.der for each in self._roots.between),
             crls=tuple(each.der for each in self._roots.crls),
             asked=asked,
         )

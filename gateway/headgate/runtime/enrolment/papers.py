@@ -62,6 +62,8 @@ class Papers(msgspec.Struct, frozen=True, kw_only=True):
     """Signing certificates that were renewed, the newest first."""
     anchors: tuple[Der, ...] = ()
     platform: tuple[Der, ...] = ()
+    between: tuple[Der, ...] = ()
+    """CAs between the anchors and what was taken in, proved: a platform's certificate comes without them."""
     crls: tuple[bytes, ...] = ()
     asked: Asked | None = None
     service: Service | None = None

@@ -112,7 +112,8 @@ class Roots:
     def _proved(self) -> tuple[Certificate, ...]:
         """CAs below the roots, of the bag and of the papers, that lead to one of them."""
         papers = self._standing.papers
-        kept = loaded(dict.fromkeys((*papers.sign[1:], *papers.encryption[1:], *papers.link[1:])))
+        own = (*papers.sign[1:], *papers.encryption[1:], *papers.link[1:])
+        kept = loaded(dict.fromkeys((*papers.between, *own)))
         brought = [found.certificate for found in self._bag.cas]
         below = [each for each in (*brought, *kept) if not each.self_issued]
         found: list[Certificate] = []
