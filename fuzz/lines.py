@@ -19,9 +19,6 @@ from headgate.profiles import load, load_cases, resolve
 from headgate.profiles.loader import packaged_folder
 from headgate.runtime.fitting import placeholders
 from headgate.sdk import Device, Framing, line_of
-from headgate_drivers.cjt188.codec import LONGEST as TELEGRAM_LONGEST
-from headgate_drivers.cjt188.codec import Telegrams, volumes
-from headgate_drivers.cjt188.codec import read as read_telegram
 from headgate_drivers.manhole import codec as manhole
 from headgate_drivers.modbus.codec import (
     AsciiFraming,
@@ -188,14 +185,6 @@ def _manhole_items(data: bytes) -> None:
     assert codec.waiting <= manhole.LONGEST
 
 
-def _meter(data: bytes) -> None:
-    for payload in cut(Telegrams(), data, TELEGRAM_LONGEST):
-        telegram = read_telegram(payload)
-        assert telegram is not None, "what is cut is whole"
-        volumes(telegram.data)
-    volumes(data)
-
-
 def _telnet(data: bytes) -> None:
     telnet = Telnet()
     for piece in pieces(data):
@@ -223,7 +212,6 @@ LINES: dict[str, Target] = {
         _manhole, lambda: [whole(manhole_frame(b"\x01\x02\x00\x01\x03\x02\x00\x10") * 2)]
     ),
     "manhole-items": Target(_manhole_items, lambda: [b"\x01\x02\x00\x01\x06\x04\x00\x00\x00\x10"]),
-    "cjt188": Target(_meter, lambda: [whole(bytes.fromhex(v["hex"])) for v in vectors("cjt188")]),
     "telnet": Target(
         _telnet, lambda: [whole(bytes.fromhex("61fffffffd2cfffa2c6500002580fff00d0a"))]
     ),

@@ -7,6 +7,7 @@ from fuzz.commands import COMMANDS
 from fuzz.enrolment import ENROLMENT
 from fuzz.lines import LINES
 from fuzz.local import LOCAL
+from fuzz.meters import METERS
 from fuzz.packages import PACKAGES
 from fuzz.papers import PAPERS
 from fuzz.sealed import SEALED
@@ -19,6 +20,7 @@ TARGETS: dict[str, Target] = {
     **LINES,
     **LOCAL,
     **STATIONS,
+    **METERS,
     **ADVERTS,
     **SEALED,
     **COMMANDS,

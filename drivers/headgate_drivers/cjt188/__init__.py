@@ -1,10 +1,14 @@
-"""Water and gas meters of CJ/T 188 on RS-485 or M-Bus: an example of a code driver that asks.
+"""Water, heat and gas meters of CJ/T 188 (2004, 2018) on RS-485 or M-Bus: a code driver that asks.
 
 A declared frame could not say it: the unit stands beside each value and decides what it is worth, the
 identifier comes in either byte order, and a meter may refuse.
 
-codec    frames and values (pure)
-driver   asks
+frames    one frame: its fields, how it is read and written
+codec     frames out of a stream of bytes, whatever comes
+messages  what the data of a frame say
+units     the table of units, and what a value is in another
+points    what a profile may name of a meter
+driver    asks, opens and closes valves, looks for addresses
 """
 
 from __future__ import annotations

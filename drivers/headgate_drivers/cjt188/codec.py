@@ -1,121 +1,138 @@
-"""Frames and values of CJ/T 188-2004. Pure, and never raises on what it is fed.
+"""Frames of CJ/T 188 out of a stream of bytes. Pure, and never raises on what it is fed.
 
-    68 | type | address (7, BCD, lowest first) | control | length | data | sum | 16
+`feed` gives what is complete: frames, and faults that say how many bytes were taken for them. Nothing
+means that more is needed; `waiting` is what is kept until then, never more than one longest frame.
 
-Any number of FE may stand before a frame. The sum covers everything from 68 to the data, modulo 256.
+One 68 is little to begin with. So while a frame waits for more bytes, and behind every damage, a later
+frame that is whole and right is looked for, wherever it begins.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal
 
-from headgate.sdk import Frame
+import msgspec
 
-START, END, WAKE = 0x68, 0x16, 0xFE
-READ, ANSWER, REFUSED = 0x01, 0x81, 0xC1
-READ_ADDRESS, ADDRESS_TOLD = 0x03, 0x83
-#: The address that every meter takes for its own.
-EVERYBODY = "AA" * 7
-#: What is read of whoever is there (table "data identifiers"): its address.
-ADDRESS = 0x810A
-#: What a read asks for (table "data identifiers"): the meter's present data.
-PRESENT = 0x901F
-LEAST, LONGEST = 13, 13 + 255
-#: Length of the data of a water or gas meter: identifier, serial, two volumes with units, time, status.
-VOLUMES = 22
-#: Litres of one count of a volume by its unit: BCD with two decimals.
-LITRES = {0x29: 0.01, 0x2C: 10.0}
+from headgate_drivers.cjt188.frames import (
+    HEAD,
+    LEAST,
+    LONGEST,
+    LONGEST_WAKE,
+    START,
+    WAKE,
+    Code,
+    Fault,
+    Frame,
+    read_frame,
+)
+from headgate_drivers.cjt188.messages import understand
 
-
-class Telegram(NamedTuple):
-    """One whole frame."""
-
-    type: int
-    #: Fourteen digits as printed on the meter; hex letters where a meter has them.
-    address: str
-    control: int
-    data: bytes
+#: Who listens: to a master its own requests are an echo; a monitor hears both sides.
+Side = Literal["monitor", "master"]
+#: How many later beginnings are looked at while one frame waits for more bytes.
+LOOK_AHEAD = 16
 
 
-class Volumes(NamedTuple):
-    """What a water or gas meter tells. A volume is None where its digits are none (FF: no data)."""
+class Codec:
+    """One stream.
 
-    total_m3: float | None
-    settlement_m3: float | None
-    status: int
+    Args:
+        side: a "master" takes what other masters (and its own echo) ask for `not_supported`.
+        buffer: read from somebody else's buffer instead of what is fed; then `next` is asked.
+    """
 
+    def __init__(self, side: Side = "monitor", buffer: bytearray | None = None) -> None:
+        self.side = side
+        self._buffer = bytearray() if buffer is None else buffer
 
-def write(kind: int, address: str, control: int, data: bytes) -> bytes:
-    """A frame as it goes out. Raises ValueError when the address is not fourteen digits."""
-    raw = bytes.fromhex(address)[::-1]
-    if len(raw) != 7:
-        raise ValueError(address)
-    body = bytes([START, kind]) + raw + bytes([control, len(data)]) + data
-    return body + bytes([sum(body) & 0xFF, END])
+    @property
+    def waiting(self) -> int:
+        """How many bytes of something unfinished are kept."""
+        return len(self._buffer)
 
+    def feed(self, data: bytes) -> list[Frame | Fault]:
+        """Take bytes as they came; give what is complete by now, in order."""
+        found: list[Frame | Fault] = []
+        # In pieces, so that a flood is never kept whole.
+        for at in range(0, len(data), LONGEST):
+            self._buffer += data[at : at + LONGEST]
+            while (event := self.next()) is not None:
+                found.append(event)
+        return found
 
-def read(frame: bytes) -> Telegram | None:
-    """A frame without what stands before it; None when anything about it is wrong."""
-    if len(frame) < LEAST or frame[0] != START or len(frame) != LEAST + frame[10]:
-        return None
-    if frame[-1] != END or sum(frame[:-2]) & 0xFF != frame[-2]:
-        return None
-    return Telegram(frame[1], frame[8:1:-1].hex().upper(), frame[9], frame[11:-2])
+    def end(self) -> Fault | None:
+        """The line has ended, or was silent for too long: what was kept is no frame any more."""
+        if not self._buffer:
+            return None
+        return self._fault("truncated", len(self._buffer))
 
+    def next(self) -> Frame | Fault | None:
+        """What is complete at the beginning of the buffer, taken off it; None: more is needed."""
+        buffer = self._buffer
+        wake = 0
+        while wake < len(buffer) and buffer[wake] == WAKE:
+            wake += 1
+        if wake > LONGEST_WAKE:
+            return self._fault("bad_start", wake - LONGEST_WAKE, "nothing but FE")
+        if wake == len(buffer):
+            return None
+        if buffer[wake] != START:
+            return self._fault("bad_start", self._beginning(wake), "no 68 where one belongs")
+        if len(buffer) < wake + HEAD:
+            return None
+        size = LEAST + buffer[wake + HEAD - 1]
+        if len(buffer) < wake + size:
+            ahead = self._whole_frame_in(wake, len(buffer))
+            return None if ahead is None else self._fault("truncated", ahead)
+        frame = read_frame(bytes(buffer[wake : wake + size]))
+        if isinstance(frame, Frame):
+            del buffer[: wake + size]
+            return self._read(msgspec.structs.replace(frame, preamble=wake))
+        return self._damaged(frame, wake, size)
 
-class Telegrams:
-    """Cuts telegrams out of what comes; the key is the address. `damaged` counts what was none."""
+    def _fault(self, code: Code, count: int, detail: str = "", frame: Frame | None = None) -> Fault:
+        del self._buffer[:count]
+        return Fault(code, count, detail, frame)
 
-    unique_keys = False
+    def _read(self, frame: Frame) -> Frame | Fault:
+        message = understand(frame.control, frame.data)
+        frame = msgspec.structs.replace(frame, message=message)
+        if frame.refused:
+            return Fault("device_error", frame.size, message.says, frame)
+        if self.side == "master" and not frame.reply:
+            return Fault("not_supported", frame.size, "a request, perhaps our own", frame)
+        if message.flaws:
+            return Fault("bad_field", frame.size, "; ".join(message.flaws[:4]), frame)
+        return frame
 
-    def __init__(self) -> None:
-        self.damaged = 0
+    def _damaged(self, code: Code, wake: int, size: int) -> Fault:
+        """Leave the next frame alone: one that is whole inside, or what may begin one behind."""
+        ahead = self._whole_frame_in(wake, wake + size)
+        if ahead is not None:
+            return self._fault(code, ahead)
+        if code == "bad_checksum":  # its end is where it says
+            return self._fault(code, wake + size)
+        return self._fault(code, self._beginning(wake + 1))
 
-    def next(self, buffer: bytearray) -> Frame | None:
-        """The next whole telegram of any meter."""
-        while True:
-            at = buffer.find(START)
-            del buffer[: at if at >= 0 else len(buffer)]
-            if len(buffer) < LEAST:
-                return None
-            size = LEAST + buffer[10]
-            if len(buffer) < size:
-                ahead = self._ahead(buffer)
-                if ahead is None:
-                    return None
-                del buffer[:ahead]
-                continue
-            telegram = read(bytes(buffer[:size]))
-            if telegram is not None:
-                payload = bytes(buffer[:size])
-                del buffer[:size]
-                return Frame(telegram.address, payload)
-            self.damaged += 1
-            del buffer[:1]
-
-    def _ahead(self, buffer: bytearray) -> int | None:
-        """Where a later telegram begins that is complete and right."""
-        at = 0
-        for _ in range(16):
-            at = buffer.find(START, at + 1)
+    def _whole_frame_in(self, wake: int, limit: int) -> int | None:
+        """Where a later frame begins, before `limit`, that is complete and right."""
+        buffer, at = self._buffer, wake
+        for _ in range(LOOK_AHEAD):
+            at = buffer.find(START, at + 1, limit)
             if at < 0 or len(buffer) < at + LEAST:
                 return None
-            if read(bytes(buffer[at : at + LEAST + buffer[at + 10]])) is not None:
-                return at
+            size = LEAST + buffer[at + HEAD - 1]
+            whole = bytes(buffer[at : at + size])
+            if len(whole) == size and isinstance(read_frame(whole), Frame):
+                return self._with_wake(at, wake + 1)
         return None
 
+    def _beginning(self, at: int) -> int:
+        """Where a frame may begin, from `at` on, with the FE before it; the length where none does."""
+        found = self._buffer.find(START, at)
+        return self._with_wake(found if found >= 0 else len(self._buffer), at)
 
-def volumes(data: bytes) -> Volumes | None:
-    """What the present data of a water or gas meter say; None when they are something else."""
-    if len(data) != VOLUMES or data[:2] not in (b"\x1f\x90", b"\x90\x1f"):
-        return None
-    # The status as printed: the first byte says valve and battery, the second is the maker's.
-    return Volumes(_volume(data[3:8]), _volume(data[8:13]), data[20] << 8 | data[21])
-
-
-def _volume(raw: bytes) -> float | None:
-    digits, litres = raw[3::-1].hex(), LITRES.get(raw[4])
-    if litres is None or not digits.isdecimal():
-        return None
-    # Divided, not multiplied: 29 counts of 10 l are 0.29 m3 and nothing else.
-    return int(digits) / round(1000 / litres)
+    def _with_wake(self, at: int, least: int) -> int:
+        while at > least and self._buffer[at - 1] == WAKE:
+            at -= 1
+        return at

@@ -1,9 +1,15 @@
-"""Asks a CJ/T 188 meter for its present data, and checks who answered what."""
+"""Asks a CJ/T 188 meter for its present data, and checks who answered what.
+
+The identifier goes out in the order the meter wants; one that is silent is asked in the other order the
+next time, and what it answers to is remembered for as long as the gateway runs.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import ClassVar, NamedTuple
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import ClassVar
+
+import msgspec
 
 from headgate.sdk import (
     Block,
@@ -14,116 +20,90 @@ from headgate.sdk import (
     Frame,
     LineSettings,
     PollingDriver,
-    Problem,
-    ProfileError,
     ProtocolError,
     Quality,
     Status,
     Value,
     line_of,
+    readings,
     status_word,
 )
-from headgate_drivers.cjt188.codec import (
+from headgate_drivers.cjt188 import frames
+from headgate_drivers.cjt188.codec import Codec
+from headgate_drivers.cjt188.frames import ANY_TYPE, EVERYBODY, Fault, encode
+from headgate_drivers.cjt188.messages import (
     ADDRESS,
-    ADDRESS_TOLD,
-    ANSWER,
-    EVERYBODY,
+    CLOSE,
+    OPEN,
     PRESENT,
     READ,
-    READ_ADDRESS,
-    REFUSED,
-    WAKE,
-    Telegrams,
-    Volumes,
-    read,
-    volumes,
-    write,
+    TOLD_ADDRESS,
+    VALVE,
+    WRITE,
+    wire_of,
 )
+from headgate_drivers.cjt188.points import ITEMS, ORDERS, WRITABLE, Asked, clock_us, value_of
 
-#: What `item` may name, and the column that carries it.
-ITEMS = {
-    "total": "f64", "settlement": "f64", "status": "u16", "valve_closed": "bool", "battery_low": "bool",
-}  # fmt: skip
-#: Meters asked for their address: of any type, cold and hot water, gas.
-KINDS = (0xAA, 0x10, 0x11, 0x30)
-VALVE, CLOSED, BATTERY = 0x0300, 0x0100, 0x0400
+#: Meters asked for their address: of any type, cold and hot water, heat, gas.
+KINDS = (ANY_TYPE, 0x10, 0x11, 0x20, 0x30)
+#: Bytes that a meter answers to a read, at most: a heat meter's.
+ANSWER = frames.LEAST + 46
 
 
-class Asked(NamedTuple):
-    """What the driver keeps of one meter."""
+class Answers:
+    """Cuts meters' answers out of what comes; the key is the address, or None with `anybody`.
 
-    address: str
-    request: bytes
-    items: dict[str, str]
-    #: The quirk `line`: settings of its own on the pair.
-    line: str = ""
+    Our own request, heard again on a pair that echoes, is passed over. `damaged` counts what was none.
+    """
 
-    def settings(self, url: str) -> LineSettings | None:
-        """The line settings of its transactions; None: the channel's own."""
-        return line_of(url).with_text(self.line) if self.line else None
+    unique_keys = False
 
-
-class _AnyAddress(Telegrams):
-    """Answers to the question for addresses, whoever gives them."""
+    def __init__(self, function: int | None = None, *, anybody: bool = False) -> None:
+        self.damaged = 0
+        self._function = function
+        self._anybody = anybody
 
     def next(self, buffer: bytearray) -> Frame | None:
-        while (frame := super().next(buffer)) is not None:
-            telegram = read(frame.payload)
-            if telegram is not None and telegram.control == ADDRESS_TOLD:
-                return Frame(None, frame.payload)
+        """The next answer of any meter, whatever it says."""
+        codec = Codec("master", buffer)
+        while (event := codec.next()) is not None:
+            found = event.frame if isinstance(event, Fault) else event
+            if found is None:
+                self.damaged += 1
+            elif found.reply and self._function in (None, found.function):
+                key: Hashable = None if self._anybody else found.address
+                return Frame(key, encode(found))
         return None
 
 
+def answer_of(payload: bytes) -> frames.Frame | None:
+    """A whole answer read, also one whose values are no numbers."""
+    for event in Codec().feed(payload):
+        return event.frame if isinstance(event, Fault) else event
+    return None
+
+
 class Cjt188Driver(PollingDriver):
-    """Water and gas meters; 2400 8E1 is what the standard asks of the line."""
+    """Water, heat and gas meters; 2400 8E1 is what the standard asks of the line."""
 
     name: ClassVar[str] = "cjt188"
     schemes: ClassVar[tuple[str, ...]] = ("serial", "serial+tcp", "serial+rfc2217")
     point_keys: ClassVar[Mapping[str, str]] = {"item": " | ".join(ITEMS)}
 
     def plan(self, device: Device) -> Asked:
-        """The request, and where each point's value comes from.
+        """What is asked of this meter, and where each point's value comes from.
 
         Raises:
             ProfileError: address, points or quirks that cannot be.
         """
-        problems: list[Problem] = []
+        return Asked(device)
 
-        def wrong(place: str, key: str, value: object, allowed: str) -> None:
-            fields: dict[str, str | int | float] = {
-                "key": key, "value": str(value), "allowed": allowed,
-            }  # fmt: skip
-            problems.append(Problem(f'device "{device.id}": {place}', "HG-3400", fields))
+    def request(self, plan: Asked) -> bytes:
+        """The request for present data, as it goes out next."""
+        return _request(plan, READ, PRESENT)
 
-        address = str(device.address).zfill(14).upper()
-        if len(address) != 14 or set(address) - set("0123456789ABCDEF"):
-            wrong("address", "address", device.address, "fourteen digits, as on the meter")
-            address = "0" * 14
-        kind = device.quirks.get("meter_type", 0x10)
-        if not isinstance(kind, int) or not 0 <= kind <= 0xFF:
-            wrong("quirks", "meter_type", kind, "0x10 cold water, 0x11 hot, 0x30 gas ...")
-            kind = 0x10
-        order = device.quirks.get("identifier", "1F90")
-        if order not in ("1F90", "901F"):
-            wrong("quirks", "identifier", order, "1F90 | 901F, as it stands on the wire")
-        items = {}
-        for point in device.points:
-            item, column = str(point.source.get("item", "-")), point.point.type
-            if item not in ITEMS:
-                wrong(f'point "{point.point.name}"', "item", item, " | ".join(ITEMS))
-            elif ITEMS[item] != column:
-                wrong(f'point "{point.point.name}"', "type", column, ITEMS[item])
-            items[point.point.name] = item
-        line = str(device.quirks.get("line", ""))
-        try:
-            LineSettings().with_text(line or "9600")
-        except ValueError:
-            wrong("quirks", "line", line, '"2400 8E1"')
-        if problems:
-            raise ProfileError(problems)
-        identifier = PRESENT.to_bytes(2, "little" if order == "1F90" else "big")
-        request = write(int(kind), address, READ, identifier + b"\x00")
-        return Asked(address, bytes([WAKE]) * 4 + request, items, line)
+    def line_bytes(self, device: Device, plan: Asked) -> Sequence[tuple[int, int]]:
+        return [(len(self.request(plan)), ANSWER)]
 
     async def read(self, channel: Channel, device: Device, plan: Asked) -> Block:
         """One look.
@@ -135,22 +115,50 @@ class Cjt188Driver(PollingDriver):
         """
         left = device.retries
         while True:
-            framing = Telegrams()
+            framing = Answers(READ)
             try:
-                frame = await channel.exchange(
-                    plan.request,
-                    framing,
-                    key=plan.address,
-                    timeout_s=device.timeout_s,
-                    settings=plan.settings(channel.url),
-                )
-                return self._block(device, plan, frame, channel.now_us())
+                said = await self._ask(channel, device, plan, self.request(plan), framing)
             except ChannelTimeout as error:
+                plan.other_order()
                 if left <= 0 and framing.damaged:
                     raise _damaged(device, channel.id) from error
                 if left <= 0:
                     raise
-            left -= 1
+                left -= 1
+                continue
+            block = self._block(device, plan, said, channel.now_us())
+            plan.proved = True
+            return block
+
+    async def write(self, channel: Channel, device: Device, point: str, raw: Value) -> Value:
+        """Open or close the valve; True closes it. What reads back is the state in the meter's answer.
+
+        A valve takes seconds to turn: let the control's feedback point look at `valve_closed` again.
+
+        Raises:
+            DeviceRefused: a point that is no valve, or the meter said no.
+            ChannelTimeout, ProtocolError: nobody knows whether it turns.
+        """
+        plan = self.plan(device)
+        item = plan.items.get(point, "")
+        if item not in WRITABLE or not isinstance(raw, bool):
+            raise DeviceRefused(
+                f"device {device.id}: {point} = {raw!r} cannot be written",
+                code="HG-3641", device=device.id, point=point, value=str(raw),
+            )  # fmt: skip
+        # Which order it wants must be known before, so that nothing is sent twice.
+        await self.read(channel, device, plan)
+        body = bytes([CLOSE if raw else OPEN])
+        request = _request(plan, WRITE, VALVE, body)
+        said = await self._ask(channel, device, plan, request, Answers(WRITE))
+        answer = answer_of(said)
+        if answer is not None and answer.refused:
+            raise _refused(device, answer)
+        told = answer.message if answer is not None else None
+        if told is not None and told.status is not None:
+            return value_of(told, item)
+        block = await self.read(channel, device, plan)
+        return _bool_in(block, device, point)
 
     async def addresses(self, channel: Channel, device: Device) -> Sequence[str]:
         """The address of the one meter on the pair, asked for with the address that all take for theirs.
@@ -162,54 +170,75 @@ class Cjt188Driver(PollingDriver):
         """
         line = str(device.quirks.get("line", ""))
         settings = line_of(channel.url).with_text(line) if line else None
-        body = ADDRESS.to_bytes(2, "big") + b"\x00"
+        body = wire_of(TOLD_ADDRESS, "901F") + b"\x00"
         for kind in KINDS:
-            request = bytes([WAKE]) * 4 + write(kind, EVERYBODY, READ_ADDRESS, body)
+            request = encode(frames.Frame(kind, EVERYBODY, ADDRESS, body, 4))
             try:
-                frame = await channel.exchange(
-                    request, _AnyAddress(), timeout_s=device.timeout_s, settings=settings
+                said = await channel.exchange(
+                    request,
+                    Answers(ADDRESS, anybody=True),
+                    timeout_s=device.timeout_s,
+                    settings=settings,
                 )
             except ChannelTimeout:
                 continue
-            telegram = read(frame)
-            if telegram is not None and telegram.address != EVERYBODY:
-                return [telegram.address]
+            answer = answer_of(said)
+            if answer is not None and not answer.refused and answer.address != EVERYBODY:
+                return [answer.address]
         return []
 
-    def _block(self, device: Device, plan: Asked, frame: bytes, at_us: int) -> Block:
-        telegram = read(frame)
-        if telegram is not None and telegram.control == REFUSED:
-            raise DeviceRefused(
-                f"device {device.id}: the meter refuses",
-                detail=telegram.data[1] if len(telegram.data) > 1 else 0,
-                code="HG-3410",
-                device=device.id,
-            )
-        told = None
-        if telegram is not None and telegram.control == ANSWER:
-            told = volumes(telegram.data)
-        if told is None:
+    async def present(self, channel: Channel, device: Device) -> bool:
+        """Whether the meter at this address answers, with whatever. Raises ChannelClosed."""
+        bare = _bare(device)
+        plan = self.plan(bare)
+        for _ in ORDERS:
+            try:
+                await self._ask(channel, bare, plan, self.request(plan), Answers(READ))
+            except ChannelTimeout:
+                plan.other_order()
+            else:
+                return True
+        return False
+
+    async def _ask(
+        self, channel: Channel, device: Device, plan: Asked, request: bytes, framing: Answers
+    ) -> bytes:
+        settings = _settings(channel.url, plan)
+        return await channel.exchange(
+            request, framing, key=plan.address, timeout_s=device.timeout_s, settings=settings
+        )
+
+    def _block(self, device: Device, plan: Asked, payload: bytes, at_us: int) -> Block:
+        answer = answer_of(payload)
+        if answer is not None and answer.refused:
+            raise _refused(device, answer)
+        message = answer.message if answer is not None else None
+        if message is None or message.identifier != PRESENT or not message.fields:
             raise _damaged(device, device.channel)
         said: dict[str, tuple[Value, Quality, int]] = {}
         for name, item in plan.items.items():
-            value = _value(told, item)
+            value = value_of(message, item)
             missing = value is None
             said[name] = (
                 value,
                 Quality.BAD if missing else Quality.GOOD,
                 status_word(Status.SENTINEL) if missing else 0,
             )
-        return device.partial(at_us, said)
+        return device.partial(at_us, said, device_time_us=clock_us(message, plan))
 
     def looks_at(
         self, device: Device, frames: Iterable[tuple[bytes, bytes]]
     ) -> list[tuple[bytes, bytes]]:
         """Of a trace's exchanges the last that read this meter and was answered. Pure."""
         plan = self.plan(device)
+        requests = set()
+        for order in ORDERS:
+            plan.order = order
+            requests.add(self.request(plan))
         kept = []
         for sent, said in frames:
-            frame = Telegrams().next(bytearray(said))
-            if sent == plan.request and frame is not None and frame.key == plan.address:
+            frame = Answers(READ).next(bytearray(said))
+            if sent in requests and frame is not None and frame.key == plan.address:
                 kept = [(sent, said)]
         return kept
 
@@ -222,20 +251,38 @@ class Cjt188Driver(PollingDriver):
         """
         plan = self.plan(device)
         for _, said in frames:
-            frame = Telegrams().next(bytearray(said))
+            frame = Answers(READ).next(bytearray(said))
             if frame is not None and frame.key == plan.address:
                 return self._block(device, plan, frame.payload, 0)
         return device.failed(0, Status.NO_ANSWER)
 
 
-def _value(told: Volumes, item: str) -> Value:
-    if item == "total":
-        return told.total_m3
-    if item == "settlement":
-        return told.settlement_m3
-    if item == "status":
-        return told.status
-    return told.status & VALVE == CLOSED if item == "valve_closed" else bool(told.status & BATTERY)
+def _request(plan: Asked, control: int, identifier: str, body: bytes = b"") -> bytes:
+    data = wire_of(identifier, plan.order) + b"\x00" + body
+    return encode(frames.Frame(plan.type, plan.address, control, data, plan.wake))
+
+
+def _settings(url: str, plan: Asked) -> LineSettings | None:
+    return line_of(url).with_text(plan.line) if plan.line else None
+
+
+def _bare(device: Device) -> Device:
+    table = msgspec.structs.replace(device.table, points=())
+    return msgspec.structs.replace(device, points=(), table=table)
+
+
+def _bool_in(block: Block, device: Device, point: str) -> Value:
+    return next((r.value for r in readings(block, device.table) if r.point == point), None)
+
+
+def _refused(device: Device, answer: frames.Frame) -> DeviceRefused:
+    status = answer.message.status if answer.message is not None else None
+    return DeviceRefused(
+        f"device {device.id}: the meter refuses",
+        detail=(status or 0) >> 8,
+        code="HG-3410",
+        device=device.id,
+    )
 
 
 def _damaged(device: Device, channel: str) -> ProtocolError:
