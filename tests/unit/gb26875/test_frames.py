@@ -1,0 +1,278 @@
+"""GB/T 26875.3 frames out of a stream: every vector, however it is cut, whatever stands around it."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from headgate_drivers.gb26875 import adu
+from headgate_drivers.gb26875.codec import Codec
+from headgate_drivers.gb26875.frames import LONGEST, Command, Fault, Frame, encode, stamp_of
+from headgate_drivers.gb26875.items import (
+    Analogue,
+    Ask,
+    Clock,
+    Configuration,
+    Item,
+    Message,
+    Operation,
+    Order,
+    Part,
+    Raw,
+    State,
+    Version,
+)
+from headgate_drivers.gb26875.layouts import LAYOUTS
+
+VECTORS = json.loads(
+    (Path(__file__).parents[2] / "vectors" / "protocols" / "gb26875.json").read_text()
+)["vectors"]
+VALID = [v for v in VECTORS if v["kind"] == "valid"]
+BROKEN = [v for v in VECTORS if v["kind"] == "broken"]
+GOOD = bytes.fromhex(VALID[5]["hex"])
+NOISE = (
+    b"",
+    b"\r\n",
+    b"+IPD,60:",
+    b"#",
+    b"##",
+    b"\xfe\x68\x16",
+    b"@\x00",
+    b"@@ no frame ",
+    b"\x7e@",
+)
+AT = datetime(2026, 7, 18, 14, 30, 15)  # noqa: DTZ001
+
+
+def names(vectors: list[dict[str, Any]]) -> list[str]:
+    return [v["name"] for v in vectors]
+
+
+def all_of(data: bytes, size: int = 0) -> list[Frame | Fault]:
+    """What comes out of a stream that then ends; in pieces of `size` bytes."""
+    codec = Codec()
+    pieces = [data[at : at + size] for at in range(0, len(data), size)] if size else [data]
+    found = [event for piece in pieces for event in codec.feed(piece)]
+    last = codec.end()
+    return [*found, last] if last else found
+
+
+def frames_in(data: bytes, size: int = 0) -> list[Frame]:
+    return [event for event in all_of(data, size) if isinstance(event, Frame)]
+
+
+def iso(at: datetime | None) -> str | None:
+    return at.isoformat() if at else None
+
+
+def said(index: int, item: Item) -> dict[str, Any]:
+    """An object in the words of the vectors."""
+    match item:
+        case State(part=None):
+            return {"transmitter_status": f"{item.word:02X}"}
+        case State(part=part) if part is not None and part.address is not None:
+            return {
+                f"component_{index}": {
+                    "system_type": part.system, "system_address": part.number, "type": part.kind,
+                    "address": part.address, "bits": list(item.bits), "text": item.text,
+                    "time": iso(item.at),
+                }
+            }  # fmt: skip
+        case Analogue():
+            return {f"analog_{index}": item.value}
+        case Operation(part=None):
+            return {
+                "transmitter_operation": {
+                    "flag": f"{item.flags:02X}", "operator": item.operator, "time": iso(item.at),
+                }
+            }  # fmt: skip
+        case Version(part=None):
+            return {"transmitter_version": f"{item.main}.{item.minor}"}
+        case Order():
+            return {"command_object": f"{item.value:02X}"}
+        case _:
+            return {}
+
+
+def fields(frame: Frame) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "serial": frame.serial,
+        "version": f"{frame.version[0]}.{frame.version[1]}",
+        "time": iso(frame.sent_at),
+        "source": frame.source,
+        "target": frame.target,
+        "adu_length": len(frame.adu),
+        "command": Command(frame.command).name.lower(),
+    }
+    if frame.message is not None:
+        found |= {"type": frame.message.type, "objects": frame.message.count}
+        for index, item in enumerate(frame.message.items):
+            found |= said(index, item)
+    return found
+
+
+@pytest.mark.parametrize("vector", VALID, ids=names(VALID))
+def test_every_frame_says_what_it_says(vector: dict[str, Any]) -> None:
+    raw = bytes.fromhex(vector["hex"])
+    (frame,) = frames_in(raw)
+    found = fields(frame)
+    assert {f["field"]: f["value"] for f in vector["fields"]}.items() <= found.items()
+    for field in vector["fields"]:
+        if field["field"].startswith("analog"):
+            assert frame.message is not None
+            (item,) = frame.message.items
+            assert isinstance(item, Analogue)
+            assert iso(item.at) == field["time"]
+            assert item.part.address == field["component"]["address"]
+    assert encode(frame) == raw
+    if frame.message is not None:
+        assert adu.write(frame.message) == frame.adu
+
+
+@pytest.mark.parametrize("vector", BROKEN, ids=names(BROKEN))
+@pytest.mark.parametrize("size", [0, 1, 7])
+def test_every_broken_frame_is_its_own_fault(vector: dict[str, Any], size: int) -> None:
+    raw = bytes.fromhex(vector["hex"])
+    events = all_of(raw, size)
+    assert isinstance(events[0], Fault)
+    assert events[0].code == vector["expected_error"]
+    assert sum(event.consumed for event in events if isinstance(event, Fault)) == len(raw)
+    if vector["expected_error"] == "truncated":
+        codec = Codec()
+        assert codec.feed(raw) == []
+        assert codec.waiting == len(raw)
+
+
+@pytest.mark.parametrize("vector", BROKEN, ids=names(BROKEN))
+def test_the_frame_behind_a_broken_one_is_found(vector: dict[str, Any]) -> None:
+    raw = bytes.fromhex(vector["hex"])
+    for size in (0, 1, 11):
+        assert frames_in(raw + GOOD + GOOD, size) == frames_in(GOOD) * 2
+
+
+@pytest.mark.parametrize("before", NOISE)
+@pytest.mark.parametrize("behind", NOISE)
+def test_noise_around_frames_changes_nothing(before: bytes, behind: bytes) -> None:
+    raw = [bytes.fromhex(v["hex"]) for v in VALID[:4]]
+    wanted = [frame for each in raw for frame in frames_in(each)]
+    stream = before + raw[0] + raw[1] + behind + raw[2] + behind + raw[3]
+    assert frames_in(stream) == wanted
+    assert frames_in(stream, 1) == wanted
+
+
+@given(st.data())
+@settings(max_examples=40, deadline=None)
+def test_it_does_not_matter_how_a_stream_is_cut(data: st.DataObject) -> None:
+    chosen = data.draw(st.lists(st.sampled_from(VECTORS), min_size=1, max_size=4))
+    raw = b"".join(bytes.fromhex(v["hex"]) for v in chosen)
+    assert all_of(raw, data.draw(st.integers(1, 90))) == all_of(raw)
+
+
+@given(st.binary(max_size=300), st.integers(1, 50))
+@settings(max_examples=80, deadline=None)
+def test_hostile_bytes_are_counted_and_bounded(noise: bytes, size: int) -> None:
+    codec = Codec()
+    raw = noise + GOOD[:40] + noise + GOOD
+    taken = 0
+    for at in range(0, len(raw), size):
+        for event in codec.feed(raw[at : at + size]):
+            taken += event.consumed if isinstance(event, Fault) else len(encode(event))
+        assert codec.waiting <= LONGEST
+    assert taken + codec.waiting == len(raw)
+
+
+def test_a_length_that_swallows_its_follower_does_not_lose_it() -> None:
+    swallows = GOOD[:24] + b"\x00\x04" + GOOD[26:]
+    events = all_of(swallows + GOOD)
+    assert isinstance(events[0], Fault)
+    assert (events[0].code, events[0].consumed) == ("truncated", len(GOOD))
+    assert events[1:] == all_of(GOOD)
+
+
+def test_a_length_that_is_not_allowed_is_no_reason_to_wait() -> None:
+    events = all_of(GOOD[:24] + b"\x01\x04" + GOOD[26:])
+    assert isinstance(events[0], Fault)
+    assert events[0].code == "bad_length"
+
+
+@pytest.mark.parametrize("change", [b"\x02\x02", b"\x02\x00", b"\x15\x01"])
+def test_objects_that_do_not_fit_what_is_said_are_told_with_their_frame(change: bytes) -> None:
+    (frame,) = frames_in(GOOD)
+    wrong = Frame(
+        7, (1, 1), stamp_of(AT), 1, 2, Command.SEND_DATA, change + frame.adu[2:]
+    )  # fmt: skip
+    (event,) = all_of(encode(wrong))
+    assert isinstance(event, Fault)
+    assert event.code == "bad_field"
+    assert event.frame is not None
+    assert event.frame.adu == wrong.adu
+
+
+def test_a_fault_of_the_sum_says_enough_to_deny_it() -> None:
+    (event,) = all_of(GOOD[:-3] + bytes([GOOD[-3] ^ 1]) + GOOD[-2:])
+    assert isinstance(event, Fault)
+    assert event.frame is not None
+    assert event.frame.target == 1108152157446
+
+
+PARTS = st.builds(Part, st.integers(0, 255), st.integers(0, 255))
+COMPONENTS = st.builds(
+    Part, st.integers(0, 255), st.integers(0, 255), st.integers(0, 255), st.integers(0, 2**32 - 1)
+)
+TIMES = st.none() | st.datetimes(
+    min_value=datetime(2000, 1, 1),  # noqa: DTZ001
+    max_value=datetime(2099, 12, 31),  # noqa: DTZ001
+).map(lambda at: at.replace(microsecond=0))
+TEXTS = st.text("烟感温度A区1层呷哺走廊", max_size=15)
+BYTE, WORD = st.integers(0, 255), st.integers(0, 0xFFFF)
+
+
+@st.composite
+def messages(draw: st.DrawFn) -> Message:
+    kinds: dict[int, st.SearchStrategy[Any]] = {
+        1: st.builds(State, PARTS, WORD, TIMES),
+        2: st.builds(State, COMPONENTS, WORD, TIMES, TEXTS),
+        3: st.builds(Analogue, COMPONENTS, BYTE, st.integers(-32768, 32767), TIMES),
+        4: st.builds(Operation, PARTS, BYTE, BYTE, TIMES),
+        5: st.builds(Version, PARTS, BYTE, BYTE),
+        6: st.builds(Configuration, PARTS, TEXTS),
+        7: st.builds(Configuration, COMPONENTS, TEXTS),
+        8: st.builds(Clock, PARTS, TIMES),
+        21: st.builds(State, st.none(), BYTE, TIMES),
+        24: st.builds(Operation, st.none(), BYTE, BYTE, TIMES),
+        25: st.builds(Version, st.none(), BYTE, BYTE),
+        26: st.builds(Configuration, st.none(), TEXTS),
+        28: st.builds(Clock, st.none(), TIMES),
+        61: st.builds(Ask, PARTS),
+        64: st.builds(Ask, PARTS, BYTE, TIMES),
+        81: st.just(Ask(None)),
+        84: st.builds(Ask, st.none(), BYTE, TIMES),
+        90: st.builds(Clock, st.none(), TIMES),
+        91: st.builds(Order, BYTE),
+        150: st.builds(Raw, st.binary(max_size=200)),
+    }
+    kind = draw(st.sampled_from(sorted(kinds)))
+    most = 1 if kind == 150 else 4
+    items = draw(st.lists(kinds[kind], min_size=1, max_size=most))
+    return Message(kind, len(items), tuple(items))
+
+
+@given(messages(), WORD, st.integers(0, 2**48 - 1))
+@settings(max_examples=120, deadline=None)
+def test_what_is_written_is_read_again(message: Message, serial: int, source: int) -> None:
+    frame = Frame(
+        serial, (1, 2), stamp_of(AT), source, 1, Command.SEND_DATA, adu.write(message), message
+    )
+    assert all_of(encode(frame)) == [frame]
+
+
+def test_every_type_of_the_standard_has_its_layout() -> None:
+    up = {1, 2, 3, 4, 5, 6, 7, 8, 21, 24, 25, 26, 28}
+    down = {61, 62, 63, 64, 65, 66, 67, 68, 81, 84, 85, 86, 88, 89, 90, 91}
+    assert set(LAYOUTS) == up | down
