@@ -14,7 +14,14 @@ from typing import Final, Protocol
 from headgate.crypto.provider import CryptoProvider, Sm2PrivateKey
 from headgate.crypto.x509 import Certificate, Role, load_certificates
 from headgate.env import Files
-from headgate.errors import ConfigError, HeadgateError, Problem, SealBroken, SecurityError
+from headgate.errors import (
+    CertificateRefused,
+    ConfigError,
+    HeadgateError,
+    Problem,
+    SealBroken,
+    SecurityError,
+)
 
 
 class KeysUnavailable(HeadgateError):
@@ -165,7 +172,10 @@ class _Reader:
         if certificate_pem is None or key_pem is None:
             return None
         try:
-            certificate = Certificate.load(certificate_pem)
+            # The holder's own, and behind it the CAs below the root, as the CA wrote the file.
+            certificate, *above = load_certificates(certificate_pem)
+            if not all(each.is_ca for each in above):
+                raise CertificateRefused("more than one certificate that is no CA's")
             key = self._provider.sm2_load_private(key_pem)
         except SecurityError as error:
             self._problem(stem, "HG-7002", reason=str(error))

@@ -168,3 +168,18 @@ async def test_a_grant_for_a_key_that_is_destroyed_is_said_and_made_good_by_anot
     # From its local wrap the gateway grants the same key to the certificate of today.
     (receipt,) = await platform.deliver(gateway.grant())
     assert receipt.floor == 1
+
+
+async def test_a_certificate_may_have_its_cas_behind_it(folder: Path, pki: Pki) -> None:
+    """As a CA below a root writes the file: the holder's own first."""
+    path = folder / "platform-encryption.crt"
+    path.write_bytes(pki.platform.certificate.pem() + pki.root.certificate.pem())
+    assert load(folder, pki).recipients == (pki.platform.certificate.fingerprint,)
+
+
+async def test_two_holders_in_one_file_are_told(folder: Path, pki: Pki) -> None:
+    path = folder / "platform-encryption.crt"
+    path.write_bytes(pki.platform.certificate.pem() + encryption(pki).certificate.pem())
+    with pytest.raises(ConfigError) as refused:
+        load(folder, pki)
+    assert [problem.code for problem in refused.value.problems] == ["HG-7002"]
