@@ -12,6 +12,7 @@ import typer
 from headgate_simulators.faults import Fault
 from headgate_simulators.manhole_street.command import manhole_street
 from headgate_simulators.mixed_bus.command import mixed_bus
+from headgate_simulators.sl651_stations.command import sl651
 from headgate_simulators.written import storm_of
 
 if TYPE_CHECKING:
@@ -231,6 +232,7 @@ def replay_(
 
 app.command("manhole-street")(manhole_street)
 app.command("mixed-bus")(mixed_bus)
+app.command("sl651")(sl651)
 
 
 @app.command("lid")

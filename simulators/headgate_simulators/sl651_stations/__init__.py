@@ -1,0 +1,11 @@
+"""Stations of SL 651-2014 that dial a centre: written from the standard, on nobody's codec.
+
+wire      frames as they go, both ways
+reports   what a station reports, out of the world
+line      its connection, TCP or UDP
+station   one station: reports, waits, resends, hangs up, dials again
+faults    what can be wrong with one
+farm      many of them, one world, one truth
+site      the farm as a piece of a site file
+command   `headgate sim sl651`
+"""
