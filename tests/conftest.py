@@ -117,6 +117,14 @@ def names_no_site() -> Iterator[None]:
     os.environ.update(before)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def runtime_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What a gateway keeps for one boot lies where pytest clears up."""
+    os.environ["RUNTIME_DIRECTORY"] = str(tmp_path_factory.mktemp("run"))
+    yield
+    del os.environ["RUNTIME_DIRECTORY"]
+
+
 def _command(pid: int) -> str:
     """What a child runs, or [name] when it has ended or not begun yet."""
     try:

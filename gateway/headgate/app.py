@@ -47,6 +47,7 @@ from headgate.runtime.callers import CallerWatch
 from headgate.runtime.calls import Calls
 from headgate.runtime.commands.journal import Journal
 from headgate.runtime.commands.room import Commands, command_metrics, journal_path
+from headgate.runtime.commands.witness import runtime_folder
 from headgate.runtime.daybook import SAVE_EVERY_US, Daybook
 from headgate.runtime.decommission import Decommission, refuse_if_decommissioned
 from headgate.runtime.delivery import Delivery
@@ -180,7 +181,7 @@ class Gateway:
             self._state.number_above(self._spool.highest_device(known))
             self._audit = self._open_audit()
             self._identity = self._own_identity()
-            self._journal = Journal(env, journal_path(self.site))
+            self._journal = Journal(env, journal_path(self.site), runtime_folder(env))
             self._journal.open()
         except BaseException:
             self._spool.close()
@@ -604,7 +605,10 @@ class Gateway:
     def _origins_of(self) -> Origins:
         """The memory of deliveries, read at the first port that stations dial."""
         if self._origins is None:
-            self._origins = Origins(self._provider, self._state)
+            spool = self._spool
+            self._origins = Origins(
+                self._provider, self._state, lambda: spool.holding, spool.clear_index
+            )
             self._origins.recall(self._env, self.site.state_folder / "spool")
         return self._origins
 

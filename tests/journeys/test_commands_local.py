@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,27 @@ def plcs(pump_modbus: PlcsMaker) -> RunningPlcs:
 
 def commands(plcs: RunningPlcs) -> list[tuple[str, Any]]:
     return [(line["name"], line["value"]) for line in plcs.writes.but("heartbeat")]
+
+
+async def test_a_state_folder_put_back_from_before_a_lease_lets_go_of_the_pump(
+    tmp_path: Path, plcs: RunningPlcs
+) -> None:
+    """Within one boot: the copy knows of no lease, and the PLC's watchdog saw no pause."""
+    box = Box(tmp_path, plcs)
+    async with box.running():
+        await box.until(lambda s: s["devices"][0]["state"] == "ok")
+        await box.write("gate_setpoint", "80")  # a journal that is there, without the lease
+    copy = tmp_path / "copy"
+    shutil.copytree(box.state, copy)
+    async with box.running():
+        await box.until(lambda s: s["devices"][0]["state"] == "ok")
+        assert (await box.write("pump2_run", "1"))["kept"]
+    assert ("pump2_auto", 1) not in commands(plcs)
+    shutil.rmtree(box.state)
+    shutil.copytree(copy, box.state)
+    async with box.running(), asyncio.timeout(PATIENCE_S):
+        while ("pump2_auto", 1) not in commands(plcs):
+            await asyncio.sleep(0.05)
 
 
 class Box(Site):

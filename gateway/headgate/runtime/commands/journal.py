@@ -21,6 +21,7 @@ from headgate.envelope.command import CommandValue, Content
 from headgate.errors import SpoolError
 from headgate.runtime.commands.allowed import End, Move
 from headgate.runtime.commands.interlock import Place
+from headgate.runtime.commands.witness import Witness
 from headgate.spool.database import Change, Database, refused
 
 log = logging.getLogger(__name__)
@@ -128,12 +129,18 @@ class Changes(msgspec.Struct, kw_only=True):
 
 
 class Journal:
-    """The memory of commands. `write` returns when it is on the medium."""
+    """The memory of commands. `write` returns when it is on the medium.
 
-    def __init__(self, env: Env, path: Path) -> None:
+    `runtime` is a folder that ends with the boot, where this boot's own memory of it lies.
+    """
+
+    def __init__(self, env: Env, path: Path, runtime: Path | None = None) -> None:
         self._env = env
         self._database = Database(env.files, path, _SCHEMA, VERSION)
         self._thread = env.single("headgate-commands")
+        self._witness = Witness(env, path, runtime)
+        #: How often it was written, ever.
+        self._written = 0
         self._counters: dict[bytes, int] = {}
         self._commands: dict[bytes, Kept] = {}
         self._moves: dict[Place, tuple[Move, ...]] = {}
@@ -161,6 +168,9 @@ class Journal:
             self.damaged = True
             self._database.set_aside()
             self._forget()
+        if self._witness.knows_more(self._written):
+            log.error("commands.db is older than this boot remembers")
+            self.damaged = True
 
     def _load_frozen(self) -> None:
         self._database.close()
@@ -201,6 +211,8 @@ class Journal:
                 self._moves[place] = moves
             elif kind == "lock":
                 self.lock = _unpack(body, Lock)
+            elif kind == "written":
+                self._written = _unpack(body, int)
 
     # ------------------------------------------------------------ what is known
 
@@ -232,12 +244,17 @@ class Journal:
             # Spent at once and for good: a disk that fails must not let a message come again.
             self._counters[issuer] = max(counter, self.counter(issuer))
         rows, gone = self._rows(changes)
+        written = self._written = self._written + 1
         try:
-            await self._aside(lambda: self._database.write(rows))
+            await self._aside(lambda: self._put(rows, written))
         except (sqlite3.Error, OSError) as error:
             reason = str(error)
             raise SpoolError(f"commands.db: {reason}", code="HG-6528", reason=reason) from error
         self._know(changes, gone)
+
+    def _put(self, rows: Sequence[Change], written: int) -> None:
+        self._database.write(rows)
+        self._witness.note(written)
 
     def _know(self, changes: Changes, gone: Sequence[bytes]) -> None:
         for command in gone:
@@ -267,6 +284,7 @@ class Journal:
         def drop(kind: str, name: bytes) -> None:
             rows.append(("DELETE FROM kept WHERE kind = ? AND name = ?", (kind, name)))
 
+        put("written", b"", self._written + 1)
         for issuer in changes.counters:
             put("counter", issuer, self._counters[issuer])
         for kept in changes.commands:
