@@ -171,7 +171,8 @@ async def test_a_line_that_never_falls_quiet_is_opened_anew() -> None:
             peer.say(b"noise")
             await asyncio.sleep(0.01)
 
-    async with line(babble, drain_limit_s=0.1) as (channel, server):
+    # Quiet would be five seconds without a byte: no busy machine makes the babbler pause for so long.
+    async with line(babble, drain_limit_s=0.1, quiet_s=5.0) as (channel, server):
         with pytest.raises(ChannelTimeout):
             await channel.exchange(b"\x01one", UNTAGGED, key=99, timeout_s=0.05)
         with pytest.raises(ChannelClosed):

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result
 from kit.gateway import Gateway, Gauge
 from kit.pki import NOW, Pki
 from typer.testing import CliRunner
@@ -43,7 +42,7 @@ class Desk:
             encoding="utf-8",
         )
 
-    def run(self, *words: str) -> Result:
+    def run(self, *words: str) -> Any:
         return CliRunner().invoke(app, [*words, "--operator", str(self.file)])
 
     def json(self, *words: str) -> list[dict[str, Any]]:
