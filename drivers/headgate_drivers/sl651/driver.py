@@ -28,9 +28,9 @@ from headgate.sdk import (
 )
 from headgate_drivers.sl651.codec import Codec
 from headgate_drivers.sl651.fields import Function
-from headgate_drivers.sl651.frames import Control, Direction, Fault, encode
+from headgate_drivers.sl651.frames import Coding, Control, Direction, Fault, encode
 from headgate_drivers.sl651.frames import Frame as Telegram
-from headgate_drivers.sl651.items import Message
+from headgate_drivers.sl651.items import Message, Observed
 from headgate_drivers.sl651.packets import Assembly
 from headgate_drivers.sl651.points import POINT_KEYS, Look, Said, items_of, looks
 from headgate_drivers.sl651.replies import SLEEP, STAY, Centre, again, confirmation, wants_answer
@@ -172,7 +172,7 @@ class _Talk:
             return
         blocks = self._blocks(message, device)
         origin = Origin(
-            frame.address, f"{frame.function:02X}", message.serial, None, bytes(frame.body)
+            frame.address, f"{frame.function:02X}", message.serial, None, identity(frame, message)
         )
         try:
             await self._deliver(blocks, origin)
@@ -225,6 +225,22 @@ class _Talk:
             # One report, several instants of the station's clock: ours must differ, too.
             blocks.append(device.partial(at_us + index, look.said, device_time_us=own_us))
         return blocks
+
+
+#: Bytes before the time of sending, and of it: serial number 2, time 6; in ASCII coding twice that.
+_SENDING = {Coding.BCD: (2, 8), Coding.ASCII: (4, 16)}
+
+
+def identity(frame: Telegram, message: Message) -> bytes:
+    """What a report and its repetition have in common: the body without the time of sending.
+
+    Many stations stamp each sending anew. Only where nothing says when it was observed is that time what
+    tells one look from the next: stations whose serial number never moves exist, too.
+    """
+    if not any(isinstance(item, Observed) for item in message.items):
+        return bytes(frame.body)
+    begin, end = _SENDING[frame.coding]
+    return bytes(frame.body[:begin] + frame.body[end:])
 
 
 def _unix_us(at: datetime, zone: ZoneInfo) -> int:

@@ -11,6 +11,10 @@ from headgate.sdk import Channel, Frame, Framing, LineSettings
 
 #: Bytes that wait for the driver; then the caller has to wait, too.
 MOST_WAITING = 64 * 1024
+#: Bytes that wait for the caller to read them; then it is no caller.
+MOST_UNREAD = 64 * 1024
+#: How long what was sent may take to go out, once a call is over.
+_LINGER_S = 5.0
 
 
 class Wire(Protocol):
@@ -48,6 +52,9 @@ class Call(Channel):
         self._more = asyncio.Event()
         self._paused = False
         self.open = True
+        #: Called once each: when it has said who it is, and when it is over.
+        self.on_named: Callable[[Call], None] = lambda call: None
+        self.on_end: Callable[[Call], None] = lambda call: None
         self.tap: Callable[[str, bytes], None] = lambda way, data: None
 
     # ------------------------------------------------------------ from the transport
@@ -64,8 +71,15 @@ class Call(Channel):
 
     def ended(self) -> None:
         """The caller hung up, or the line broke."""
-        self.open = False
-        self._more.set()
+        if self.open:
+            self.open = False
+            self._more.set()
+            self.on_end(self)
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that the driver has not taken yet."""
+        return len(self._buffer)
 
     # ------------------------------------------------------------ to the driver
 
@@ -117,7 +131,9 @@ class Call(Channel):
 
     def introduce(self, name: str) -> None:
         """Whoever calls has said who it is."""
-        self.name = name
+        before, self.name = self.name, name
+        if name and not before:
+            self.on_named(self)
 
     def hang_up(self) -> None:
         """End this call."""
@@ -129,10 +145,8 @@ class Call(Channel):
 class TcpCall(asyncio.Protocol):
     """A connection, as a call."""
 
-    def __init__(
-        self, came: Callable[[TcpCall], Call | None], gone: Callable[[Call], None]
-    ) -> None:
-        self._came, self._gone = came, gone
+    def __init__(self, came: Callable[[TcpCall], Call | None]) -> None:
+        self._came = came
         self._call: Call | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -152,11 +166,12 @@ class TcpCall(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._call is not None:
             self._call.ended()
-            self._gone(self._call)
 
     def write(self, data: bytes) -> None:
-        """Send."""
+        """Send. Who lets answers pile up without reading them is ended."""
         self.transport.write(data)
+        if self.transport.get_write_buffer_size() > MOST_UNREAD:
+            self.transport.abort()
 
     def pause(self) -> None:
         """Take no more for now."""
@@ -169,5 +184,7 @@ class TcpCall(asyncio.Protocol):
             self.transport.resume_reading()
 
     def abort(self) -> None:
-        """End it: what was sent still goes out."""
+        """End it: what was sent still goes out, unless the far side does not take it."""
         self.transport.close()
+        if self.transport.get_write_buffer_size():
+            asyncio.get_running_loop().call_later(_LINGER_S, self.transport.abort)

@@ -18,31 +18,26 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from headgate.channels.calls import Call, TcpCall
+from headgate.channels.calls import MOST_WAITING, Call, TcpCall
+from headgate.channels.places import Limits, Places
 from headgate.env import Env
 from headgate.messages import say
 from headgate.sdk import Channel, Device, Listener
 
 log = logging.getLogger(__name__)
 
+__all__ = ["Limits", "ListeningPort", "Stranger"]
+
 BOTH = ("*", "::", "")
 
 
-class Limits(msgspec.Struct, frozen=True):
-    """What callers may take of one port.
+class Stranger(msgspec.Struct, frozen=True):
+    """A station that the site does not name: who it says it is, from where, how often, when last."""
 
-    `calls` at once; `strangers` of them that have not said who they are, `from_one` of those from one
-    address (a whole province may share an operator's); each has `introduce_s` for it. Who says nothing
-    for `idle_s` is gone. New calls come at most `burst` at once and `per_s` a second.
-    """
-
-    calls: int = 4096
-    strangers: int = 1024
-    from_one: int = 256
-    introduce_s: float = 30.0
-    idle_s: float = 3600.0
-    burst: int = 1024
-    per_s: float = 200.0
+    station: str
+    peer: str
+    times: int
+    at_us: int
 
 
 #: Refusals are logged at most this often; the next line says how many there were meanwhile.
@@ -50,6 +45,8 @@ LOG_EVERY_S = 10.0
 _LOOK_S = 1.0
 #: Callers that wait for the driver to answer them.
 _UNANSWERED = 4096
+#: Strangers that are remembered: those who called last.
+_MOST_STRANGERS = 256
 
 
 class ListeningPort(Listener):
@@ -64,12 +61,12 @@ class ListeningPort(Listener):
         self._env = env
         self._servers: list[asyncio.AbstractServer | asyncio.DatagramTransport] = []
         self._calls: dict[Call, str] = {}
+        self._places = Places(self.limits)
         self._answering: asyncio.Queue[Call] = asyncio.Queue(_UNANSWERED)
-        self._tokens, self._tokens_at = float(self.limits.burst), 0.0
         self._look: asyncio.TimerHandle | None = None
-        #: What was refused and why, what came, strangers by the name they gave (bounded).
+        #: What was refused and why, what came.
         self.tally: Counter[str] = Counter()
-        self.strangers: Counter[str] = Counter()
+        self._strangers: dict[str, Stranger] = {}
         self.on_two_sources: Callable[[Device, Channel, Channel], None] = lambda d, a, b: None
         self._log_at: dict[str, float] = {}
         self._untold: Counter[str] = Counter()
@@ -108,7 +105,7 @@ class ListeningPort(Listener):
             transport, _ = await self._env.net.listen_udp(lambda: _Datagrams(self), host, port)
             self._servers.append(transport)
         else:
-            made = lambda: TcpCall(self._came, self._gone)  # noqa: E731
+            made = lambda: TcpCall(self._came)  # noqa: E731
             self._servers.append(await self._env.net.listen(made, host, port))
 
     @property
@@ -128,7 +125,6 @@ class ListeningPort(Listener):
         self._shut()
         for call in list(self._calls):
             call.hang_up()
-        self._calls.clear()
 
     def _shut(self) -> None:
         for server in self._servers:
@@ -152,37 +148,29 @@ class ListeningPort(Listener):
     def _came(self, line: TcpCall) -> Call | None:
         return self.take(line.host, line.peer, line)
 
+    def _named(self, call: Call) -> None:
+        if (host := self._calls.get(call)) is not None:
+            self._places.named(host)
+
     def _gone(self, call: Call) -> None:
-        self._calls.pop(call, None)
+        if (host := self._calls.pop(call, None)) is not None:
+            self._places.leave(host, named=bool(call.name))
 
     def take(self, host: str, peer: str, wire: Any) -> Call | None:
         """A new caller; None when there is no place for it."""
-        why = self._no_place(host)
+        why = self._places.refusal(host, asyncio.get_running_loop().time())
         if why is not None or self._answering.full():
             self.refuse(why or "busy", peer, b"")
             return None
         call = Call(self.id, self.url, peer, wire, self._env.clock.boottime_us)
         if self.taps:
             self._tap(call)
+        call.on_named, call.on_end = self._named, self._gone
         self._calls[call] = host
+        self._places.take(host)
         self.tally["calls"] += 1
         self._answering.put_nowait(call)
         return call
-
-    def _no_place(self, host: str) -> str | None:
-        limits = self.limits
-        now = asyncio.get_running_loop().time()
-        grown = self._tokens + (now - self._tokens_at) * limits.per_s
-        self._tokens, self._tokens_at = min(float(limits.burst), grown), now
-        if self._tokens < 1:
-            return "flood"
-        self._tokens -= 1
-        if len(self._calls) >= limits.calls:
-            return "full"
-        unknown = [where for call, where in self._calls.items() if not call.name]
-        if len(unknown) >= limits.strangers or unknown.count(host) >= limits.from_one:
-            return "strangers"
-        return None
 
     def _look_round(self) -> None:
         """Callers who do not say who they are, or nothing at all any more."""
@@ -194,20 +182,25 @@ class ListeningPort(Listener):
             elif now_us - call.heard_us > self.limits.idle_s * 1e6:
                 self.tally["idle"] += 1
                 call.hang_up()
-            if not call.open:
-                self._calls.pop(call, None)
         self._look = asyncio.get_running_loop().call_later(_LOOK_S, self._look_round)
 
     def watch(self, tap: Callable[[str, str, bytes], None]) -> None:
-        """Show every byte of every call to `tap`."""
+        """Show every byte of every call to `tap`: way ("rx", "tx"), who it is or from where, bytes."""
         self.taps.append(tap)
         for call in self._calls:
             self._tap(call)
 
+    def unwatch(self, tap: Callable[[str, str, bytes], None]) -> None:
+        """Show `tap` no more."""
+        self.taps.remove(tap)
+        if not self.taps:
+            for call in self._calls:
+                call.tap = lambda way, data: None
+
     def _tap(self, call: Call) -> None:
         def show(way: str, data: bytes) -> None:
             for tap in self.taps:
-                tap(way, call.peer, data)
+                tap(way, f"{call.peer} {call.name}".rstrip(), data)
 
         call.tap = show
 
@@ -226,9 +219,19 @@ class ListeningPort(Listener):
     def stranger(self, station: str, channel: Channel) -> None:
         """A station that no device of the site has."""
         self.tally["refused-stranger"] += 1
-        if station in self.strangers or len(self.strangers) < 256:
-            self.strangers[station] += 1
+        before = self._strangers.pop(station, None)
+        times = 1 if before is None else before.times + 1
+        now_us = self._env.clock.boottime_us()
+        self._strangers[station] = Stranger(station[:64], channel.peer, times, now_us)
+        # The newest stay: who makes up numbers must not hide the station that was just put up.
+        while len(self._strangers) > _MOST_STRANGERS:
+            del self._strangers[next(iter(self._strangers))]
         self._say("HG-3601", f"stranger {station}", station=station, peer=channel.peer)
+
+    @property
+    def strangers(self) -> list[Stranger]:
+        """Who called under a name that the site does not know, newest first; the newest 256."""
+        return list(reversed(self._strangers.values()))
 
     def two_sources(self, device: Device, before: Channel, now: Channel) -> None:
         """Two calls in the name of one device."""
@@ -273,7 +276,7 @@ class _Sender:
         self._transport.sendto(data, self._address)
 
     def pause(self) -> None:
-        """Datagrams cannot be held back: what comes meanwhile waits in the call, bounded there."""
+        """Datagrams cannot be held back: what comes while too much waits is dropped."""
 
     def resume(self) -> None:
         """As `pause`."""
@@ -293,10 +296,21 @@ class _Datagrams(asyncio.DatagramProtocol):
     def datagram_received(self, data: bytes, addr: Any) -> None:
         call = self._senders.get(addr)
         if call is None or not call.open:
-            self._senders = {a: c for a, c in self._senders.items() if c.open}
             wire = _Sender(self._transport, addr)  # type: ignore[arg-type]
             call = self._port.take(str(addr[0]), f"{addr[0]}:{addr[1]}", wire)
             if call is None:
                 return
             self._senders[addr] = call
+            over = call.on_end
+
+            def gone(ended: Call) -> None:
+                if self._senders.get(addr) is ended:
+                    del self._senders[addr]
+                over(ended)
+
+            call.on_end = gone
+        if call.waiting > MOST_WAITING:
+            # Nobody can be told to wait: what is not confirmed is sent again.
+            self._port.tally["datagrams-dropped"] += 1
+            return
         call.received(data)

@@ -33,6 +33,9 @@ COMMANDS: dict[str, Command] = {
     "devices": Command(
         "headgate.cli.devices:app", "device lists: import, export", "设备清单导入导出"
     ),
+    "stations": Command(
+        "headgate.cli.stations:app", "who dialled in, who is a stranger", "查看拨入的测站"
+    ),
     "read": Command("headgate.cli.read:app", "read one device now", "立即读取一台设备"),
     "write": Command("headgate.cli.write:app", "set one point of a device", "写入一个测点"),
     "control": Command("headgate.cli.control:app", "commands: list, lock, sign", "远方控制管理"),

@@ -69,6 +69,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "keys-systemd": ("keys sealed under a systemd credential", "私钥由 systemd 凭据加密"),
     "keys-module": ("keys in a module", "私钥在密码模块内"),
     "not-enrolled": ("no certificate yet: sealed for this box alone", "尚无证书：数据仅本机可解"),
+    "unknown-stations": ("stations not in the site file", "站点文件中没有的测站"),
     "local-wrap": (
         "keeps a local wrap: whoever takes this box and its key file can open what it stores",
         "保留本机封装：拿到设备及其密钥文件者可解开存储的数据",
@@ -148,6 +149,9 @@ def page(data: dict[str, Any]) -> str:
         if tally := channel.get("tally"):
             counted = (f"{word(name)} {count}" for name, count in sorted(tally.items()) if count)
             lines.append(f"  {'':<16} {', '.join(counted)}")
+        if unknown := channel.get("strangers"):
+            named = " ".join(each if each.isprintable() else "?" for each in unknown)
+            lines.append(f"  {'':<16} {word('unknown-stations')}: {named}")
     lines.append(f"{word('devices')}:")
     today = data.get("account", {}).get("today", {})
     for device in data["devices"]:

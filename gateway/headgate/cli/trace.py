@@ -77,7 +77,8 @@ def _line(frame: dict[str, Any], head: dict[str, Any]) -> str:
     wall_s = (head["wall_us"] + frame["at_us"] - head["now_us"]) / 1e6
     clock = time.strftime("%H:%M:%S", time.localtime(wall_s))
     arrow = ">" if frame["way"] == "sent" else "<"
-    return f"{clock}.{int(wall_s * 1000) % 1000:03d} {arrow} {frame['hex']}"
+    who = f"{frame['who']} " if "who" in frame else ""
+    return f"{clock}.{int(wall_s * 1000) % 1000:03d} {who}{arrow} {frame['hex']}"
 
 
 def saved(head: dict[str, Any], frames: list[dict[str, Any]]) -> Iterator[str]:

@@ -12,6 +12,8 @@ import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
+import msgspec
+
 from headgate.channels import Direction
 from headgate.env import Env
 from headgate.errors import HeadgateError
@@ -24,6 +26,7 @@ from headgate.runtime.commands.local import Local
 from headgate.runtime.discover import search_of
 from headgate.runtime.field import Field
 from headgate.runtime.inverse import raw_for, same
+from headgate.runtime.portline import PortLine
 from headgate.runtime.roster import Drivers, nearest
 from headgate.sdk import Channel
 
@@ -56,7 +59,10 @@ class Errands:
 
     def handlers(self) -> Mapping[str, Handler]:
         """Calls by name."""
-        return {"write": self.write, "trace": self.trace, "discover": self.discover}
+        return {
+            "write": self.write, "trace": self.trace, "discover": self.discover,
+            "stations": self.stations,
+        }  # fmt: skip
 
     # ------------------------------------------------------------ write
 
@@ -155,7 +161,8 @@ class Errands:
     async def trace(self, request: Mapping[str, Any]) -> AsyncIterator[Any]:
         """Every byte that goes over a line, as it goes, until the caller hangs up or `seconds` are over."""
         channel_id = str(request.get("channel", ""))
-        line = self._field.line(channel_id)
+        port = self._field.ports().get(channel_id)
+        line = self._field.line(channel_id) if port is None else PortLine(port, self._env)
         if line is None:
             raise self._no_channel(channel_id)
         seconds = request.get("seconds")
@@ -164,10 +171,11 @@ class Errands:
         frames: asyncio.Queue[dict[str, Any]] = asyncio.Queue(TRACE_LIMIT)
         dropped = 0
 
-        def tap(direction: Direction, data: bytes, at_us: int) -> None:
+        def tap(direction: Direction, data: bytes, at_us: int, who: str = "") -> None:
             nonlocal dropped
+            frame = {"way": direction, "hex": data.hex(" "), "at_us": at_us}
             try:
-                frames.put_nowait({"way": direction, "hex": data.hex(" "), "at_us": at_us})
+                frames.put_nowait({**frame, "who": who} if who else frame)
             except asyncio.QueueFull:
                 dropped += 1
 
@@ -182,11 +190,32 @@ class Errands:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(wait):
                         frame = await frames.get()
-                yield {"dropped": dropped, "state": line.state.value} if frame is None else frame
+                yield {"dropped": dropped, "state": str(line.state)} if frame is None else frame
             while not frames.empty():
                 yield frames.get_nowait()
         finally:
             line.remove_tap(tap)
+
+    # ------------------------------------------------------------ stations
+
+    async def stations(self, request: Mapping[str, Any]) -> AsyncIterator[Any]:
+        """Who is on the line of each port that stations dial, and who called that the site does not name."""
+        now_us = self._env.clock.boottime_us()
+        for name, port in self._field.ports().items():
+            yield {
+                "channel": name,
+                "url": port.line.url,
+                "state": port.state,
+                "on_line": msgspec.to_builtins(port.on_line()),
+                "off_line": port.off_line(),
+                "strangers": [
+                    {
+                        "station": each.station, "peer": each.peer, "times": each.times,
+                        "ago_s": (now_us - each.at_us) / 1e6,
+                    }
+                    for each in port.port.strangers
+                ],
+            }  # fmt: skip
 
     # ------------------------------------------------------------ discover
 

@@ -274,6 +274,11 @@ class Field:
         except KeyError:
             return None
 
+    def ports(self) -> dict[str, Attendance]:
+        """Ports that stations dial, by channel id."""
+        lines = self._streams.lines.items()
+        return {name: line for name, line in lines if isinstance(line, Attendance)}
+
     def _present(self) -> set[str]:
         return {line.channel for line in self.channel_health()}
 

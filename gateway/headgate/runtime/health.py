@@ -67,3 +67,5 @@ class ChannelHealth(msgspec.Struct, frozen=True):
     last_progress_us: int | None
     counters: dict[str, int]
     tally: dict[str, int] = {}
+    #: Numbers of stations that dialled and that no device has, newest first; the first few.
+    strangers: tuple[str, ...] = ()

@@ -14,7 +14,7 @@ import msgspec
 
 from headgate.channels.listening import ListeningPort
 from headgate.env import Env
-from headgate.errors import ChannelError
+from headgate.errors import ChannelError, SpoolError
 from headgate.model import Alarm, Block, Gap
 from headgate.runtime.health import ChannelHealth
 from headgate.runtime.origins import Origins
@@ -25,6 +25,18 @@ from headgate.sdk import Channel, Delivery, Device, ListeningDriver
 #: After this long with one source only, the alarm is over.
 CALM_S = 600.0
 TWO_SOURCES = "two-sources"
+#: Strangers that a status names; `headgate stations` has all.
+_SHOWN = 8
+
+
+class OnLine(msgspec.Struct, frozen=True):
+    """One station on a call: where from, how long, and how long since it last said anything."""
+
+    channel: str
+    station: str
+    peer: str
+    since_s: float
+    heard_s: float
 
 
 class Attendance(Stream):
@@ -74,6 +86,9 @@ class Attendance(Stream):
         async def durable() -> None:
             # Also for what is known already: the record that holds it may still be under way.
             await self._sink.durable()
+            if self._origins.held(delivery.blocks, delivery.origin):
+                # Sent again while the disk refuses: it lies in memory, and a power cut would take it.
+                raise SpoolError("held in memory only", code="HG-4001")
             self._origins.kept(digest for _, digest in fresh)
 
         delivery.bind(durable)
@@ -97,13 +112,31 @@ class Attendance(Stream):
         """End the port; what is open is told."""
         for timer in self._calm.values():
             timer.cancel()
+        for number in list(self._calm):
+            # Whoever begins after us knows nothing of it, and would never end it.
+            self._calmed(self.talkers[number].device)
         await super().stop()
 
     def health(self) -> ChannelHealth:
         """The port at this moment; `tally` counts calls and who was refused, and why."""
         tally = {**self.port.tally, "on-line": len(self.port.calls), "resends": self.resends}
-        return msgspec.structs.replace(super().health(), tally=tally)
+        strangers = tuple(each.station for each in self.port.strangers[:_SHOWN])
+        return msgspec.structs.replace(super().health(), tally=tally, strangers=strangers)
 
-    def on_line(self) -> dict[str, str]:
-        """Stations that are on a call, and from where."""
-        return {call.name: call.peer for call in self.port.calls if call.name}
+    def on_line(self) -> list[OnLine]:
+        """Stations that are on a call, from where, since when."""
+        now_us = self._now_us()
+        return [
+            OnLine(
+                self.port.id, call.name, call.peer,
+                (now_us - call.began_us) / 1e6, (now_us - call.heard_us) / 1e6,
+            )
+            for call in self.port.calls
+            if call.name
+        ]  # fmt: skip
+
+    def off_line(self) -> list[str]:
+        """Addresses of stations of ours that are on no call."""
+        here = {call.name for call in self.port.calls}
+        addresses = (str(talker.device.address) for talker in self.talkers.values())
+        return [address for address in addresses if address not in here]

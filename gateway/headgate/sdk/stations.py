@@ -42,6 +42,8 @@ class Roll:
         self._listener = listener
         self._devices = {str(device.address): device for device in devices}
         self._calls: dict[str, Channel] = {}
+        #: Names by call: several stations may share one, behind a concentrator.
+        self._names: dict[Channel, set[str]] = {}
         self._heard_us: dict[str, int] = {}
 
     def claim(self, station: str, channel: Channel) -> Device | None:
@@ -60,8 +62,10 @@ class Roll:
                 last_us = self._heard_us.get(station, -_BOTH_TALK_US)
                 if _host(before) != _host(channel) and now_us - last_us < _BOTH_TALK_US:
                     self._listener.two_sources(device, before, channel)
+                self._names.get(before, set()).discard(station)
                 before.hang_up()
             self._calls[station] = channel
+            self._names.setdefault(channel, set()).add(station)
             channel.introduce(station)
         self._heard_us[station] = now_us
         return device
@@ -85,8 +89,9 @@ class Roll:
 
     def leave(self, channel: Channel) -> None:
         """This call is over."""
-        for station in [name for name, call in self._calls.items() if call is channel]:
-            del self._calls[station]
+        for station in self._names.pop(channel, ()):
+            if self._calls.get(station) is channel:
+                del self._calls[station]
 
 
 def _host(channel: Channel) -> str:

@@ -191,7 +191,7 @@ async def test_it_is_acknowledged_when_it_is_on_disk_and_not_before(tmp_path: Pa
         r.disk.committing = True
         assert await answer == "OK 7"
         assert values(r.disk) == [42]
-        assert r.stream.on_line().keys() == {"0001"}
+        assert [each.station for each in r.stream.on_line()] == ["0001"]
         await station.hang_up()
 
 
@@ -263,7 +263,7 @@ async def test_a_station_that_the_site_does_not_name_is_hung_up_on_and_counted(
     async with road(tmp_path) as r:
         stranger = await Dialled.to(r.port.number)
         assert await stranger.say("9999 1 1") == ""
-        assert r.port.strangers == {"9999": 1}
+        assert [(s.station, s.times) for s in r.port.strangers] == [("9999", 1)]
         assert r.port.tally["refused-stranger"] == 1
         assert values(r.disk) == []
         await stranger.hang_up()
@@ -278,7 +278,7 @@ async def test_who_dials_again_before_the_old_call_is_dead_takes_it_over_without
         new = await Dialled.to(r.port.number)
         assert await new.say("0001 2 2") == "OK 2"
         assert await old.reader.read() == b""
-        assert r.stream.on_line().keys() == {"0001"}
+        assert [each.station for each in r.stream.on_line()] == ["0001"]
         assert r.alarms == []
         await old.hang_up()
         await new.hang_up()
@@ -424,3 +424,104 @@ def test_names_of_deliveries_differ_by_station_function_serial_content_and_place
     assert disk.origins.named([block, block], base) == []
     disk.close()
     assert SystemFiles().size(tmp_path / "state.db") is not None
+
+
+async def test_who_is_on_line_from_where_and_who_is_missing_can_be_asked(tmp_path: Path) -> None:
+    async with road(tmp_path) as r:
+        station, stranger = await Dialled.to(r.port.number), await Dialled.to(r.port.number)
+        assert await station.say("0001 1 1") == "OK 1"
+        assert await stranger.say("7777 1 1") == ""
+        (on,) = r.stream.on_line()
+        assert (on.channel, on.station, on.peer.rpartition(":")[0]) == (
+            "centre",
+            "0001",
+            "127.0.0.1",
+        )
+        assert 0 <= on.heard_s <= on.since_s
+        assert r.stream.off_line() == ["0002"]
+        assert r.stream.health().strangers == ("7777",)
+        for each in (station, stranger):
+            await each.hang_up()
+
+
+async def test_names_that_are_made_up_do_not_hide_the_station_that_was_just_put_up(
+    tmp_path: Path,
+) -> None:
+    async with road(tmp_path) as r:
+        lines = await Dialled.to(r.port.number)
+        await r.until("calls")
+        for number in range(400):
+            r.port.stranger(f"made-up-{number}", r.port.calls[0])
+        late = await Dialled.to(r.port.number)
+        assert await late.say("7777 1 1") == ""
+        await late.hang_up()
+        assert r.port.strangers[0].station == "7777"
+        assert len(r.port.strangers) <= 256
+        await lines.hang_up()
+
+
+async def test_an_alarm_of_two_sources_is_lowered_when_one_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headgate.runtime.listeners.CALM_S", 0.2)
+    async with road(tmp_path, "lines+listen://*:0") as r:
+        real = await Dialled.to(r.port.number)
+        assert await real.say("0001 1 1") == "OK 1"
+        other = await Dialled.to(r.port.number, source="127.0.0.2")
+        assert await other.say("0001 2 2") == "OK 2"
+        while len(r.alarms) < 2:
+            await asyncio.sleep(0.01)
+        assert [each.active for each in r.alarms] == [True, False]
+        for each in (real, other):
+            await each.hang_up()
+
+
+async def test_an_alarm_of_two_sources_does_not_outlive_the_port(tmp_path: Path) -> None:
+    opened = Road(tmp_path, "lines+listen://*:0")
+    async with asyncio.timeout(30):
+        await opened.up()
+        real = await Dialled.to(opened.port.number)
+        assert await real.say("0001 1 1") == "OK 1"
+        other = await Dialled.to(opened.port.number, source="127.0.0.2")
+        assert await other.say("0001 2 2") == "OK 2"
+        await opened.until("two-sources")
+    for each in (real, other):
+        await each.hang_up()
+    await opened.close()
+    assert [each.active for each in opened.alarms] == [True, False]
+
+
+async def test_what_lies_in_memory_only_is_not_acknowledged_however_often_it_is_sent(
+    tmp_path: Path,
+) -> None:
+    disk = Disk(tmp_path)
+    holding, gone = True, False
+    position = disk.spool.commit([_record(disk, ())])[0]
+    disk.origins = origins = Origins(
+        PROVIDER, disk.state, lambda: holding,
+        lambda at: None if gone else ClearIndex(1, 1, 1, bytes(16), origins=tuple(digests)),
+    )  # fmt: skip
+    (device, _) = devices()
+    block, origin = device.block(1, {"value": 7}), Origin("0001", "line", 1, None, b"x")
+    digests = [digest for _, digest in origins.named([block], origin)]
+    record = _record(disk, tuple(digests))
+    origins.committed(Committed([record], [position], SpoolError("full")))
+    assert origins.named([block], origin) == []  # not sealed twice
+    assert origins.held([block], origin)
+    holding = False
+    assert origins.named([block], origin) == []  # on disk now
+    assert not origins.held([block], origin)
+    # Another one is given up for room: it is taken anew when it comes again.
+    holding, gone = True, True
+    other = Origin("0001", "line", 2, None, b"y")
+    digests = [digest for _, digest in origins.named([block], other)]
+    origins.committed(Committed([_record(disk, tuple(digests))], [position], SpoolError("full")))
+    holding = False
+    assert len(origins.named([block], other)) == 1
+    disk.close()
+
+
+def _record(disk: Disk, origins: tuple[bytes, ...]) -> SealedRecord:
+    index = ClearIndex(1, 1, 1, bytes(16), origins=origins)
+    disk.n += 1
+    return SealedRecord(b"epoch..1", disk.n, b"key....1", Lane.LIVE, b"sealed", index)
