@@ -412,9 +412,21 @@ def within(low: CommandValue | None, value: CommandValue | None, high: CommandVa
 # ---------------------------------------------------------------- who signed
 
 
+#: Printable for Python, and yet nobody sees them: what Unicode calls Default_Ignorable_Code_Point, less
+#: what names may not hold anyway. With one of them behind a name, one person would read as two.
+_UNSEEN: Final = dict.fromkeys(
+    (
+        0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x3164, 0xFFA0,
+        *range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0),
+    )
+)  # fmt: skip
+
+
 def person(certificate: Certificate) -> str:
     """Who a certificate names, as two certificates of one person would both say it."""
-    return " ".join(unicodedata.normalize("NFKC", certificate.subject_cn or "").casefold().split())
+    name = unicodedata.normalize("NFKD", certificate.subject_cn or "").translate(_UNSEEN)
+    folded = unicodedata.normalize("NFKC", name.casefold()).casefold()
+    return " ".join(unicodedata.normalize("NFKC", folded).split())
 
 
 def verify_signer(

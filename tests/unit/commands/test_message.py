@@ -249,6 +249,10 @@ def test_two_are_two_when_name_and_key_differ() -> None:
     assert distinct([wang, wang]) == 1
     assert distinct([wang, *people("Wang.Li ")]) == 1
     assert distinct([wang, *people("\uff37ang.li")]) == 1  # a full-width W
+    # A variation selector, a joiner of graphemes, a filler: printable, and nobody sees them.
+    for unseen in ("\ufe0f", "\u034f", "\u3164", "\U000e0100"):
+        assert distinct([wang, *people(f"wang.li{unseen}")]) == 1
+        assert distinct([wang, *people(f"wa{unseen}ng.li")]) == 1
     renamed = replace(zhao, spki=wang.spki)
     assert distinct([wang, renamed]) == 1
 
