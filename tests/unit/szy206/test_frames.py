@@ -1,0 +1,368 @@
+"""SZY 206 frames out of a stream: every vector, however it is cut, whatever stands around it."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from headgate_drivers.szy206 import body
+from headgate_drivers.szy206.body import Reading
+from headgate_drivers.szy206.codec import Codec
+from headgate_drivers.szy206.crc import crc8
+from headgate_drivers.szy206.frames import LONGEST, Afn, Fault, Frame, Kind, encode
+from headgate_drivers.szy206.items import LINKS, Label, Message, Value
+
+VECTORS = json.loads(
+    (Path(__file__).parents[2] / "vectors" / "protocols" / "szy206.json").read_text()
+)["vectors"]
+VALID = [v for v in VECTORS if v["kind"] == "valid"]
+BROKEN = [v for v in VECTORS if v["kind"] == "broken"]
+GOOD = bytes.fromhex(VALID[0]["hex"])
+NOISE = (b"", b"\r\n", b"+IPD,60:", b"\x16", b"\x68", b"\x68\x68", b"\xfe\xfe\x68\x10", b"hhh")
+PART = bytes(range(256)) * 4
+AT = Label(0, 30, 14, 18, 7, 26, 5)
+
+
+def names(vectors: list[dict[str, Any]]) -> list[str]:
+    return [v["name"] for v in vectors]
+
+
+def all_of(data: bytes, size: int = 0) -> list[Frame | Fault]:
+    """What comes out of a stream that then ends; in pieces of `size` bytes."""
+    codec = Codec()
+    pieces = [data[at : at + size] for at in range(0, len(data), size)] if size else [data]
+    found = [event for piece in pieces for event in codec.feed(piece)]
+    last = codec.end()
+    return [*found, last] if last else found
+
+
+def frames_in(data: bytes, size: int = 0) -> list[Frame]:
+    return [event for event in all_of(data, size) if isinstance(event, Frame)]
+
+
+def one(raw: bytes) -> Message:
+    (frame,) = all_of(raw)
+    assert isinstance(frame, Frame), frame
+    assert frame.message is not None
+    return frame.message
+
+
+def labelled(label: Label) -> Any:
+    if label.at is not None:
+        return label.at.isoformat()
+    return {
+        "second": label.second, "minute": label.minute, "hour": label.hour, "day": label.day,
+        "delay_min": label.delay_min,
+    }  # fmt: skip
+
+
+def fields(frame: Frame) -> dict[str, Any]:
+    message = frame.message
+    assert message is not None
+    return {
+        "dir": "up" if frame.up else "down",
+        "div": bool(frame.parts),
+        "fcb": frame.tries,
+        "kind": frame.kind.name.lower(),
+        "address": frame.address,
+        "admin_code": frame.admin_code,
+        "station": frame.station,
+        "AFN": f"{frame.afn:02X}",
+        "data_raw": message.raw.hex().upper(),
+        "alarm_bits": list(message.alarms),
+        "state_bits": list(message.states),
+        "Tp": None if message.label is None else labelled(message.label),
+        "link": LINKS.get(message.link or 0),
+        "work_mode": message.mode,
+        **{each.name: each.value for each in message.values},
+    }
+
+
+@pytest.mark.parametrize("vector", VALID, ids=names(VALID))
+def test_every_frame_says_what_it_says(vector: dict[str, Any]) -> None:
+    raw = bytes.fromhex(vector["hex"])
+    (frame,) = frames_in(raw)
+    found = fields(frame)
+    message = frame.message
+    assert message is not None
+    for field in vector["fields"]:
+        assert found[field["field"]] == field["value"], field
+        if "unit" in field:
+            (value,) = [each for each in message.values if each.name == field["field"]]
+            assert (value.unit, value.depth_cm) == (field["unit"], field.get("depth_cm"))
+        if "delay_min" in field:
+            assert message.label is not None
+            assert message.label.delay_min == field["delay_min"]
+    assert encode(frame) == raw
+    assert body.write(frame, message) == frame.data
+
+
+@pytest.mark.parametrize("vector", BROKEN, ids=names(BROKEN))
+@pytest.mark.parametrize("size", [0, 1, 7])
+def test_every_broken_frame_is_its_own_fault(vector: dict[str, Any], size: int) -> None:
+    raw = bytes.fromhex(vector["hex"])
+    events = all_of(raw, size)
+    assert isinstance(events[0], Fault)
+    assert events[0].code == vector["expected_error"]
+    assert sum(event.consumed for event in events if isinstance(event, Fault)) == len(raw)
+    if vector["expected_error"] == "truncated":
+        codec = Codec()
+        assert codec.feed(raw) == []
+        assert codec.waiting == len(raw)
+
+
+@pytest.mark.parametrize("vector", BROKEN, ids=names(BROKEN))
+def test_the_frame_behind_a_broken_one_is_found(vector: dict[str, Any]) -> None:
+    raw = bytes.fromhex(vector["hex"])
+    for size in (0, 1, 11):
+        assert frames_in(raw + GOOD + GOOD, size) == frames_in(GOOD) * 2
+
+
+@pytest.mark.parametrize("before", NOISE)
+@pytest.mark.parametrize("behind", NOISE)
+def test_noise_around_frames_changes_nothing(before: bytes, behind: bytes) -> None:
+    raw = [bytes.fromhex(v["hex"]) for v in VALID[:4]]
+    wanted = [frame for each in raw for frame in frames_in(each)]
+    stream = before + raw[0] + raw[1] + behind + raw[2] + behind + raw[3]
+    assert frames_in(stream) == wanted
+    assert frames_in(stream, 1) == wanted
+
+
+@given(st.data())
+@settings(max_examples=40, deadline=None)
+def test_it_does_not_matter_how_a_stream_is_cut(data: st.DataObject) -> None:
+    chosen = data.draw(st.lists(st.sampled_from(VECTORS), min_size=1, max_size=4))
+    raw = b"".join(bytes.fromhex(v["hex"]) for v in chosen)
+    assert frames_in(raw, data.draw(st.integers(1, 90))) == frames_in(raw)
+
+
+@given(st.binary(max_size=300), st.integers(1, 50))
+@settings(max_examples=80, deadline=None)
+def test_hostile_bytes_are_counted_and_bounded(noise: bytes, size: int) -> None:
+    codec = Codec()
+    raw = noise + GOOD[:20] + noise + GOOD
+    taken = 0
+    for at in range(0, len(raw), size):
+        for event in codec.feed(raw[at : at + size]):
+            taken += event.consumed if isinstance(event, Fault) else len(encode(event))
+        assert codec.waiting <= LONGEST
+    assert taken + codec.waiting == len(raw)
+
+
+def test_a_length_that_swallows_its_follower_does_not_lose_it() -> None:
+    swallows = GOOD[:1] + b"\xff" + GOOD[2:]
+    events = all_of(swallows + GOOD)
+    assert isinstance(events[0], Fault)
+    assert (events[0].code, events[0].consumed) == ("truncated", len(GOOD))
+    assert events[1:] == all_of(GOOD)
+
+
+def test_a_frame_that_claims_a_picture_does_not_hold_up_those_behind_it() -> None:
+    claims = bytes.fromhex("684068F02A4406070001610000FF")
+    assert frames_in(claims + GOOD) == frames_in(GOOD)
+
+
+# ---------------------------------------------------------------- what stations say
+
+
+def report(kind: Kind, data: str, afn: int = Afn.REPORT, tries: int = 3) -> bytes:
+    frame = Frame(True, tries, kind, "4207031100", afn, bytes.fromhex(data.replace(" ", "")))
+    return encode(frame)
+
+
+WORDS = "00002000"
+TP7, TP5 = "00301418072605", "0030141805"
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "wanted"),
+    [
+        (Kind.VELOCITY, "562401 5624F1", {"velocity_1": 12.456, "velocity_2": -12.456}),
+        (Kind.GATE, "345602 AAAAAA", {"gate_1": 256.34, "gate_2": None}),
+        (Kind.POWER, "150000", {"power_1": 15.0}),
+        (
+            Kind.WEATHER,
+            "131000 250380 5621",
+            None,
+        ),
+        (
+            Kind.WEATHER,
+            "131000 250380 56F2",
+            {
+                "air_pressure": 1013.0, "wind_speed": 3.25, "wind_direction": 8.0,
+                "air_temperature": -25.6,
+            },
+        ),
+        (Kind.ELECTRICITY, "78563412", {"energy_1": 123456.78}),
+        (Kind.ELECTRICITY, "250330", {"wind_speed": 3.25, "wind_direction": 3.0}),
+        (Kind.WATER_TEMPERATURE, "1502", {"water_temperature_1": 21.5}),
+        (Kind.EVAPORATION, "120000", {"evaporation_1": 1.2}),
+        (
+            Kind.QUALITY,
+            "0300000000 15020000 21070000",
+            {"water_temperature": 21.5, "ph": 7.21},
+        ),
+        (Kind.STATISTICS, "42 250000", {"rain_2h": 2.5}),
+        (Kind.STATISTICS, "01 250000", {"rain_5min": 2.5}),
+        (
+            Kind.FLOW,
+            "00590000C0 8261100000",
+            {"flow_1": -5.9, "total_1": 106182.0},
+        ),
+        (Kind.FLOW, "0059000030 AAAAAAAAAA", {"flow_1": 5.9, "total_1": None}),
+        (Kind.FLOW, "0059000000", {"flow_1": 5.9}),
+        (Kind.ALARM, "", {}),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("label", [TP7, TP5])
+def test_each_kind_of_value_is_read_before_either_label(
+    kind: Kind, data: str, wanted: dict[str, float | None] | None, label: str
+) -> None:
+    raw = report(kind, data + WORDS + label)
+    if wanted is None:
+        (event,) = all_of(raw)
+        assert isinstance(event, Fault)
+        assert event.code == "bad_field"
+        return
+    message = one(raw)
+    assert {each.name: each.value for each in message.values} == wanted
+    assert message.states == (5,)
+    assert message.label is not None
+    assert message.label.delay_min == 5
+    (frame,) = frames_in(raw)
+    assert body.write(frame, message) == frame.data
+
+
+def test_a_flow_says_its_own_unit() -> None:
+    per_second, per_hour = one(report(Kind.FLOW, "0059000000 0059000030" + WORDS + TP7)).values
+    assert (per_second.name, per_second.unit) == ("flow_1", "m3/s")
+    assert per_hour.name == "total_1"  # ten bytes are a flow and its total
+    hour = one(report(Kind.FLOW, "0059000030 AAAAAAAAAA" + WORDS + TP7)).values[0]
+    assert (hour.value, hour.unit) == (5.9, "m3/h")
+
+
+def test_a_real_frame_without_totals_has_its_own_five_bytes_of_time() -> None:
+    raw = bytes.fromhex("681568B34406070001C0AAAAAAAAAA004040000000000101E516")
+    message = one(raw)
+    assert message.values == (Value("flow_1", None, "m3/s"),)
+    assert message.label == Label(0, 0, 0, 1, delay_min=1)
+
+
+def test_words_with_the_high_byte_first_are_read_as_the_profile_says() -> None:
+    (frame,) = frames_in(GOOD)
+    assert body.read(frame).alarms == ("ac_power_fail", "remaining_water_low")  # type: ignore[union-attr]
+    other = body.read(frame, Reading(words="big"))
+    assert other is not None
+    assert other.alarm == 0x0110
+
+
+def test_what_does_not_fit_is_told_with_its_frame() -> None:
+    (event,) = all_of(report(Kind.LEVEL, "731802" + WORDS + TP7))
+    assert isinstance(event, Fault)
+    assert event.code == "bad_field"
+    assert event.frame is not None
+    (event,) = all_of(report(Kind.LEVEL, "7318020B" + WORDS + TP7))
+    assert isinstance(event, Fault)
+    assert event.frame is not None
+    assert event.frame.message is not None
+    assert event.frame.message.values == (Value("level_1", None, "m", wrong=True),)
+
+
+def test_a_station_whose_clock_is_none_is_read_all_the_same() -> None:
+    (event,) = all_of(report(Kind.LEVEL, "73180200" + WORDS + "AAAAAAAAAAAA00"))
+    assert isinstance(event, Fault)
+    assert event.frame is not None
+    assert event.frame.message is not None
+    assert event.frame.message.values == (Value("level_1", 21.873, "m"),)
+    assert event.frame.message.label is None
+
+
+@pytest.mark.parametrize("afn", [Afn.ALARM, Afn.BY_HAND])
+def test_alarms_and_values_by_hand_are_reports(afn: Afn) -> None:
+    message = one(report(Kind.LEVEL, "73180200 0400 2000" + TP7, afn))
+    assert message.alarms == ("level_limit",)
+    assert message.values[0].value == 21.873
+
+
+def test_an_alarm_may_say_nothing_but_itself() -> None:
+    message = one(report(Kind.ALARM, "0400" + TP7, Afn.ALARM))
+    assert (message.alarms, message.state) == (("level_limit",), None)
+
+
+def test_supply_voltage_is_a_report_of_its_own() -> None:
+    message = one(report(Kind.ALARM, "8012" + WORDS + TP7, Afn.VOLTAGE))
+    assert message.values == (Value("voltage", 12.8, "V"),)
+
+
+def test_an_answer_may_hold_several_kinds_and_no_time() -> None:
+    message = one(report(Kind.STATISTICS, "C0 250000 73180200" + WORDS, Afn.ASK_VALUES))
+    assert [(each.name, each.value) for each in message.values] == [
+        ("rain", 2.5),
+        ("level_1", 21.873),
+    ]
+
+
+def test_the_month_of_a_short_label_is_the_nearest() -> None:
+    label = Label(0, 45, 23, 31)
+    assert label.near(datetime(2026, 2, 1)) == datetime(2026, 1, 31, 23, 45)  # noqa: DTZ001
+    assert Label(0, 5, 0, 1).near(datetime(2026, 12, 31, 23)) == datetime(2027, 1, 1, 0, 5)  # noqa: DTZ001
+    assert Label(0, 0, 0, 31).near(datetime(2026, 4, 15)) == datetime(2026, 3, 31)  # noqa: DTZ001
+
+
+def test_a_part_of_a_picture_is_as_long_as_it_says_itself() -> None:
+    frame = Frame(
+        True, 3, Kind.ACK, "4406070001", Afn.PICTURE_RECORD, PART, parts=42, picture=True
+    )  # fmt: skip
+    raw = encode(frame)
+    assert raw[:13] == bytes.fromhex("680168F02A4406070001610004")
+    assert len(raw) == 1039
+    assert all_of(raw) == [frame]
+    assert frames_in(raw + GOOD + raw, 7) == [frame, *frames_in(GOOD), frame]
+
+
+def test_the_check_is_not_a_sum() -> None:
+    assert crc8(GOOD[3:-2]) == GOOD[-2] == 0x35
+
+
+# ---------------------------------------------------------------- written and read again
+
+NUMBER = st.integers(0, 999_999)
+FORMS: dict[Kind, Any] = {
+    Kind.RAIN: st.builds(lambda n: [Value("rain", n / 10, "mm")], NUMBER),
+    Kind.LEVEL: st.lists(st.integers(-9_999_999, 9_999_999), min_size=1, max_size=4).map(
+        lambda all_: [Value(f"level_{i}", n / 1000, "m") for i, n in enumerate(all_, 1)]
+    ),
+    Kind.PRESSURE: st.builds(lambda n: [Value("pressure_1", n / 100, "kPa")], NUMBER),
+    Kind.FLOW: st.builds(
+        lambda n, m, unit: [Value("flow_1", n / 1000, unit), Value("total_1", float(m), "m3")],
+        st.integers(-99_999_999, 99_999_999), st.integers(0, 7_999_999_999),
+        st.sampled_from(["m3/s", "m3/h"]),
+    ),
+    Kind.SOIL: st.builds(
+        lambda n, d: [Value("soil_moisture_1", n / 10, "%", depth_cm=float(d))],
+        st.integers(0, 999), st.integers(0, 999),
+    ),
+    Kind.STATISTICS: st.builds(lambda n: [Value("rain_2h", n / 10, "mm")], NUMBER),
+}  # fmt: skip
+
+
+@given(st.data())
+@settings(max_examples=100, deadline=None)
+def test_what_is_written_is_read_again(data: st.DataObject) -> None:
+    kind = data.draw(st.sampled_from(sorted(FORMS)))
+    told = data.draw(FORMS[kind])
+    words = data.draw(st.tuples(st.integers(0, 0x3FFF), st.integers(0, 0xFFFF)))
+    message = Message(tuple(told), b"", *words, AT)
+    empty = Frame(True, 3, kind, "4207031100", Afn.REPORT)
+    frame = Frame(True, 3, kind, "4207031100", Afn.REPORT, body.write(empty, message))
+    (found,) = all_of(encode(frame))
+    assert isinstance(found, Frame)
+    assert found.message is not None
+    assert (found.message.values, found.message.label) == (message.values, AT)
+    assert (found.message.alarm, found.message.state) == words
