@@ -19,13 +19,21 @@ from headgate.runtime.fitting import placeholders
 from headgate.sdk import Driver, PollingDriver, StreamingDriver
 from headgate.testing.env import fake_env
 from headgate_drivers.cjt188 import Cjt188Driver
+from headgate_drivers.dlt645 import Dlt645Driver
 from headgate_drivers.manhole.driver import ManholeDriver
 from headgate_drivers.modbus import ModbusDriver
 from headgate_drivers.serial import PolledSerialDriver, SerialDriver
 
 DRIVERS: Mapping[str, type[Driver]] = {
     driver.name: driver
-    for driver in (ModbusDriver, SerialDriver, PolledSerialDriver, ManholeDriver, Cjt188Driver)
+    for driver in (
+        ModbusDriver,
+        SerialDriver,
+        PolledSerialDriver,
+        ManholeDriver,
+        Cjt188Driver,
+        Dlt645Driver,
+    )
 }
 POINT_KEYS = {name: driver.point_keys for name, driver in DRIVERS.items()}
 #: More mistakes than characters there cannot be.

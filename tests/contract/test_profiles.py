@@ -27,6 +27,7 @@ from headgate.profiles import (
     resolve,
 )
 from headgate_drivers.cjt188 import Cjt188Driver
+from headgate_drivers.dlt645 import Dlt645Driver
 from headgate_drivers.manhole import ManholeDriver
 from headgate_drivers.modbus import ModbusDriver
 from headgate_drivers.modbus.points import QUIRKS
@@ -35,7 +36,9 @@ from headgate_drivers.serial import PolledSerialDriver, SerialDriver
 
 ROOT = Path(__file__).parents[2]
 FILES = SystemFiles()
-DRIVERS = (ModbusDriver, SerialDriver, PolledSerialDriver, ManholeDriver, Cjt188Driver, OpcUaDriver)
+DRIVERS = (
+    ModbusDriver, SerialDriver, PolledSerialDriver, ManholeDriver, Cjt188Driver, Dlt645Driver, OpcUaDriver
+)  # fmt: skip
 LIBRARY = load(FILES, [packaged_folder()], {driver.name: driver.point_keys for driver in DRIVERS})
 PROFILES = list(LIBRARY.profiles.values())
 each_profile = pytest.mark.parametrize("profile", PROFILES, ids=lambda p: p.id)

@@ -74,6 +74,10 @@ class TcpChannel(ManagedChannel):
     def now_us(self) -> int:
         return self._now_us()
 
+    def wall_us(self) -> int | None:
+        state, _ = self._env.clock.wall_state()
+        return None if state == "unsynced" else self._env.clock.wall_us()
+
     async def exchange(
         self,
         request: bytes,

@@ -91,7 +91,10 @@ class Field:
             await self._close(channel_id)
         for channel_id in roster.channels.keys() - self._present():
             if isinstance(roster.drivers[channel_id], PollingDriver):
-                self.poller.add_channel(open_channel(self._env, roster.channels[channel_id]))
+                line = open_channel(self._env, roster.channels[channel_id])
+                options = site.channels[channel_id].options
+                line.options = resolve_options(self._env, options, Path(site.base))
+                self.poller.add_channel(line)
         for channel_id, driver in roster.drivers.items():
             postings = roster.postings[channel_id]
             if isinstance(driver, PollingDriver):

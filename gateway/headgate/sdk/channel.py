@@ -173,6 +173,8 @@ class Channel(ABC):
     url: str
     #: Who called, where it is a call that we were given ("10.3.0.7:40112").
     peer: str = ""
+    #: The channel's options, with secrets fetched: never logged.
+    options: Mapping[str, Any] = MappingProxyType({})
 
     @abstractmethod
     async def exchange(
@@ -205,6 +207,10 @@ class Channel(ABC):
     @abstractmethod
     def now_us(self) -> int:
         """Boottime in microseconds: what a block is stamped with."""
+
+    def wall_us(self) -> int | None:
+        """Now, in unix microseconds; None while the clock is not trusted: then tell nobody the time."""
+        return None
 
     def introduce(self, name: str) -> None:  # noqa: B027 - only a call has a caller
         """Whoever calls has said who it is: a call that never does is ended soon."""

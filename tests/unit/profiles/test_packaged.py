@@ -10,6 +10,7 @@ from headgate.profiles.cases import Expected, run
 from headgate.sdk import Device
 from headgate_drivers.ble import BleDriver
 from headgate_drivers.cjt188 import Cjt188Driver
+from headgate_drivers.dlt645 import Dlt645Driver
 from headgate_drivers.hj212 import Hj212Driver
 from headgate_drivers.manhole import ManholeDriver
 from headgate_drivers.modbus import ModbusDriver
@@ -22,7 +23,7 @@ DRIVERS = {
     driver.name: driver
     for driver in (
         ModbusDriver, SerialDriver, PolledSerialDriver, ManholeDriver, Cjt188Driver, OpcUaDriver, BleDriver,
-        Sl651Driver, Hj212Driver,
+        Sl651Driver, Hj212Driver, Dlt645Driver,
     )
 }  # fmt: skip
 LIBRARY = load(
