@@ -96,7 +96,10 @@ class Checker:
         self._first: Line | None = None
         self._gateway = self._log = ""
         self._logs: dict[str, int] = {}
-        self._entries = self._heads = self._unknown = self._compared = 0
+        self._entries = self._compared = 0
+        #: Each head once, whether it stands in the log, the platform sent it, or both.
+        self._heads: set[tuple[str, int, str, str]] = set()
+        self._unknown: set[tuple[str, int, str, str]] = set()
 
     # ------------------------------------------------------------ file by file
 
@@ -203,8 +206,8 @@ class Checker:
     def _head(self, number: int, item: Found) -> None:
         line = item.line
         head = from_fields(self._gateway, line.fields)
-        self._heads += 1
         if head is None or head.log != self._log or not self._stands(head, line):
+            self._heads.add(("", line.seq, "", ""))
             self._find("HG-9316", number, item.offset, seq=line.seq)
             return
         self._signature(number, item.offset, head)
@@ -220,9 +223,11 @@ class Checker:
         return (head.seq, head.sm3) == before
 
     def _signature(self, number: int, offset: int, head: Head) -> None:
+        name = (head.log, head.seq, head.sm3, head.key)
+        self._heads.add(name)
         verify = self._keys.get(head.key)
         if verify is None:
-            self._unknown += 1
+            self._unknown.add(name)
             return
         try:
             good = verify(bytes.fromhex(head.signature), head.message())
@@ -265,7 +270,7 @@ class Checker:
                 self._find("HG-9312", file, 0, first=seq, last=seq)
         return Report(
             self._gateway, self._log, self._entries, first, end.line if end else None,
-            self._heads, self._unknown, self._compared, tuple(self._findings),
+            len(self._heads), len(self._unknown), self._compared, tuple(self._findings),
         )  # fmt: skip
 
     def _is_lost(self, seq: int) -> bool:

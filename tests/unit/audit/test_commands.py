@@ -104,6 +104,32 @@ def test_heads_are_proved_by_a_certificate_and_only_by_the_right_one(
     assert "2 of 2 signed heads bear a key that is not known here" in said
 
 
+def test_an_enrolled_box_proves_its_own_heads(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its certificate lies where enrolment put it, and the site file names none."""
+    pki = Pki(PROVIDER)
+    from headgate.runtime.audited import KeySigner
+    from headgate.runtime.enrolment.papers import FILE, Papers, encode
+
+    filled(tmp_path / "state" / "audit", signer=KeySigner(PROVIDER, pki.gateway.key))
+    named = str(pki.gateway.certificate.subject_cn)
+    site = f'schema = 1\n[gateway]\nid = "{named}"\n[state]\nfolder = "state"\n'
+    (tmp_path / "site.toml").write_text(site)
+    papers = encode(PROVIDER, Papers(gateway=named, sign=(pki.gateway.certificate.der,)))
+    (tmp_path / "state" / FILE).write_bytes(papers)
+    code, said = audit(capsys, "verify", tmp_path)
+    assert code == 0 and "2 signed heads proved" in said and "not known here" not in said
+
+
+def test_a_head_that_log_and_platform_have_is_counted_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = store_of(tmp_path / "s.db", filled(tmp_path / "log"))
+    _, said = audit(capsys, "verify", "--folder", tmp_path / "log", "--heads", store)
+    assert "2 of 2 signed heads bear a key that is not known here" in said
+
+
 def test_a_folder_without_a_log_and_files_that_are_none_are_sentences(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

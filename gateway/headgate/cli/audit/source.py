@@ -17,7 +17,7 @@ from headgate.audit.line import Found, scan
 from headgate.cli.terminal import site_path
 from headgate.config import Site
 from headgate.crypto.provider import LIBCRYPTO_VARIABLE, CryptoProvider, default_provider
-from headgate.crypto.x509 import load_certificates
+from headgate.crypto.x509 import Certificate, Role, load_certificates
 from headgate.env import Env, system_env
 from headgate.errors import HeadgateError, SecurityError
 
@@ -32,9 +32,12 @@ class Source:
     `remembered`: an entry that is known to have been durable, from outside the log; 0 for none.
     """
 
-    def __init__(self, env: Env, folder: Path, remembered: int = 0) -> None:
+    def __init__(
+        self, env: Env, folder: Path, remembered: int = 0, own: Sequence[Certificate] = ()
+    ) -> None:
         self.env = env
         self._remembered = remembered
+        self._own = own
         self.provider: CryptoProvider = default_provider(env.variable(LIBCRYPTO_VARIABLE))
         self.files = LogFolder(env.files, folder)
 
@@ -83,18 +86,23 @@ class Source:
         return data if data.endswith(b"\n") else self.files.read(number)
 
     def keys(self, certificates: Sequence[Path]) -> dict[str, Verify]:
-        """How heads are verified: the public keys of certificates.
+        """How heads are verified: the public keys of certificates, and of what this box was enrolled with.
 
         Raises:
             HeadgateError: a file that is none.
         """
         found: dict[str, Verify] = {}
+
+        def take(each: Certificate) -> None:
+            public = self.provider.sm2_load_public(each.spki)
+            found[self.provider.sm3(each.spki).hex()] = public.verify
+
+        for certificate in self._own:
+            take(certificate)
         for path in certificates:
             try:
-                loaded = load_certificates(self.env.files.read(path))
-                for certificate in loaded:
-                    public = self.provider.sm2_load_public(certificate.spki)
-                    found[self.provider.sm3(certificate.spki).hex()] = public.verify
+                for certificate in load_certificates(self.env.files.read(path)):
+                    take(certificate)
             except OSError as error:
                 raise HeadgateError(
                     f"{path}: {error.strerror}",
@@ -123,7 +131,20 @@ def source(site: Path | None, folder: Path | None) -> tuple[Source, list[Path]]:
     candidates += [kept / name for name in env.files.list(kept) if name.endswith((".pem", ".crt"))]
     # What is not there yet, or is no certificate, proves nothing and harms nothing here.
     certificates = [path for path in candidates if _readable(env, path)]
-    return Source(env, loaded.state_folder / "audit", _remembered(env, loaded)), certificates
+    log = loaded.state_folder / "audit"
+    return Source(env, log, _remembered(env, loaded), _enrolled(env, loaded)), certificates
+
+
+def _enrolled(env: Env, site: Site) -> tuple[Certificate, ...]:
+    """The signing certificates that enrolment brought; nothing where none can be read."""
+    from headgate.runtime.enrolment.papers import Folder, loaded
+
+    provider = default_provider(env.variable(LIBCRYPTO_VARIABLE))
+    try:
+        papers = Folder(env, provider, site.state_folder).load(site.gateway.id, mend=False)
+    except HeadgateError:
+        return ()
+    return (*papers.chain(Role.GATEWAY)[:1], *loaded(papers.retired))
 
 
 def _remembered(env: Env, site: Site) -> int:
