@@ -50,10 +50,14 @@ class Origins:
 
     def recall(self, env: Env, folder: Path) -> None:
         """Read what the newest records tell, from a spool folder."""
+        noted = {key.digest for key in self._state.origins()}
         for index in newest_indexes(env, folder, _NEWEST):
             for digest in index.origins:
                 # Whose it was stands inside of what is sealed; the digest alone says that it is here.
-                self._known[digest] = OriginKey("", "", 0, digest)
+                self._known[digest] = nameless = OriginKey("", "", 0, digest)
+                if digest not in noted:
+                    # Where the power flickers, each start begins a segment: then it is not among the newest.
+                    self._state.keep_origin(nameless, bytes(8), 0)
 
     def named(self, blocks: Sequence[Block], origin: Origin) -> list[tuple[Block, bytes]]:
         """The blocks with their origin, those that are here already left out."""
@@ -65,7 +69,7 @@ class Origins:
                 self._look_again(digest)
             if digest in self._known or digest in self._coming or digest in self._held:
                 continue  # on disk, or on its way there: `durable` waits for that, too
-            if self._state.origin(key) is not None:
+            if self._state.origin(key) or self._state.origin(OriginKey("", "", 0, digest)):
                 continue
             self._coming[digest] = key
             own = Origin(origin.station, origin.function, origin.serial, origin.observed_us, digest)

@@ -465,6 +465,10 @@ class State:
         """(epoch, n) of the record that holds this delivery; None when it is new."""
         return self._origins.get(key)
 
+    def origins(self) -> Sequence[OriginKey]:
+        """Every delivery that is remembered, oldest first."""
+        return tuple(self._origins)
+
     def keep_origin(self, key: OriginKey, epoch: bytes, n: int) -> None:
         """Remember a delivery; the oldest are forgotten at the bound."""
         self._origins[key] = (epoch, n)

@@ -102,7 +102,8 @@ class StationsFarm:
         self.truth.close()
 
     def _run(self, name: str, station: Station) -> None:
-        self._running[name] = asyncio.create_task(station.run(), name=name)
+        task = self._running[name] = asyncio.create_task(station.run(), name=name)
+        task.add_done_callback(_broke)
 
     async def _flush(self) -> None:
         while True:
@@ -173,3 +174,11 @@ class StationsFarm:
         if device not in self.stations:
             raise ValueError(f"device {device!r}: there is none")
         return [self.stations[device]]
+
+
+def _broke(task: asyncio.Task[None]) -> None:
+    """A station that breaks must not look like one that has nothing to say."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        task.get_loop().call_exception_handler(
+            {"message": f"{task.get_name()} broke", "exception": error}
+        )
