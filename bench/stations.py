@@ -4,8 +4,8 @@
 
 Each station keeps an hour of reports (a timed one every five minutes, the hour's slots) and reports them as
 fast as they are confirmed, one after the other; from there on it reports at the pace of real time, all of
-them within a minute of the same slot. Everything is on this one machine: stations, broker, platform
-and gateway share its processors, so absolute figures belong to it. The judge is the stations' own log.
+them within a minute of the same slot. Everything is on this one machine: stations, broker, platform and
+gateway share its processors, so absolute figures belong to it. The judge is the stations' own log.
 """
 
 from __future__ import annotations
