@@ -80,6 +80,10 @@ class Attendance(Stream):
         fresh = self._origins.named(delivery.blocks, delivery.origin)
         if len(fresh) < len(delivery.blocks):
             self.resends += 1
+        if fresh or not delivery.blocks:
+            for alarm in delivery.alarms:
+                if alarm.device in self.talkers:
+                    self._sink.put_item(alarm)
         for block, _ in fresh:
             await self._take(block)
 

@@ -128,12 +128,16 @@ class StreamingDriver(Driver):
 class Delivery:
     """What a device that dialled us sent, and the promise that it is safe.
 
-    Only after `await delivery.durable()` returned may the protocol's acknowledgement leave.
+    Only after `await delivery.durable()` returned may the protocol's acknowledgement leave. `alarms` are
+    conditions that the device raises or clears itself; they stand before the blocks and wait for nothing.
     """
 
-    def __init__(self, blocks: Sequence[Block], origin: Origin) -> None:
+    def __init__(
+        self, blocks: Sequence[Block], origin: Origin, alarms: Sequence[Alarm] = ()
+    ) -> None:
         self.blocks = tuple(blocks)
         self.origin = origin
+        self.alarms = tuple(alarms)
         self._wait: Callable[[], Awaitable[None]] | None = None
 
     def bind(self, wait: Callable[[], Awaitable[None]]) -> None:

@@ -18,16 +18,24 @@ import asyncio
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
 from headgate.errors import ChannelClosed
-from headgate.model import Block, Origin
+from headgate.model import Alarm, Block, Origin
 from headgate.sdk.channel import Channel, Listener
 from headgate.sdk.device import Device
 from headgate.sdk.driver import Delivery, ListeningDriver
 
-#: Commits what a station sent. Returns when it is on disk; raises SpoolError when it is not.
-Deliver = Callable[[Sequence[Block], Origin], Awaitable[None]]
+
+class Deliver(Protocol):
+    """Commits what a station sent. Returns when it is on disk; raises SpoolError when it is not."""
+
+    def __call__(
+        self, blocks: Sequence[Block], origin: Origin, alarms: Sequence[Alarm] = ()
+    ) -> Awaitable[None]:
+        """Blocks, and what the station itself raises or clears: a resend of both is stored once."""
+        ...
+
 
 #: Another call with a station's name within this time of its last word is a second source.
 _BOTH_TALK_US = 60_000_000
@@ -114,9 +122,11 @@ class AttendingDriver(ListeningDriver):
         roll = Roll(listener, devices)
         ready: asyncio.Queue[Delivery] = asyncio.Queue(_AHEAD)
 
-        async def deliver(blocks: Sequence[Block], origin: Origin) -> None:
+        async def deliver(
+            blocks: Sequence[Block], origin: Origin, alarms: Sequence[Alarm] = ()
+        ) -> None:
             taken = asyncio.get_running_loop().create_future()
-            delivery = _Awaited(blocks, origin, taken)
+            delivery = _Awaited(blocks, origin, taken, alarms)
             await ready.put(delivery)
             await taken
             await delivery.durable()
@@ -165,9 +175,13 @@ class _Awaited(Delivery):
     """A delivery whose call goes on once the core has taken it over."""
 
     def __init__(
-        self, blocks: Sequence[Block], origin: Origin, taken: asyncio.Future[None]
+        self,
+        blocks: Sequence[Block],
+        origin: Origin,
+        taken: asyncio.Future[None],
+        alarms: Sequence[Alarm] = (),
     ) -> None:
-        super().__init__(blocks, origin)
+        super().__init__(blocks, origin, alarms)
         self._taken = taken
 
     def bind(self, wait: Callable[[], Awaitable[None]]) -> None:

@@ -71,6 +71,7 @@ class Delivered(msgspec.Struct, frozen=True, array_like=True):
     id: int
     blocks: tuple[Block, ...]
     origin: Origin
+    alarms: tuple[Alarm, ...] = ()
 
 
 Answerer = Callable[[str, Look], Awaitable[Any]]
@@ -227,7 +228,7 @@ class _Host:
             return True, item
         key = next(self._ids)
         item.bind(lambda: self.peer.call("durable", Look(stream=key), None))
-        return True, Delivered(key, item.blocks, item.origin)
+        return True, Delivered(key, item.blocks, item.origin, item.alarms)
 
     async def end(self, number: int) -> None:
         stream: Any = self._streams.pop(number, None)
@@ -245,8 +246,10 @@ class _Host:
 class _Crossed(Delivery):
     """A delivery that came over the wire: `durable` waits until the core has bound it."""
 
-    def __init__(self, blocks: Sequence[Block], origin: Origin) -> None:
-        super().__init__(blocks, origin)
+    def __init__(
+        self, blocks: Sequence[Block], origin: Origin, alarms: Sequence[Alarm] = ()
+    ) -> None:
+        super().__init__(blocks, origin, alarms)
         self._bound = asyncio.Event()
 
     def bind(self, wait: Callable[[], Awaitable[None]]) -> None:
@@ -307,7 +310,8 @@ class _Near:
                     ended = True
                     return
                 if isinstance(item, Delivered):
-                    crossed = self._deliveries[item.id] = _Crossed(item.blocks, item.origin)
+                    crossed = _Crossed(item.blocks, item.origin, item.alarms)
+                    self._deliveries[item.id] = crossed
                     yield crossed
                 else:
                     yield item
