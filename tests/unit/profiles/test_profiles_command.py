@@ -112,7 +112,7 @@ def test_a_variant_without_a_case_is_told(tmp_path: Path) -> None:
 def test_a_driver_that_is_not_there_is_told(tmp_path: Path) -> None:
     headgate_profiles("new", "acme/th-20", "--into", str(tmp_path))
     file = tmp_path / "acme/th-20/profile.toml"
-    file.write_text(file.read_text().replace('driver = "modbus"', 'driver = "dlt645"'))
+    file.write_text(file.read_text().replace('driver = "modbus"', 'driver = "iec104"'))
     result = headgate_profiles("test", "acme/th-20", "--profiles", str(tmp_path))
     assert result.exit_code == 1
     assert "HG-8041" in result.stderr
