@@ -193,11 +193,29 @@ class RunningPlcs(Running):
         return self._farm.plc(device)
 
 
+class RunningLoggers(Running):
+    """Loggers of HJ 212 that dial. Arguments are those of `LoggerPlan`; `loggers` are their accounts."""
+
+    def __init__(self, truth: Truth | None = None, **wanted: Any) -> None:
+        from headgate_simulators.hj212_loggers.farm import LoggerFarm, LoggerPlan
+
+        kept = truth or TruthList()
+        farm = LoggerFarm(LoggerPlan(**wanted), kept)
+        self.loggers = farm.loggers
+        super().__init__(farm, kept)
+
+    def site(self, interval: str = "30s") -> str:
+        from headgate_simulators.hj212_loggers.site import site_fragment
+
+        return site_fragment(self.devices, interval)
+
+
 FarmMaker = Callable[..., RunningFarm]
 BusMaker = Callable[..., RunningBus]
 StreetMaker = Callable[..., RunningStreet]
 StationsMaker = Callable[..., RunningStations]
 PlcsMaker = Callable[..., RunningPlcs]
+LoggersMaker = Callable[..., RunningLoggers]
 
 
 @pytest.fixture
@@ -244,3 +262,10 @@ def pump_modbus() -> Iterator[PlcsMaker]:
     """
     with ExitStack() as running:
         yield lambda **wanted: running.enter_context(RunningPlcs(**wanted))
+
+
+@pytest.fixture
+def hj212_loggers() -> Iterator[LoggersMaker]:
+    """Loggers that dial: `loggers = hj212_loggers(count=3, port=port, real_s=0.5)`."""
+    with ExitStack() as running:
+        yield lambda **wanted: running.enter_context(RunningLoggers(**wanted))
