@@ -187,3 +187,40 @@ async def test_on_a_full_disk_nothing_is_confirmed_and_nothing_is_lost(tmp_path:
         assert found.clean, found
     finally:
         disk.close()
+
+
+async def test_a_second_centre_gets_every_report_and_may_be_away_without_costing_ours(
+    tmp_path: Path,
+) -> None:
+    heard = bytearray()
+    lines: set[asyncio.StreamWriter] = set()
+
+    async def second(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        lines.add(writer)
+        while data := await reader.read(4096):
+            heard.extend(data)
+            writer.write(b"\x00")  # whatever a centre answers
+
+    server = await asyncio.start_server(second, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    try:
+        async with StationRoad(tmp_path) as road:
+            site = next((tmp_path / "site.d").glob("*.toml"))
+            relay = f'options = {{ relay = {{ to = "tcp://127.0.0.1:{port}" }} }}\n\n[[device]]'
+            site.write_text(site.read_text().replace("\n[[device]]", f"{relay}", 1))
+            await road.ask("reload")
+            await until_status(road, lambda s: s["channels"][0]["tally"].get("relayed", 0) > 5)
+            server.close()
+            for line in lines:
+                line.transport.abort()
+            await road.until_confirmed(9)  # ours go on
+            status = await until_status(
+                road, lambda s: s["channels"][0]["tally"]["relay-waiting"] > 3
+            )
+            assert status["channels"][0]["tally"]["relay-lost"] == 0
+            found = await road.verdict()
+        assert found.clean, found
+        assert heard.startswith(b"\x7e\x7e")
+    finally:
+        server.close()
+        await server.wait_closed()

@@ -147,6 +147,8 @@ class _Talk:
         if device is None:
             return False
         self._faults = 0
+        last = frame.number == frame.total  # of packets only the last is answered
+        self._roll.relay(frame.address, encode(frame), answered=wants_answer(frame) and last)
         if frame.total:
             return await self._packet(frame, device)
         await self._report(frame, device)

@@ -68,6 +68,8 @@ class ListeningPort(Listener):
         self.tally: Counter[str] = Counter()
         self._strangers: dict[str, Stranger] = {}
         self.on_two_sources: Callable[[Device, Channel, Channel], None] = lambda d, a, b: None
+        #: Takes frames for a second centre; nobody wants them unless the site says so.
+        self.on_relay: Callable[[str, bytes, bool], None] = lambda station, frame, answered: None
         self._log_at: dict[str, float] = {}
         self._untold: Counter[str] = Counter()
         #: What traces watch: way ("rx", "tx"), peer, bytes.
@@ -240,6 +242,10 @@ class ListeningPort(Listener):
             "HG-3602", f"two {device.id}", device=device.id, peer=now.peer, before=before.peer
         )
         self.on_two_sources(device, before, now)
+
+    def relay(self, station: str, frame: bytes, *, answered: bool) -> None:
+        """A right frame of a station, for a second centre."""
+        self.on_relay(station, frame, answered)
 
     def broke(self, channel: Channel, error: Exception) -> None:
         """A driver failed on a call."""

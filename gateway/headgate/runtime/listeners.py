@@ -15,9 +15,10 @@ import msgspec
 from headgate.channels.listening import ListeningPort
 from headgate.env import Env
 from headgate.errors import ChannelError, SpoolError
-from headgate.model import Alarm, Block, Gap
+from headgate.model import Alarm, Block, Event, Gap
 from headgate.runtime.health import ChannelHealth
 from headgate.runtime.origins import Origins
+from headgate.runtime.relay import Relay, Rule
 from headgate.runtime.sink import Sink
 from headgate.runtime.streams import Stream, Talker
 from headgate.sdk import Channel, Delivery, Device, ListeningDriver
@@ -25,6 +26,7 @@ from headgate.sdk import Channel, Delivery, Device, ListeningDriver
 #: After this long with one source only, the alarm is over.
 CALM_S = 600.0
 TWO_SOURCES = "two-sources"
+RELAY_LOST = "relay-lost"
 #: Strangers that a status names; `headgate stations` has all.
 _SHOWN = 8
 
@@ -56,6 +58,8 @@ class Attendance(Stream):
         self._origins = origins
         self._calm: dict[int, asyncio.TimerHandle] = {}
         self.resends = 0
+        self._relay: Relay | None = None
+        self._by_address = {str(each.device.address): each.device for each in talkers}
         port.on_two_sources = self._two_sources
         super().__init__(env, sink, port, driver, talkers)
 
@@ -69,11 +73,16 @@ class Attendance(Stream):
                 str(error), code="HG-3604", port=self.port.url, reason=str(error.strerror)
             ) from error
         self._enter("up", "")
+        if (wanted := self.port.options.get("relay")) is not None:
+            self._relay = Relay(self._env, Rule.of(wanted), self._relay_lost)
+            self.port.on_relay = self._relay.put
         try:
             async for delivery in self._listening.serve(self.port, devices):
                 yield delivery
         finally:
             await self.port.close()
+            if self._relay is not None:
+                await self._relay.stop()
 
     async def _deliver(self, delivery: Delivery) -> None:
         """Take a delivery over, and tell its sender when it is on disk."""
@@ -96,6 +105,18 @@ class Attendance(Stream):
             self._origins.kept(digest for _, digest in fresh)
 
         delivery.bind(durable)
+
+    def _relay_lost(self, station: str, frames: int, active: bool) -> None:
+        """Frames for a second centre were given up; also how many, when it is over."""
+        now_us = self._now_us()
+        fields: dict[str, str | int | float | bool | None] = {
+            "channel": self.port.id, "station": station, "frames": frames, "over": not active,
+        }  # fmt: skip
+        self._sink.put_item(Event(RELAY_LOST, now_us, fields))
+        if (device := self._by_address.get(station)) is not None:
+            self._sink.put_item(
+                Alarm(device.number, "", RELAY_LOST, 400, active, now_us, float(frames), "")
+            )
 
     def _two_sources(self, device: Device, before: Channel, now: Channel) -> None:
         if (timer := self._calm.pop(device.number, None)) is not None:
@@ -124,6 +145,8 @@ class Attendance(Stream):
     def health(self) -> ChannelHealth:
         """The port at this moment; `tally` counts calls and who was refused, and why."""
         tally = {**self.port.tally, "on-line": len(self.port.calls), "resends": self.resends}
+        if self._relay is not None:
+            tally |= self._relay.tally
         strangers = tuple(each.station for each in self.port.strangers[:_SHOWN])
         return msgspec.structs.replace(super().health(), tally=tally, strangers=strangers)
 

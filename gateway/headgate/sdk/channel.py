@@ -246,3 +246,9 @@ class Listener(ABC):
 
     def faulty(self, channel: Channel, what: str, data: bytes) -> None:  # noqa: B027
         """Bytes that were no frame: what was wrong, and the first of them."""
+
+    def relay(self, station: str, frame: bytes, *, answered: bool) -> None:  # noqa: B027
+        """A right frame of a station as it came, for a second centre where the site names one.
+
+        `answered`: whether a centre answers such a frame. Returns at once.
+        """

@@ -82,6 +82,10 @@ class Roll:
         """Bytes of this call were no frame: counted, and told now and then."""
         self._listener.faulty(channel, what, data)
 
+    def relay(self, station: str, frame: bytes, *, answered: bool) -> None:
+        """Hand a right frame of a claimed station on to a second centre, where the site names one."""
+        self._listener.relay(station, frame, answered=answered)
+
     def wall_us(self) -> int | None:
         """Now, in unix microseconds; None while the clock is not trusted."""
         return self._listener.wall_us()
