@@ -27,6 +27,11 @@ if [ -n "$peers" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     peers=$(peers_missing)
 fi
 
+# A foreign meter and master of DL/T 645 (Apache-2.0); its tests are skipped without it.
+.venv/bin/python -c 'import dlt645' 2>/dev/null ||
+    .venv/bin/python -m pip install --quiet 'dlt645==3.2.0' 'loguru>=0.7' >.venv/dlt645.log 2>&1 ||
+    peers="$peers dlt645(pip)"
+
 npm_peers=tests/peers/node_modules
 if [ -f tests/peers/package.json ] &&
    { [ ! -d $npm_peers/modbus-serial ] || [ ! -d $npm_peers/node-opcua-server ]; }; then
