@@ -6,7 +6,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help security advisories demo sim storm pumps test check fmt docs bench fuzz wheelhouse install-test commands crash crash-mutants nonces rig-ble rig-usb rig-powercut clean
+.PHONY: help security advisories demo sim storm pumps test check fmt docs bench stations fuzz wheelhouse install-test commands crash crash-mutants nonces rig-ble rig-usb rig-powercut clean
 MAKEFLAGS += --no-print-directory
 
 export PYTHON ?= python3
@@ -73,6 +73,11 @@ docs: ## the documentation, into docs/_build/html; a warning is an error
 bench: ## points per second, CPU, delay, memory, outage, on this machine
 	@tools/venv.sh demo
 	@$(BIN)/python -m bench $(ARGS)
+
+stations: ## stations of SL 651: all that the field does (kills, full disk, hostile callers), then 500 at real rates
+	@tools/venv.sh test
+	@. tools/peers.sh; $(BIN)/python -m pytest -q tests/journeys/soak_sl651.py $(ARGS)
+	@. tools/peers.sh; PYTHONPATH=tests nice -n 10 $(BIN)/python -m bench.stations --count $(or $(COUNT),500) --seconds $(or $(SECONDS),420)
 
 fuzz: ## hostile bytes for every decoder (SECONDS=30 each, TARGETS="serial payload")
 	@tools/venv.sh fuzz

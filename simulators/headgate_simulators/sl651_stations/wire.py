@@ -16,7 +16,7 @@ _HEAD = 14  # up to and with the start character
 
 
 def crc(data: bytes) -> int:
-    """CRC-16 with the polynomial 8005, bits reflected, begun with FFFF (clause 6.2.3.7)."""
+    """CRC-16 with the polynomial 8005, bits reflected, begun with FFFF."""
     value = 0xFFFF
     for byte in data:
         value = value >> 8 ^ _TABLE[(value ^ byte) & 0xFF]
