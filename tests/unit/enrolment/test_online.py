@@ -13,6 +13,7 @@ import pytest
 from kit.enrolment import Box, City, Office, enrolled, request_of
 
 from headgate.crypto.crl import Reason
+from headgate.crypto.requests import Request
 from headgate.crypto.x509 import Role
 from headgate.env import SystemNet
 from headgate.errors import ConfigError, HeadgateError, SecurityError, UplinkUnavailable
@@ -78,6 +79,36 @@ async def test_an_answer_that_was_lost_is_given_again_for_the_same_key(
         await enroll_online(box.desk, office.url, token, office.paper, "uid:0")
     assert box.identity.chain
     assert len(city.ca.valid("sz-gw-0001", Role.GATEWAY)) == 1
+
+
+async def enroll(office: Office, token: str, sign: Request, link: Request) -> int:
+    """The status that the service answers a request with."""
+    asked = protocol.Enroll("sz-gw-0001", token, sign.pem().decode(), link.pem().decode())
+    reply = await office.service.answer("peer", "POST", protocol.ENROLL, protocol.encode(asked))
+    return reply.status
+
+
+async def test_a_used_token_certifies_no_other_link_key(city: City) -> None:
+    """The request for signing is public and a used token lies about; both are no link certificate."""
+    office = Office(city)
+    token = office.give()
+    sign, link, strange = (
+        request_of(city.provider, "sz-gw-0001", Role.GATEWAY_LINK)[1] for _ in range(3)
+    )
+    assert await enroll(office, token, sign, link) == 200
+    assert await enroll(office, token, sign, link) == 200
+    assert await enroll(office, token, sign, strange) == 401
+    assert len(city.ca.valid("sz-gw-0001", Role.GATEWAY_LINK)) == 1
+
+
+async def test_a_request_that_is_not_issued_leaves_the_token_unused(city: City) -> None:
+    office = Office(city)
+    token = office.give()
+    _, taken = request_of(city.provider, "sz-gw-0002", Role.GATEWAY)
+    city.ca.issue_pair(taken, "sz-gw-0002")
+    sign, link = (request_of(city.provider, "sz-gw-0001", Role.GATEWAY)[1] for _ in range(2))
+    assert await enroll(office, token, taken, link) == 409
+    assert await enroll(office, token, sign, link) == 200
 
 
 async def test_a_token_for_another_gateway_is_refused(box: Box, city: City) -> None:

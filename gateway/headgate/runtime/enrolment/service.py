@@ -105,16 +105,22 @@ class Service:
 
     async def _enroll(self, peer: str, asked: protocol.Enroll) -> Reply:
         sign, link = self._requests(asked.sign, asked.link)
-        key = self._provider.sm3(sign.spki).hex()
+        # Both keys: else whoever has a used token and the public request gets a link certificate of his own.
+        key = self._provider.sm3(sign.spki + link.spki).hex()
         now = self._authority.now()
         if not self._tokens.use(asked.token, asked.gateway, key, now):
             raise Refused(401, "token")
-        pair, other = self._issued(
-            lambda: (
-                self._authority.issue_pair(sign, asked.gateway),
-                self._link(asked.gateway, link),
+        try:
+            pair, other = self._issued(
+                lambda: (
+                    self._authority.issue_pair(sign, asked.gateway),
+                    self._link(asked.gateway, link),
+                )
             )
-        )
+        except Refused:
+            # Nothing was given for it: the installer asks again with another request.
+            self._tokens.give_back(asked.token, key)
+            raise
         await self._note("enrolled", peer, f"{asked.gateway} {pair.signing.serial:x}", "ok")
         return self._given(pair, other)
 

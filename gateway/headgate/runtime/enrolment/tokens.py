@@ -34,7 +34,7 @@ class Token(msgspec.Struct, frozen=True):
     gateway: str
     until: datetime
     key: str = ""
-    """SM3 of the signing key it was used for; empty until then."""
+    """SM3 of the signing key and the link key it was used for; empty until then."""
     used: datetime | None = None
 
 
@@ -76,6 +76,15 @@ class Tokens:
             self._save(found)
             return True
         return False
+
+    def give_back(self, token: str, key: str) -> None:
+        """Make a token unused again that this key used and nothing was issued for."""
+        digest = self._digest(token)
+        found = self._load()
+        for number, each in enumerate(found):
+            if each.digest == digest and each.key == key:
+                found[number] = msgspec.structs.replace(each, key="", used=None)
+                self._save(found)
 
     def _digest(self, token: str) -> str:
         plain = "".join(token.split()).replace("-", "").upper()
