@@ -1,4 +1,4 @@
-"""Frames of stations that dial in: hydrology (SL 651) and environment (HJ 212)."""
+"""Frames of stations that dial in: SL 651, HJ 212, SZY 206, GB/T 26875.3."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from collections.abc import Iterable
 
 from fuzz.lines import vectors
 from fuzz.target import Target, pieces, whole
+from headgate_drivers.gb26875 import adu
+from headgate_drivers.gb26875 import codec as gb26875
+from headgate_drivers.gb26875 import frames as fire
 from headgate_drivers.hj212 import codec as hj212
 from headgate_drivers.hj212 import data as cp
 from headgate_drivers.hj212 import replies as hj212_replies
@@ -17,6 +20,10 @@ from headgate_drivers.sl651 import codec as sl651
 from headgate_drivers.sl651.frames import ENDS, LONGEST, Coding, Control, Direction, Frame, encode
 from headgate_drivers.sl651.items import Element, Message, Observed, Series, Slots, Status, rows
 from headgate_drivers.sl651.packets import Assembly
+from headgate_drivers.szy206 import body as waters
+from headgate_drivers.szy206 import codec as szy206
+from headgate_drivers.szy206 import frames as water_frames
+from headgate_drivers.szy206.pictures import Assembly as Pictures
 
 HEAD = {Coding.BCD: bytes.fromhex("0001260718143005"), Coding.ASCII: b"0001260718143005"}
 #: What an assembly may keep while it is fuzzed.
@@ -152,7 +159,97 @@ def _hj212_cps() -> Iterable[bytes]:
     yield "DataTime=20260718143000;i11001-Info=//a=1;b-c=2,清洗//".encode()
 
 
+# ---------------------------------------------------------------- SZY 206
+
+
+def _szy206(data: bytes) -> None:
+    codec, pictures, fed, taken = szy206.Codec(), Pictures(KEEPS), 0, 0
+    for piece in pieces(data):
+        fed += len(piece)
+        for event in codec.feed(piece):
+            if isinstance(event, water_frames.Frame):
+                taken += len(water_frames.encode(event))
+                pictures.add(event)
+                assert pictures.size <= KEEPS
+            else:
+                assert event.consumed > 0, "a fault takes bytes with it"
+                taken += event.consumed
+        assert codec.waiting <= water_frames.LONGEST
+        assert taken + codec.waiting == fed, "every byte is accounted for"
+    codec.end()
+    assert codec.waiting == 0
+
+
+def _szy206_data(data: bytes) -> None:
+    """Past the check: the first byte is the function, the second kind and direction."""
+    if len(data) < 2 or len(data) > 200:
+        return
+    kind, up = water_frames.Kind(data[1] & 15), bool(data[1] & 0x80)
+    frame = water_frames.Frame(up, 3, kind, "4207031100", data[0], data[2:])
+    for words in ("little", "big"):
+        message = waters.read(frame, waters.Reading(words=words))
+        assert message is None or all(value.name for value in message.values)
+    (event,) = szy206.Codec().feed(water_frames.encode(frame))
+    found = event if isinstance(event, water_frames.Frame) else event.frame
+    assert found is not None
+    assert water_frames.encode(found) == water_frames.encode(frame)
+
+
+def _szy206_seeds() -> Iterable[bytes]:
+    yield from (whole(bytes.fromhex(vector["hex"])) for vector in vectors("szy206"))
+    yield whole(bytes.fromhex("680168F02A4406070001610004") + bytes(1026))
+
+
+def _szy206_datas() -> Iterable[bytes]:
+    for vector in vectors("szy206"):
+        raw = bytes.fromhex(vector["hex"])
+        yield bytes([raw[9], raw[3]]) + raw[10:-2]
+
+
+# ---------------------------------------------------------------- GB/T 26875.3
+
+
+def _gb26875(data: bytes) -> None:
+    codec, fed, taken = gb26875.Codec(), 0, 0
+    for piece in pieces(data):
+        fed += len(piece)
+        for event in codec.feed(piece):
+            if isinstance(event, fire.Frame):
+                taken += len(fire.encode(event))
+            else:
+                assert event.consumed > 0, "a fault takes bytes with it"
+                taken += event.consumed
+        assert codec.waiting <= fire.LONGEST
+        assert taken + codec.waiting == fed, "every byte is accounted for"
+    codec.end()
+    assert codec.waiting == 0
+
+
+def _gb26875_adu(data: bytes) -> None:
+    """Past the sum: what is read of a unit can be written, and says the same again."""
+    message = adu.read(data[: fire.LONGEST_ADU])
+    if message is None or message.flaws:
+        return
+    try:
+        again = adu.write(message)
+    except ValueError:
+        return  # a text that was not GB 18030, and is longer as it was understood
+    assert adu.read(again) == message
+
+
+def _gb26875_seeds() -> Iterable[bytes]:
+    return (whole(bytes.fromhex(vector["hex"])) for vector in vectors("gb26875"))
+
+
+def _gb26875_adus() -> Iterable[bytes]:
+    return (bytes.fromhex(vector["hex"])[27:-3] for vector in vectors("gb26875"))
+
+
 STATIONS: dict[str, Target] = {
+    "szy206": Target(_szy206, _szy206_seeds),
+    "szy206-data": Target(_szy206_data, _szy206_datas),
+    "gb26875": Target(_gb26875, _gb26875_seeds),
+    "gb26875-adu": Target(_gb26875_adu, _gb26875_adus),
     "sl651": Target(_sl651, _sl651_seeds),
     "sl651-body": Target(_sl651_body, _sl651_bodies),
     "hj212": Target(_hj212, _hj212_seeds),

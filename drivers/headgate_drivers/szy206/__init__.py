@@ -1,5 +1,8 @@
 """SZY 206-2016 and SL/T 427-2021, water resources stations, at a centre that they dial.
 
+driver    calls of stations: what they report is on disk before it is confirmed
+points    what a profile may name of a station
+
 crc       the check of a frame
 frames    one frame: its head, its end, how it is written
 items     what the data of a frame says
@@ -8,4 +11,19 @@ quality   parameters of water quality
 readings  values of each kind
 body      data of frames, read and written
 codec     frames out of a stream of bytes, whatever comes
+pictures  pictures that come in parts
+replies   what a centre says: confirmations, questions, commands
 """
+
+from __future__ import annotations
+
+from headgate.sdk import Driver, hookimpl
+from headgate_drivers.szy206.driver import Szy206Driver
+
+__all__ = ["Szy206Driver", "headgate_drivers"]
+
+
+@hookimpl
+def headgate_drivers() -> list[type[Driver]]:
+    """The centre for water resources stations."""
+    return [Szy206Driver]

@@ -11,19 +11,21 @@ from headgate.sdk import Device
 from headgate_drivers.ble import BleDriver
 from headgate_drivers.cjt188 import Cjt188Driver
 from headgate_drivers.dlt645 import Dlt645Driver
+from headgate_drivers.gb26875 import Gb26875Driver
 from headgate_drivers.hj212 import Hj212Driver
 from headgate_drivers.manhole import ManholeDriver
 from headgate_drivers.modbus import ModbusDriver
 from headgate_drivers.opcua import OpcUaDriver
 from headgate_drivers.serial import PolledSerialDriver, SerialDriver
 from headgate_drivers.sl651 import Sl651Driver
+from headgate_drivers.szy206 import Szy206Driver
 
 FILES = SystemFiles()
 DRIVERS = {
     driver.name: driver
     for driver in (
         ModbusDriver, SerialDriver, PolledSerialDriver, ManholeDriver, Cjt188Driver, OpcUaDriver, BleDriver,
-        Sl651Driver, Hj212Driver, Dlt645Driver,
+        Sl651Driver, Hj212Driver, Dlt645Driver, Szy206Driver, Gb26875Driver,
     )
 }  # fmt: skip
 LIBRARY = load(
