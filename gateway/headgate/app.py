@@ -303,7 +303,10 @@ class Gateway:
         self._learnings = Learnings(env.files, site.state_folder / "identities.json")
         self._learnings.load()
         self._identification = Identification(env, self._field.poller, self._identified)
-        calls = Calls(self.status, self._field.poller, lambda: self._field.devices, self.reload)
+        calls = Calls(
+            self.status, self._field.poller, lambda: self._field.devices, self.reload,
+            self._field.read_once,
+        )  # fmt: skip
         errands = Errands(
             env, self._field, self._writer.put_item, lambda: self.installed.library,
             lambda: self._drivers, self._commands.local,

@@ -12,6 +12,8 @@ from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 from zoneinfo import ZoneInfo
 
+import msgspec
+
 from headgate.sdk import (
     AttendingDriver,
     Block,
@@ -23,6 +25,7 @@ from headgate.sdk import (
     Problem,
     ProfileError,
     Quality,
+    Question,
     Roll,
     SpoolError,
 )
@@ -64,6 +67,19 @@ class Sl651Driver(AttendingDriver):
     name: ClassVar[str] = "sl651"
     schemes: ClassVar[tuple[str, ...]] = ("sl651+listen", "sl651+listen+udp")
     point_keys = POINT_KEYS
+
+    def __init__(self) -> None:
+        #: How each station spoke last: a question must bear its centre, password and coding.
+        self._heads: dict[str, Telegram] = {}
+
+    def question(self, device: Device, wall_us: int | None) -> Question | None:
+        """Function 37: what it measures now (clause 6.6.4, mode M4)."""
+        head = self._heads.get(str(device.address))
+        if head is None:
+            return None
+        centre = Centre(head.centre, head.address, head.password, head.coding)
+        now = _UNKNOWN if wall_us is None else _wall(device, wall_us)
+        return Question(encode(centre.ask(Function.ASK_NOW, now)), f"{Function.ASK_NOW:02X}")
 
     def check(self, device: Device) -> None:
         """Raises ProfileError: an address that is no station's, an item that is none."""
@@ -107,14 +123,17 @@ class Sl651Driver(AttendingDriver):
 
     async def attend(self, channel: Channel, roll: Roll, deliver: Deliver) -> None:
         """One call."""
-        await _Talk(channel, roll, deliver).run()
+        await _Talk(channel, roll, deliver, self._heads).run()
 
 
 class _Talk:
     """One call: its codec, the packets that are still missing, the station's clock."""
 
-    def __init__(self, channel: Channel, roll: Roll, deliver: Deliver) -> None:
+    def __init__(
+        self, channel: Channel, roll: Roll, deliver: Deliver, heads: dict[str, Telegram]
+    ) -> None:
         self._channel, self._roll, self._deliver = channel, roll, deliver
+        self._heads = heads
         self._codec = Codec()
         self._packets = Assembly()
         self._asked = 0
@@ -147,6 +166,7 @@ class _Talk:
         if device is None:
             return False
         self._faults = 0
+        self._heads[frame.address] = msgspec.structs.replace(frame, body=b"", message=None)
         last = frame.number == frame.total  # of packets only the last is answered
         self._roll.relay(frame.address, encode(frame), answered=wants_answer(frame) and last)
         if frame.total:
@@ -206,8 +226,7 @@ class _Talk:
         wall_us = self._roll.wall_us()
         if wall_us is None:
             return None
-        zone = ZoneInfo(str(device.quirks.get("zone", "Asia/Shanghai")))
-        return datetime.fromtimestamp(wall_us / 1e6, zone).replace(tzinfo=None)
+        return _wall(device, wall_us)
 
     def _blocks(self, message: Message, device: Device) -> Sequence[Block]:
         names = items_of(device)
@@ -243,6 +262,11 @@ def identity(frame: Telegram, message: Message) -> bytes:
         return bytes(frame.body)
     begin, end = _SENDING[frame.coding]
     return bytes(frame.body[:begin] + frame.body[end:])
+
+
+def _wall(device: Device, wall_us: int) -> datetime:
+    zone = ZoneInfo(str(device.quirks.get("zone", "Asia/Shanghai")))
+    return datetime.fromtimestamp(wall_us / 1e6, zone).replace(tzinfo=None)
 
 
 def _unix_us(at: datetime, zone: ZoneInfo) -> int:

@@ -23,7 +23,9 @@ class Calls:
         poller: Poller,
         devices: Callable[[], Mapping[str, Device]],
         reload: Callable[[], Awaitable[Mapping[str, Any]]],
+        read_once: Callable[[str], Awaitable[LookDetail]] | None = None,
     ) -> None:
+        self._read_once = read_once or poller.read_once
         self._status = status
         self._poller = poller
         self._devices = devices
@@ -46,7 +48,7 @@ class Calls:
     async def read(self, request: Mapping[str, Any]) -> AsyncIterator[Any]:
         """One look at one device, between its own: frames, readings, why not."""
         device = self._device(request)
-        yield look_of(device, await self._poller.read_once(device.id))
+        yield look_of(device, await self._read_once(device.id))
 
     async def latest(self, request: Mapping[str, Any]) -> AsyncIterator[Any]:
         """The last good look at each device, with its age; nobody is asked for it."""

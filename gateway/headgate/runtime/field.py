@@ -15,7 +15,7 @@ from headgate.channels.listening import ListeningPort
 from headgate.config import Channel as ChannelEntry
 from headgate.config import Site, resolve_options
 from headgate.env import Env
-from headgate.errors import ChannelClosed
+from headgate.errors import ChannelClosed, ChannelError
 from headgate.model import Reading
 from headgate.profiles import judge
 from headgate.runtime.health import ChannelHealth, DeviceHealth, DeviceState
@@ -23,7 +23,7 @@ from headgate.runtime.listeners import Attendance
 from headgate.runtime.origins import Origins
 from headgate.runtime.ownline import OwnLine
 from headgate.runtime.pipeline import step_for
-from headgate.runtime.poller import Poller
+from headgate.runtime.poller import LookDetail, Poller
 from headgate.runtime.roster import Posting, Roster
 from headgate.runtime.sink import Sink
 from headgate.runtime.streams import Stream, Streams, Talker
@@ -276,6 +276,19 @@ class Field:
             return self.poller.channel(channel_id)
         except KeyError:
             return None
+
+    async def read_once(self, device_id: str) -> LookDetail:
+        """One look now: between two polls, or at a station that is on line.
+
+        Raises:
+            HeadgateError: it talks by itself and cannot be asked, or is not on line.
+        """
+        device = self._postings[device_id].device
+        if (port := self.ports().get(device.channel)) is not None:
+            return await port.ask(device)
+        if device.channel in self._streams.lines:
+            raise ChannelError(f"{device_id} cannot be asked", code="HG-3607", device=device_id)
+        return await self.poller.read_once(device_id)
 
     def ports(self) -> dict[str, Attendance]:
         """Ports that stations dial, by channel id."""

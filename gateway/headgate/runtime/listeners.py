@@ -12,21 +12,25 @@ from collections.abc import AsyncIterator, Sequence
 
 import msgspec
 
+from headgate.channels import Direction
 from headgate.channels.listening import ListeningPort
 from headgate.env import Env
-from headgate.errors import ChannelError, SpoolError
+from headgate.errors import ChannelClosed, ChannelError, ChannelTimeout, SpoolError
 from headgate.model import Alarm, Block, Event, Gap
 from headgate.runtime.health import ChannelHealth
 from headgate.runtime.origins import Origins
+from headgate.runtime.poller import LookDetail, SeenFrame
 from headgate.runtime.relay import Relay, Rule
 from headgate.runtime.sink import Sink
 from headgate.runtime.streams import Stream, Talker
-from headgate.sdk import Channel, Delivery, Device, ListeningDriver
+from headgate.sdk import AttendingDriver, Channel, Delivery, Device, ListeningDriver
 
 #: After this long with one source only, the alarm is over.
 CALM_S = 600.0
 TWO_SOURCES = "two-sources"
 RELAY_LOST = "relay-lost"
+#: How long a station on line has to answer a question.
+ANSWER_S = 20.0
 #: Strangers that a status names; `headgate stations` has all.
 _SHOWN = 8
 
@@ -59,6 +63,7 @@ class Attendance(Stream):
         self._calm: dict[int, asyncio.TimerHandle] = {}
         self.resends = 0
         self._relay: Relay | None = None
+        self._asked: list[tuple[int, str, asyncio.Future[Block]]] = []
         self._by_address = {str(each.device.address): each.device for each in talkers}
         port.on_two_sources = self._two_sources
         super().__init__(env, sink, port, driver, talkers)
@@ -86,6 +91,8 @@ class Attendance(Stream):
 
     async def _deliver(self, delivery: Delivery) -> None:
         """Take a delivery over, and tell its sender when it is on disk."""
+        if self._asked:
+            self._answered(delivery)
         fresh = self._origins.named(delivery.blocks, delivery.origin)
         if len(fresh) < len(delivery.blocks):
             self.resends += 1
@@ -105,6 +112,57 @@ class Attendance(Stream):
             self._origins.kept(digest for _, digest in fresh)
 
         delivery.bind(durable)
+
+    async def ask(self, device: Device) -> LookDetail:
+        """Ask a station that is on line for its values now. The answer is stored as any report is.
+
+        Raises:
+            HeadgateError: it is on no call, or such stations cannot be asked.
+        """
+        driver = self._listening
+        call = next((c for c in self.port.calls if c.name == str(device.address)), None)
+        if call is None:
+            raise ChannelClosed(f"{device.id} is on no call", code="HG-3606", device=device.id)
+        asked = None
+        if isinstance(driver, AttendingDriver):
+            asked = driver.question(device, self.port.wall_us())
+        if asked is None:
+            raise ChannelError(f"{device.id} cannot be asked", code="HG-3607", device=device.id)
+        frames: list[SeenFrame] = []
+        began_us = self._now_us()
+
+        def show(way: str, who: str, data: bytes) -> None:
+            if who.startswith(call.peer):
+                direction: Direction = "received" if way == "rx" else "sent"
+                frames.append(SeenFrame(direction, data.hex(), self._now_us()))
+
+        answer: asyncio.Future[Block] = self._loop.create_future()
+        waiting = (device.number, asked.function, answer)
+        self._asked.append(waiting)
+        self.port.watch(show)
+        block, error, code = None, "", ""
+        try:
+            await call.send(asked.data)
+            async with asyncio.timeout(ANSWER_S):
+                block = self.talkers[device.number].judge(await answer)
+        except TimeoutError:
+            error, code = (
+                f"{device.id} did not answer in {ANSWER_S:g} s",
+                ChannelTimeout.default_code,
+            )
+        finally:
+            self.port.unwatch(show)
+            self._asked.remove(waiting)
+        took_us = self._now_us() - began_us
+        return LookDetail(device.id, tuple(frames), block, took_us, error, code)
+
+    def _answered(self, delivery: Delivery) -> None:
+        """Who asked is told what came, whether it is stored for the first time or not."""
+        for number, function, answer in self._asked:
+            for block in delivery.blocks:
+                ours = (block.device, delivery.origin.function) == (number, function)
+                if ours and not answer.done():
+                    answer.set_result(block)
 
     def _relay_lost(self, station: str, frames: int, active: bool) -> None:
         """Frames for a second centre were given up; also how many, when it is over."""

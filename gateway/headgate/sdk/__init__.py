@@ -71,7 +71,7 @@ from headgate.sdk.driver import (
 )
 from headgate.sdk.hooks import hookimpl
 from headgate.sdk.stage import Stage, Step
-from headgate.sdk.stations import AttendingDriver, Deliver, Roll
+from headgate.sdk.stations import AttendingDriver, Deliver, Question, Roll
 from headgate.sdk.uplink import Acknowledged, Outbox, ProbeStep, StoredRecord, Uplink, UplinkContext
 
 #: What a plugin's manifest compares its `api` range with.
@@ -131,6 +131,7 @@ __all__ = [
     "ProfileError",
     "ProtocolError",
     "Quality",
+    "Question",
     "Reading",
     "Roll",
     "SecurityError",

@@ -18,7 +18,7 @@ import asyncio
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from headgate.errors import ChannelClosed
 from headgate.model import Alarm, Block, Origin
@@ -110,8 +110,22 @@ def _host(channel: Channel) -> str:
     return channel.peer.rpartition(":")[0]
 
 
+class Question(NamedTuple):
+    """What asks a station on line for its values now, and the function of its answer's origin."""
+
+    data: bytes
+    function: str
+
+
 class AttendingDriver(ListeningDriver):
     """A listening driver that is written as what happens on one call."""
+
+    def question(self, device: Device, wall_us: int | None) -> Question | None:
+        """How to ask a station that is on a call for its values now; None: such stations cannot be asked.
+
+        Pure. The answer comes as any report does, through `attend`.
+        """
+        return None
 
     @abstractmethod
     async def attend(self, channel: Channel, roll: Roll, deliver: Deliver) -> None:

@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from kit.running import Site
 
@@ -262,3 +263,59 @@ def test_what_a_centre_begins_is_a_frame_that_a_station_reads() -> None:
     (read,) = Codec().feed(encode(frame))
     assert isinstance(read, Frame)
     assert (read.function, read.direction) == (Function.SET_CLOCK, Direction.DOWN)
+
+
+async def test_a_station_on_line_is_asked_now_and_one_that_is_not_is_said_to_be_away(
+    tmp_path: Path, port: int
+) -> None:
+    from headgate.cli.client import call
+    from headgate.errors import HeadgateError
+
+    here = site(tmp_path, "0011223344", port=port)
+
+    def read() -> Any:
+        return next(call(tmp_path / "gateway.sock", "read", device="st-0011223344"))
+
+    async with here.running():
+        with pytest.raises(HeadgateError) as away:
+            await asyncio.to_thread(read)
+        assert away.value.code == "HG-3606"
+        station = await Dialled.to(port)
+        station.send(ADDED)
+        await station.answer()
+        asking = asyncio.create_task(asyncio.to_thread(read))
+        question = await station.answer()
+        assert (question.function, question.end) == (Function.ASK_NOW, Control.ENQ)
+        assert (question.centre, question.address) == (5, "0011223344")
+        said = next(f for f in Codec().feed(ADDED) if isinstance(f, Frame))
+        asked = msgspec.structs.replace(said, function=Function.ASK_NOW, message=None)
+        station.send(encode(asked))
+        look = await asking
+        station.close()
+    assert {r["point"]: r["value"] for r in look["readings"] if r["quality"] == 0}[
+        "water_level"
+    ] == 10.49
+    assert [way for way, _ in look["frames"]][:2] == ["sent", "received"]
+    levels = [v for p, v, _ in stored(here) if p == "water_level"]
+    assert levels == [10.49, 10.49]  # the report, and the answer
+
+
+def test_a_repetition_that_is_stamped_anew_is_the_same_report_and_another_look_is_not() -> None:
+    from headgate_drivers.sl651.driver import identity
+
+    def name(data: bytes) -> bytes:
+        frame = next(f for f in Codec().feed(data) if isinstance(f, Frame))
+        assert frame.message is not None
+        return identity(frame, frame.message)
+
+    frame = next(f for f in Codec().feed(ADDED) if isinstance(f, Frame))
+    later = frame.body[:2] + bytes.fromhex("170718102259") + frame.body[8:]
+    other = frame.body[:2] + frame.body[2:8] + frame.body[8:-1] + b"\x07"
+    resent = encode(msgspec.structs.replace(frame, body=later))
+    changed = encode(msgspec.structs.replace(frame, body=other))
+    assert name(ADDED) == name(resent)
+    assert name(ADDED) != name(changed)
+    # Where nothing says when it was observed, the time of sending is all there is.
+    bare = encode(msgspec.structs.replace(frame, body=frame.body[:8] + b"\x38\x12\x11\x02"))
+    again = encode(msgspec.structs.replace(frame, body=later[:8] + b"\x38\x12\x11\x02"))
+    assert name(bare) != name(again)
