@@ -69,6 +69,8 @@ class Cursor:
         self.changed: set[bytes] = set()
         self._asked: dict[bytes, RangeSet] = {}
         self._epoch = epoch
+        #: The highest n of this start that is on disk.
+        self._made = -1
         self._passed = passed
         self._segments: dict[Key, _Segment] = {}
         self._order: dict[str, list[int]] = {ALARMS: [], DATA: []}
@@ -96,7 +98,10 @@ class Cursor:
         if known == 0 and len(rows):
             self._epochs.setdefault(rows.epoch(0), []).append(key)
         for row in range(known, len(rows)):
-            done = rows.ns[row] in self._settled_of(rows.epoch(row)) or row in rows.dead
+            epoch, n = rows.epoch(row), rows.ns[row]
+            if epoch == self._epoch:
+                self._made = max(self._made, n)
+            done = n in self._settled_of(epoch) or row in rows.dead
             segment.marks.append(SETTLED if done else WAITING)
             if not done:
                 segment.count(row, +1)
@@ -229,8 +234,11 @@ class Cursor:
         """Every n of first..last is settled for good; the records among them that were not yet.
 
         What a platform asked for again and was not sent again yet stays: who says that it is stored is
-        another platform behind the same uplink, or spoke before it asked.
+        another platform behind the same uplink, or spoke before it asked. What this start has not made yet
+        stays, too: a receipt beyond it, signed or not, would let go of readings that nobody has.
         """
+        if epoch == self._epoch:
+            last = min(last, self._made)
         done = self._settled_of(epoch)
         asked = self._asked.get(epoch)
         fresh: list[Position] = []

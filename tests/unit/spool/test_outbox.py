@@ -250,6 +250,20 @@ async def test_only_a_verified_receipt_frees(box: Box) -> None:
     assert ns(await take(box.city)) == [3 - 1, 3, 5]
 
 
+@pytest.mark.parametrize(
+    "beyond", [{"floor": 2**63 - 1}, {"stored": [(0, 2**63 - 1)]}, {"floor": 2, "stored": [(2, 9)]}]
+)
+async def test_a_receipt_lets_go_of_nothing_that_is_not_made_yet(
+    box: Box, beyond: dict[str, Any]
+) -> None:
+    """However well it is signed: a platform that counted wrong once would get no reading any more."""
+    box.commit(LIVE, LIVE)
+    await take(box.city)
+    assert box.city.receipt(box.receipt(**beyond)).settled == 2
+    box.commit(LIVE, ALARM)
+    assert sorted(ns(await take(box.city))) == [2, 3]
+
+
 async def test_a_receipt_for_an_epoch_we_never_had_changes_nothing(box: Box) -> None:
     box.commit(LIVE)
     assert box.city.receipt(box.receipt(epoch=b"foreign!", floor=10**9)).settled == 0
