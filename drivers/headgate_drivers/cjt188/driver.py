@@ -87,7 +87,10 @@ class Cjt188Driver(PollingDriver):
     """Water, heat and gas meters; 2400 8E1 is what the standard asks of the line."""
 
     name: ClassVar[str] = "cjt188"
-    schemes: ClassVar[tuple[str, ...]] = ("serial", "serial+tcp", "serial+rfc2217")
+    #: Also on a line of Modbus RTU: its units and the meters share the pair.
+    schemes: ClassVar[tuple[str, ...]] = (
+        "serial", "serial+tcp", "serial+rfc2217", "modbus+rtu", "modbus+rtu+tcp", "modbus+rtu+rfc2217",
+    )  # fmt: skip
     point_keys: ClassVar[Mapping[str, str]] = {"item": " | ".join(ITEMS)}
 
     def plan(self, device: Device) -> Asked:

@@ -101,7 +101,10 @@ class Dlt645Driver(PollingDriver):
     """Electricity meters; 2400 8E1 is what the standard asks of the line."""
 
     name: ClassVar[str] = "dlt645"
-    schemes: ClassVar[tuple[str, ...]] = ("serial", "serial+tcp", "serial+rfc2217")
+    #: Also on a line of Modbus RTU: its units and the meters share the pair.
+    schemes: ClassVar[tuple[str, ...]] = (
+        "serial", "serial+tcp", "serial+rfc2217", "modbus+rtu", "modbus+rtu+tcp", "modbus+rtu+rfc2217",
+    )  # fmt: skip
     point_keys: ClassVar[Mapping[str, str]] = {
         "di": "00010000 | B611 | clock_offset | switch",
         "field": "which item of an answer that has several",
@@ -110,16 +113,18 @@ class Dlt645Driver(PollingDriver):
     }
 
     def check_channel(self, channel: str, options: Mapping[str, Any]) -> Sequence[Problem]:
-        """`passwords`: of meters that are switched, by address, each by reference."""
-        fields: dict[str, str | int | float] = {
-            "device": channel, "key": "passwords", "value": "", "allowed": "a table by address",
-        }  # fmt: skip
-        table = options.get("passwords", {})
-        unknown = set(options) - {"passwords", "operator"}
-        if unknown:
-            fields |= {"key": sorted(unknown)[0], "allowed": "passwords | operator"}
-        elif isinstance(table, Mapping):
+        """`meters`: a table by address, with the password by reference of those that are switched."""
+        table = options.get("meters", {})
+        unknown = sorted(set(options) - {"meters", "operator"})
+        right = isinstance(table, Mapping) and all(
+            isinstance(entry, Mapping) and set(entry) == {"password"} for entry in table.values()
+        )
+        if right and not unknown:
             return ()
+        fields: dict[str, str | int | float] = {
+            "device": channel, "key": unknown[0] if unknown else "meters", "value": "...",
+            "allowed": "operator, and meters: a table by address with a password each",
+        }  # fmt: skip
         return (Problem(f'channel "{channel}"', "HG-3640", fields),)
 
     def plan(self, device: Device) -> Asked:
@@ -525,8 +530,9 @@ def _local(wall_us: int, plan: Asked) -> datetime:
 
 def _authority(channel: Channel, device: Device, plan: Asked) -> tuple[str, str]:
     """Password and operator for this meter, out of the channel's options."""
-    table = channel.options.get("passwords", {})
-    password = table.get(plan.address, table.get(str(device.address), ""))
+    table = channel.options.get("meters", {})
+    entry = table.get(plan.address, table.get(str(device.address), {}))
+    password = entry.get("password") if isinstance(entry, Mapping) else None
     operator = str(channel.options.get("operator", "00000000"))
     if not isinstance(password, str) or len(password) != 8 or not password.isdecimal():
         raise DeviceRefused(f"device {device.id}: no password", code="HG-3644", device=device.id)

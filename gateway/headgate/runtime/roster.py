@@ -72,7 +72,10 @@ class Drivers:
 
         Where several could (a serial port), it is the one of the first device that one of them is for.
         """
-        able = [driver.name for driver in self._registry.drivers_for(channel.url.scheme)]
+        scheme = channel.url.scheme
+        able = [driver.name for driver in self._registry.drivers_for(scheme)]
+        # Whose scheme it is by name comes first: meters may stand on a line of Modbus, too.
+        able.sort(key=lambda name: not scheme.startswith(name))
         if len(able) > 1:
             for unit in site.device:
                 if unit.enabled and unit.channel == channel.id:
@@ -84,6 +87,15 @@ class Drivers:
                 if issubclass(self._registry.drivers[name], PollingDriver):
                     return name
         return able[0] if able else None
+
+    def shares(self, name: str, speaker: str, scheme: str) -> bool:
+        """Whether this driver may ask its devices on a line over which another one asks."""
+        drivers = self._registry.drivers
+        if name == speaker:
+            return True
+        both = [drivers.get(each) for each in (name, speaker)]
+        asking = all(each is not None and issubclass(each, PollingDriver) for each in both)
+        return asking and scheme in drivers[name].schemes
 
     def able(self, scheme: str) -> Sequence[Driver]:
         """Every driver that speaks over such lines."""
@@ -100,7 +112,9 @@ def misplaced(site: Site, library: Library, drivers: Drivers) -> Sequence[Proble
     speakers = {entry.id: drivers.speaker(entry, site, library) for entry in site.channel}
     for unit in site.device:
         profile, speaker = library.profiles.get(unit.profile), speakers.get(unit.channel)
-        if not unit.enabled or profile is None or speaker in (None, profile.driver):
+        if not unit.enabled or profile is None or speaker is None:
+            continue
+        if drivers.shares(profile.driver, speaker, site.channels[unit.channel].url.scheme):
             continue
         fields: dict[str, str | int | float] = {
             "device": unit.id, "wanted": profile.driver, "channel": unit.channel, "driver": str(speaker),
@@ -189,7 +203,7 @@ def post(
         ConfigError, HeadgateError: what is wrong with it.
     """
     profile = library.find(entry.profile, f"device {entry.id}")
-    if profile.driver != speaker:
+    if not drivers.shares(profile.driver, speaker, site.channels[entry.channel].url.scheme):
         fields: dict[str, str | int | float] = {
             "device": entry.id, "wanted": profile.driver, "channel": entry.channel, "driver": speaker,
         }  # fmt: skip
@@ -211,7 +225,7 @@ def post(
         alike=alike,
     )
     device = on_its_line(device, entry)
-    driver = drivers.named(speaker)
+    driver = drivers.named(profile.driver)
     plan = driver.plan(device) if isinstance(driver, PollingDriver) else None
     if isinstance(driver, StreamingDriver | ListeningDriver):
         driver.check(device)

@@ -261,7 +261,7 @@ async def test_the_time_is_told_only_where_the_site_asks_and_a_meter_takes_it(
 # ---------------------------------------------------------------- who is there, what moves
 
 SWITCHED: dict[str, dict[str, Any]] = {"power": {"di": "switch", "type": "bool"}}
-SECRET: dict[str, Any] = {"passwords": {ADDRESS: "02123456"}, "operator": "00000007"}
+SECRET: dict[str, Any] = {"meters": {ADDRESS: {"password": "02123456"}}, "operator": "00000007"}
 DONE = encode(Frame(ADDRESS, 0x9C))
 
 
@@ -327,5 +327,5 @@ def test_what_cannot_be_is_told_before_anything_is_asked(
 def test_a_channel_s_passwords_are_a_table() -> None:
     driver = Dlt645Driver()
     assert driver.check_channel("bus", SECRET) == ()
-    assert driver.check_channel("bus", {"passwords": "02123456"})
-    assert driver.check_channel("bus", {"pasword": {}})
+    assert driver.check_channel("bus", {"meters": {ADDRESS: "02123456"}})
+    assert driver.check_channel("bus", {"meter": {}})

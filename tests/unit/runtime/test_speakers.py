@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from headgate import config
@@ -54,6 +55,27 @@ def test_a_device_of_another_driver_on_the_same_line_is_told(tmp_path: Path) -> 
     problems = installed.plan(site)[1]
     assert [(p.where, p.code) for p in problems] == [("device d2", "HG-9122")]
     assert problems[0].fields["driver"] == "manhole"
+
+
+def test_meters_share_a_line_of_modbus(tmp_path: Path) -> None:
+    installed = look(system_env())(config.Site(gateway=config.Gateway(id="g")))
+    path = tmp_path / "site.toml"
+    text = HEAD + channel("a").replace('"serial:', '"modbus+rtu:')
+    text += device("power", "a", "electricity-meter-dlt645", "000000000161")
+    text += device("water", "a", METER[0], "00924040000018")
+    text += device("heat", "a", "heat-meter-cjt188", "00312718241912")
+    text += device("gauge", "a", "temperature-humidity")
+    path.write_text(text)
+    site = config.examine(system_env(), path, installed.known()).site
+    assert site is not None
+    _, problems = installed.plan(site)
+    assert [p for p in problems if p.code == "HG-9122"] == []
+    # A line of Modbus without devices is Modbus's own.
+    empty = msgspec.structs.replace(site, device=())
+    assert (
+        Drivers(installed.registry).speaker(site.channels["a"], empty, installed.library)
+        == "modbus"
+    )
 
 
 def test_a_talking_device_that_cannot_be_is_told_before_anything_is_opened(
