@@ -210,12 +210,38 @@ class RunningLoggers(Running):
         return site_fragment(self.devices, interval)
 
 
+class RunningHydro(Running):
+    """Stations of SL 651 that dial a centre: `count`, `seed`, `speed`, and what `Habits` has."""
+
+    def __init__(
+        self,
+        truth: Truth | None = None,
+        count: int = 1,
+        seed: int = 1,
+        speed: float = 1.0,
+        **habits: Any,
+    ) -> None:
+        from headgate_simulators.sl651_stations.farm import StationsFarm, StationsPlan
+        from headgate_simulators.sl651_stations.station import Habits
+
+        kept = truth or TruthList()
+        plan = StationsPlan(count, seed, speed, Habits(**habits))
+        self._to = f"{plan.habits.host}:{plan.habits.port}"
+        super().__init__(StationsFarm(plan, kept), kept)
+
+    def site(self, interval: str = "5min") -> str:
+        from headgate_simulators.sl651_stations.site import site_fragment
+
+        return site_fragment(self.devices, f"sl651+listen://{self._to}", interval)
+
+
 FarmMaker = Callable[..., RunningFarm]
 BusMaker = Callable[..., RunningBus]
 StreetMaker = Callable[..., RunningStreet]
 StationsMaker = Callable[..., RunningStations]
 PlcsMaker = Callable[..., RunningPlcs]
 LoggersMaker = Callable[..., RunningLoggers]
+HydroMaker = Callable[..., RunningHydro]
 
 
 @pytest.fixture
@@ -269,3 +295,10 @@ def hj212_loggers() -> Iterator[LoggersMaker]:
     """Loggers that dial: `loggers = hj212_loggers(count=3, port=port, real_s=0.5)`."""
     with ExitStack() as running:
         yield lambda **wanted: running.enter_context(RunningLoggers(**wanted))
+
+
+@pytest.fixture
+def sl651_stations() -> Iterator[HydroMaker]:
+    """Hydrological stations that dial: `sl651_stations(count=3, port=port, speed=120, every_s=60)`."""
+    with ExitStack() as running:
+        yield lambda **wanted: running.enter_context(RunningHydro(**wanted))

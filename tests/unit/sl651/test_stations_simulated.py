@@ -1,0 +1,69 @@
+"""The simulated stations, against frames of others and a centre that is no gateway of ours."""
+
+from __future__ import annotations
+
+import json
+import socket
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from headgate_simulators.pytest import HydroMaker
+from headgate_simulators.sl651_stations import wire
+
+VECTORS = {
+    each["name"]: each
+    for each in json.loads(
+        (Path(__file__).parents[2] / "vectors" / "protocols" / "sl651.json").read_text()
+    )["vectors"]
+}
+
+
+def vector(name: str) -> bytes:
+    return bytes.fromhex(VECTORS[name]["hex"])
+
+
+def test_a_report_is_written_as_a_station_of_somebody_else_writes_it() -> None:
+    address = bytes.fromhex("0011223344")
+    body = (38).to_bytes(2, "big") + wire.when(datetime(2017, 7, 18, 10, 22, 2), 6)  # noqa: DTZ001
+    body += b"\xf1\xf1" + address + b"\x48"
+    body += b"\xf0\xf0" + wire.when(datetime(2017, 7, 18, 10, 22), 5)  # noqa: DTZ001
+    body += wire.element(0x20, 4.0, 3, 1) + wire.element(0x26, 4.0, 3, 1)
+    body += wire.element(0x39, 10.49, 4, 3) + wire.element(0x38, 11.02, 2, 2)
+    assert wire.up(5, address, 0x03E8, 0x33, body) == vector("33_added_report_up_8e57")
+
+
+@pytest.mark.parametrize(
+    ("name", "function", "serial", "end"),
+    [("30_test_report_down_39d4", 0x30, 3, wire.ESC), ("4A_set_clock_downlink", 0x4A, 0, wire.ENQ)],
+)
+def test_what_a_centre_of_somebody_else_says_is_read(
+    name: str, function: int, serial: int, end: int
+) -> None:
+    reader = wire.Reader()
+    noise, data = b"\x00\x7e\x01", vector(name)
+    told = [each for byte in noise + data for each in reader.feed(bytes([byte]))]
+    assert [(each.function, each.serial, each.end) for each in told] == [(function, serial, end)]
+
+
+@pytest.mark.timeout(60)
+def test_unanswered_it_says_a_report_three_times_and_then_hangs_up_and_dials_again(
+    sl651_stations: HydroMaker,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as centre:
+        centre.settimeout(30)
+        sl651_stations(
+            port=centre.getsockname()[1], every_s=60, hourly_s=0, behind_s=120, speed=0.001,
+            answer_s=0.1, redial_s=0.1, keep_alive_s=60,
+        )  # fmt: skip
+        for _ in range(2):
+            line, _ = centre.accept()
+            line.settimeout(30)
+            heard = bytearray()
+            with line:
+                while data := line.recv(4096):
+                    heard += data
+            reports = [part for part in bytes(heard).split(b"\x7e\x7e")[1:] if part[8] == 0x32]
+            assert len(reports) == 3
+            assert len({part[12:14] for part in reports}) == 1  # one serial number
