@@ -101,7 +101,7 @@ BUGS = (
         Edit(SPOOL + "segment.py", "    return len(data) == entry.sealed_size and "
              "zlib.crc32(data, start) == entry.sealed_crc",
              "    return len(data) == entry.sealed_size")),
-    bug("a checksum does not know the place of its record", "rot", SPOOL + "segment.py",
+    bug("a checksum does not know the place of its record", "spool", SPOOL + "segment.py",
         "zlib.crc32(head, zlib.crc32(offset.to_bytes(8, \"big\"), start))",
         "zlib.crc32(head)",
         Edit(SPOOL + "segment.py", "zlib.crc32(index, start), zlib.crc32(data, start),",
