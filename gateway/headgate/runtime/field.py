@@ -98,15 +98,15 @@ class Field:
         for channel_id, driver in roster.drivers.items():
             postings = roster.postings[channel_id]
             if isinstance(driver, PollingDriver):
-                await self._poll(driver, postings, stages, anew)
+                await self._poll(postings, stages, anew)
             elif isinstance(driver, StreamingDriver | ListeningDriver):
                 await self._listen(site, roster, channel_id, driver, stages, anew)
 
-    async def _poll(
-        self, driver: PollingDriver, postings: Sequence[Posting], stages: Stages, anew: bool
-    ) -> None:
+    async def _poll(self, postings: Sequence[Posting], stages: Stages, anew: bool) -> None:
         for posting in postings:
-            device = posting.device
+            # Its own driver: meters and units of Modbus may share one line.
+            driver, device = posting.driver, posting.device
+            assert isinstance(driver, PollingDriver)
             known = self._postings.get(device.id)
             if known is not None and known.device == device and not anew:
                 continue
