@@ -81,6 +81,8 @@ class Fault(msgspec.Struct, frozen=True):
 def moment(stamp: bytes) -> datetime | None:
     """Six bytes: second, minute, hour, day, month, year of this century; no zone. None: no time."""
     second, minute, hour, day, month, year = stamp
+    if year > 99:
+        return None
     try:
         return datetime(2000 + year, month, day, hour, minute, second)  # noqa: DTZ001
     except ValueError:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from headgate_drivers.gb26875 import adu
 from headgate_drivers.gb26875.codec import Codec
-from headgate_drivers.gb26875.frames import LONGEST, Command, Fault, Frame, encode, stamp_of
+from headgate_drivers.gb26875.frames import LONGEST, Command, Fault, Frame, encode, moment, stamp_of
 from headgate_drivers.gb26875.items import (
     Analogue,
     Ask,
@@ -276,3 +276,8 @@ def test_every_type_of_the_standard_has_its_layout() -> None:
     up = {1, 2, 3, 4, 5, 6, 7, 8, 21, 24, 25, 26, 28}
     down = {61, 62, 63, 64, 65, 66, 67, 68, 81, 84, 85, 86, 88, 89, 90, 91}
     assert set(LAYOUTS) == up | down
+
+
+@pytest.mark.parametrize("stamp", ["000000000000", "3C0000010107", "0000000101C8", "00000000011A"])
+def test_six_bytes_that_are_no_time_are_none(stamp: str) -> None:
+    assert moment(bytes.fromhex(stamp)) is None
