@@ -270,6 +270,9 @@ class _Check:
             yield self.problem(
                 "uplink", index, ("url",), "HG-1216", uplink=uplink.id, host=uplink.url.host
             )
+        plain = uplink.enabled and uplink.url.scheme == "mqtt" and uplink.link != "sidecar"
+        if self.site.control and plain:
+            yield self.problem("uplink", index, ("url",), "HG-1226", uplink=uplink.id)
         if uplink.tls_minimum != "1.3":
             fields = {"uplink": uplink.id, "version": uplink.tls_minimum}
             yield self.problem("uplink", index, ("tls_minimum",), "HG-1224", **fields)

@@ -7,6 +7,7 @@ the code are not looked at. Data files are read through `importlib.resources` or
 
 from __future__ import annotations
 
+import ast
 import importlib.abc
 import importlib.machinery
 import importlib.util
@@ -38,6 +39,28 @@ def check_importable(name: str, files: Mapping[str, bytes]) -> None:
     for path in files:
         if path.endswith(_NATIVE):
             raise PluginError(f"native code: {path}", code="HG-2038", file=path)
+
+
+def imports_of(files: Mapping[str, bytes]) -> set[str]:
+    """The first name of every module that the code says it imports; what it looks up by a string is not seen.
+
+    Raises:
+        PluginError: a file that is no Python.
+    """
+    found: set[str] = set()
+    for path, data in files.items():
+        if not path.endswith(".py"):
+            continue
+        try:
+            tree = ast.parse(data)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            raise PluginError(f"no Python: {path}", code="HG-2051", file=path) from None
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+                found.add(node.module.partition(".")[0])
+    return found
 
 
 def enter(package: Verified) -> None:

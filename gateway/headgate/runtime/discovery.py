@@ -94,8 +94,12 @@ def requirements(distribution: str) -> tuple[str, ...]:
 
 def _requires(distribution: metadata.Distribution) -> tuple[str, ...]:
     names = (re.match(r"[A-Za-z0-9._-]+", each) for each in distribution.requires or ())
-    spelt = {found.group().lower().replace("_", "-").replace(".", "-") for found in names if found}
-    return tuple(sorted(spelt - {OURS}))
+    return tuple(sorted({spelt(found.group()) for found in names if found} - {OURS}))
+
+
+def spelt(name: str) -> str:
+    """A distribution's name in the one spelling that is compared."""
+    return name.lower().replace("_", "-").replace(".", "-")
 
 
 def _manifest(file: metadata.PackagePath, name: str) -> tuple[Manifest | None, Problem | None]:

@@ -7,8 +7,10 @@ until one is there, it loads only where the site file says `plugins.development 
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 from enum import StrEnum
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,8 @@ import pluggy
 
 from headgate.errors import PluginError, Problem
 from headgate.packages import Judge, Verified
-from headgate.packages.importer import enter
-from headgate.runtime.discovery import OURS, Found, discover, requirements
+from headgate.packages.importer import enter, imports_of
+from headgate.runtime.discovery import OURS, Found, discover, requirements, spelt
 from headgate.sdk import Driver, Stage, Uplink, hooks
 
 #: The extra that brings a library our own plugins need.
@@ -131,6 +133,13 @@ def _alone(plugin: Found, package: Verified) -> None:
     for name in (*plugin.requires, *package.manifest.requires):
         if name not in ours or name not in package.manifest.requires:
             raise PluginError(f"wants {name}", code="HG-2040", plugin=plugin.name, library=name)
+    named = set(package.manifest.requires)
+    brought_by = packages_distributions()
+    for name in imports_of(package.files):
+        if name in sys.stdlib_module_names or name in ("headgate", package.root.name):
+            continue
+        if not {spelt(each) for each in brought_by.get(name, ())} & named:
+            raise PluginError(f"imports {name}", code="HG-2040", plugin=plugin.name, library=name)
 
 
 def _load_one(

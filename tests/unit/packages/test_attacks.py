@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from kit.packages import PROVIDER, Bench
+from kit.packages import CODE, PROVIDER, Bench
 from kit.pki import NOW, Party, Pki
 
 from headgate.crypto.crl import Reason, RevocationList, Revoked
@@ -202,6 +202,20 @@ def test_a_dependency_that_is_named_and_that_nobody_has_checked(bench: Bench) ->
     manifest = Manifest("1.0", name="hg-acme", version="1.2.0", requires=("requests",))
     root = bench.sign(bench.make(), manifest=manifest)
     assert state(bench, found(bench, root)) == (PluginState.REFUSED, ["HG-2040"])
+
+
+@pytest.mark.parametrize(
+    "code", ["import requests", "from requests.auth import X", "def f():\n    import hg_helper_lib"]
+)
+def test_an_import_of_code_that_nobody_checked_keeps_a_plugin_out(bench: Bench, code: str) -> None:
+    root = bench.signed(code=f"{CODE}\n{code}\n")
+    assert state(bench, found(bench, root)) == (PluginState.REFUSED, ["HG-2040"])
+
+
+def test_what_is_no_python_is_told(bench: Bench) -> None:
+    root = bench.make()
+    (root / "broken.py").write_text("def (:\n")
+    assert state(bench, found(bench, bench.sign(root))) == (PluginState.REFUSED, ["HG-2051"])
 
 
 def test_a_library_that_we_bring_may_be_used_when_the_manifest_names_it(bench: Bench) -> None:
