@@ -78,3 +78,15 @@ def test_a_mistake_is_told_where_it_stands(tmp_path: Path, old: str, new: str, c
 
 def test_missing_signatures_are_told_plainly(tmp_path: Path) -> None:
     assert told(tmp_path, GOOD + "[controls]\nsigned = true\n") == [("controls", "HG-6561")]
+
+
+def test_commands_over_a_plain_link_are_warned_of(tmp_path: Path) -> None:
+    for more, url, warned in (
+        (GOOD, "mqtt://", True),
+        (GOOD, "mqtts://", False),
+        ("", "mqtt://", False),
+    ):
+        text = SITE.replace("{more}", more).replace("mqtt://", url)
+        (tmp_path / "site.toml").write_text(text, encoding="utf-8")
+        codes = [p.code for p in config.examine(system_env(), tmp_path).problems]
+        assert ("HG-1226" in codes) is warned, (url, bool(more))
