@@ -8,23 +8,26 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import ClassVar
-from zoneinfo import ZoneInfo
 
 from headgate.sdk import (
+    MOST_FAULTS,
     AttendingDriver,
     Block,
     Channel,
     Deliver,
     Device,
-    Frame,
     Origin,
     Problem,
     ProfileError,
     Quality,
     Roll,
     SpoolError,
+    Unframed,
+    shown,
+    unix_us,
+    zone_problems,
 )
 from headgate_drivers.gb26875.codec import Codec
 from headgate_drivers.gb26875.frames import Command, Fault, encode
@@ -37,22 +40,7 @@ log = logging.getLogger(__name__)
 
 #: A clock that is further off than this is set (type 90), where the profile says so.
 CLOCK_OFF_S = 60.0
-#: A call may bring this many faults in a row before it is ended: whoever that is does not speak this.
-MOST_FAULTS = 32
-USUAL_ZONE = "Asia/Shanghai"
 _LARGEST = 2**48 - 1
-
-
-class Bytes:
-    """Bytes as they come: the codec cuts them."""
-
-    def next(self, buffer: bytearray) -> Frame | None:
-        """All there is."""
-        if not buffer:
-            return None
-        payload = bytes(buffer)
-        buffer.clear()
-        return Frame(None, payload)
 
 
 class Gb26875Driver(AttendingDriver):
@@ -76,12 +64,9 @@ class Gb26875Driver(AttendingDriver):
             problems.append(Problem(f'device "{device.id}": address', "HG-3671", fields))
         try:
             items_of(device)
-            _zone(device)
         except ProfileError as error:
             problems += error.problems
-        except (ValueError, KeyError, OSError):
-            zone = str(device.quirks.get("zone"))
-            problems.append(Problem(device.id, "HG-3612", {"device": device.id, "zone": zone}))
+        problems += zone_problems(device)
         if problems:
             raise ProfileError(problems)
 
@@ -129,7 +114,7 @@ class _Talk:
 
     async def run(self) -> None:
         """Until the call ends, or it is nobody of ours."""
-        async for piece in self._channel.frames(Bytes()):
+        async for piece in self._channel.frames(Unframed()):
             for found in self._codec.feed(piece.payload):
                 if isinstance(found, Fault):
                     if not await self._fault(found, piece.payload):
@@ -205,18 +190,17 @@ class _Talk:
         if "clock" in names and now is not None and sent is not None:
             told = told or [Look(None, {})]
             told[-1].said[names["clock"]] = (sent - now).total_seconds(), Quality.GOOD, 0
-        zone = _zone(device)
         blocks = []
         for look in told:
             when = look.at or sent
-            own_us = None if when is None else _unix_us(when, zone)
+            own_us = None if when is None else unix_us(device, when)
             blocks.append(device.partial(self._block_us, look.said, device_time_us=own_us))
             self._block_us += 1  # several looks within one microsecond: ours must differ
         return blocks
 
     async def _judge_clock(self, frame: Telegram, device: Device, now: datetime | None) -> None:
         sent = frame.sent_at
-        if now is None or self._clock_set or _quirk(device, "set_clock", "no") != "yes":
+        if now is None or self._clock_set or device.quirk("set_clock", "no") != "yes":
             return
         if sent is not None and abs((sent - now).total_seconds()) <= CLOCK_OFF_S:
             return
@@ -226,20 +210,4 @@ class _Talk:
 
     def _now(self, device: Device) -> datetime | None:
         """Now by the transmitter's wall, in its zone; None while our clock is not trusted."""
-        wall_us = self._roll.wall_us()
-        if wall_us is None:
-            return None
-        return datetime.fromtimestamp(wall_us / 1e6, _zone(device)).replace(tzinfo=None)
-
-
-def _zone(device: Device) -> ZoneInfo:
-    return ZoneInfo(str(device.quirks.get("zone", USUAL_ZONE)))
-
-
-def _unix_us(at: datetime, zone: ZoneInfo) -> int:
-    return round(at.replace(tzinfo=zone).astimezone(UTC).timestamp() * 1_000_000)
-
-
-def _quirk(device: Device, key: str, usual: str) -> str:
-    value = device.quirks.get(key, usual)
-    return ("no", "yes")[value] if isinstance(value, bool) else str(value)
+        return shown(device, self._roll.wall_us())

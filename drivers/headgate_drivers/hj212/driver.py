@@ -10,24 +10,27 @@ import asyncio
 import logging
 import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
-from zoneinfo import ZoneInfo
 
 from headgate.sdk import (
+    MOST_FAULTS,
     AttendingDriver,
     Block,
     Channel,
     ChannelClosed,
     Deliver,
     Device,
-    Frame,
     Origin,
     Problem,
     ProfileError,
     Quality,
     Roll,
     SpoolError,
+    Unframed,
+    shown,
+    unix_us,
+    zone_problems,
 )
 from headgate_drivers.hj212.codec import Codec
 from headgate_drivers.hj212.commands import COMMANDS, Done, Kind
@@ -44,23 +47,8 @@ log = logging.getLogger(__name__)
 CLOCK_OFF_S = 60.0
 #: A clock that does not stay set is not set again and again.
 CLOCK_AGAIN_US = 3600_000_000
-#: A call may bring this many faults in a row before it is ended: whoever that is does not speak HJ 212.
-MOST_FAULTS = 32
-USUAL_ZONE = "Asia/Shanghai"
 _MN = re.compile(r"[0-9A-Za-z_.-]{1,40}")
 _PW = re.compile(rb"PW=[^;&]*")
-
-
-class Bytes:
-    """Bytes as they come: the codec cuts them."""
-
-    def next(self, buffer: bytearray) -> Frame | None:
-        """All there is."""
-        if not buffer:
-            return None
-        payload = bytes(buffer)
-        buffer.clear()
-        return Frame(None, payload)
 
 
 class Hj212Driver(AttendingDriver):
@@ -79,12 +67,9 @@ class Hj212Driver(AttendingDriver):
             problems.append(Problem(f'device "{device.id}": address', "HG-3621", fields))
         try:
             items_of(device)
-            _zone(device)
         except ProfileError as error:
             problems += error.problems
-        except (ValueError, KeyError, OSError):
-            zone = str(device.quirks.get("zone"))
-            problems.append(Problem(device.id, "HG-3612", {"device": device.id, "zone": zone}))
+        problems += zone_problems(device)
         if problems:
             raise ProfileError(problems)
 
@@ -151,7 +136,7 @@ class _Talk:
     async def run(self) -> None:
         """Until the call ends, or it is nobody of ours."""
         try:
-            async for piece in self._channel.frames(Bytes()):
+            async for piece in self._channel.frames(Unframed()):
                 for found in self._codec.feed(piece.payload):
                     if isinstance(found, Fault):
                         if not await self._fault(found, piece.payload):
@@ -208,7 +193,7 @@ class _Talk:
                 log.warning("not answered", extra={"device": device.id, "reason": str(error)})
                 return
         back = answer(packet)
-        heartbeat = _quirk(device, "heartbeat", "no")
+        heartbeat = device.quirk("heartbeat", "no")
         if packet.cn == HEARTBEAT and heartbeat in ("9013", "9014") and wants_answer(packet):
             back = answer_as(packet, heartbeat)
         if back is not None:
@@ -221,11 +206,10 @@ class _Talk:
         if "clock" in names and (off_s := self._off_s(packet, device)) is not None:
             told = told or [Look(None, {})]
             told[-1].said[names["clock"][0]] = off_s, Quality.GOOD, 0
-        zone = _zone(device)
         blocks = []
         for look in told:
             when = self._time_of(packet, look)
-            own_us = None if when is None else _unix_us(when, zone)
+            own_us = None if when is None else unix_us(device, when)
             # Several looks within one microsecond: ours must differ.
             self._block_us = max(self._channel.now_us(), self._block_us + 1)
             blocks.append(device.partial(self._block_us, look.said, device_time_us=own_us))
@@ -252,14 +236,11 @@ class _Talk:
 
     def _now(self, device: Device) -> datetime | None:
         """Now by the logger's wall, in its zone; None while our clock is not trusted."""
-        wall_us = self._roll.wall_us()
-        if wall_us is None:
-            return None
-        return datetime.fromtimestamp(wall_us / 1e6, _zone(device)).replace(tzinfo=None)
+        return shown(device, self._roll.wall_us())
 
     def _judge_clock(self, packet: Packet, device: Device) -> None:
         """Set it (1012), where the profile says so, and it is off or the logger asks for it (1013)."""
-        if _quirk(device, "set_clock", "no") != "yes":
+        if device.quirk("set_clock", "no") != "yes":
             return
         off_s, now_us = self._off_s(packet, device), self._channel.now_us()
         bound_s = float(device.quirks.get("clock_off_s", CLOCK_OFF_S))
@@ -288,23 +269,10 @@ class _Talk:
 
 def _origin(packet: Packet, device: Device) -> Origin:
     """What a resend is known by: its QN and what it says; without QN, or by quirk, what it says alone."""
-    qn = "" if _quirk(device, "resend", "qn") == "data" else id_of(packet)
+    qn = "" if device.quirk("resend", "qn") == "data" else id_of(packet)
     said = f"{qn};{packet.pnum};{packet.pno};{packet.cp}".encode()
     return Origin(packet.mn, packet.cn, packet.pno, None, said)
 
 
-def _zone(device: Device) -> ZoneInfo:
-    return ZoneInfo(str(device.quirks.get("zone", USUAL_ZONE)))
-
-
 def _old(device: Device) -> bool:
     return str(device.quirks.get("codes", "")) == "2005"
-
-
-def _unix_us(at: datetime, zone: ZoneInfo) -> int:
-    return round(at.replace(tzinfo=zone).astimezone(UTC).timestamp() * 1_000_000)
-
-
-def _quirk(device: Device, key: str, usual: str) -> str:
-    value = device.quirks.get(key, usual)
-    return ("no", "yes")[value] if isinstance(value, bool) else str(value)

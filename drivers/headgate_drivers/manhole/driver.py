@@ -15,9 +15,9 @@ from headgate.sdk import (
     Block,
     Channel,
     Device,
-    Frame,
     Quality,
     StreamingDriver,
+    Unframed,
 )
 from headgate_drivers.manhole.codec import Codec, Kind, Tag, Word, acknowledgement
 from headgate_drivers.manhole.points import (
@@ -81,17 +81,6 @@ class Cover:
         ]
 
 
-class _Bytes:
-    """Bytes as they come: the codec cuts them."""
-
-    def next(self, buffer: bytearray) -> Frame | None:
-        if not buffer:
-            return None
-        payload = bytes(buffer)
-        buffer.clear()
-        return Frame(None, payload)
-
-
 class ManholeDriver(StreamingDriver):
     """Covers behind a concentrator that forwards what they say."""
 
@@ -120,7 +109,7 @@ class ManholeDriver(StreamingDriver):
         """
         covers = {address_of(device): self._cover(channel.id, device) for device in devices}
         codec = Codec()
-        async for chunk in channel.frames(_Bytes()):
+        async for chunk in channel.frames(Unframed()):
             at_us = channel.now_us()
             codec.feed(chunk.payload)
             for word in codec.events():

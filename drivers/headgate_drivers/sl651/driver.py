@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import ClassVar
-from zoneinfo import ZoneInfo
 
 import msgspec
 
 from headgate.sdk import (
+    MOST_FAULTS,
     AttendingDriver,
     Block,
     Channel,
     Deliver,
     Device,
-    Frame,
     Origin,
     Problem,
     ProfileError,
@@ -28,6 +27,10 @@ from headgate.sdk import (
     Question,
     Roll,
     SpoolError,
+    Unframed,
+    shown,
+    unix_us,
+    zone_problems,
 )
 from headgate_drivers.sl651.codec import Codec
 from headgate_drivers.sl651.fields import Function
@@ -42,23 +45,9 @@ log = logging.getLogger(__name__)
 
 #: Clause 6.6.4.24: a clock that is further off than this is set.
 CLOCK_OFF = timedelta(minutes=5)
-#: A call may bring this many faults in a row before it is ended: whoever that is does not speak SL 651.
-MOST_FAULTS = 32
 _PACKET_ASKS = 3
 #: What a time field holds where nobody knows the time; stations' times have no zone.
 _UNKNOWN = datetime(2000, 1, 1)  # noqa: DTZ001
-
-
-class Bytes:
-    """Bytes as they come: the codec cuts them."""
-
-    def next(self, buffer: bytearray) -> Frame | None:
-        """All there is."""
-        if not buffer:
-            return None
-        payload = bytes(buffer)
-        buffer.clear()
-        return Frame(None, payload)
 
 
 class Sl651Driver(AttendingDriver):
@@ -78,7 +67,7 @@ class Sl651Driver(AttendingDriver):
         if head is None:
             return None
         centre = Centre(head.centre, head.address, head.password, head.coding)
-        now = _UNKNOWN if wall_us is None else _wall(device, wall_us)
+        now = shown(device, wall_us) or _UNKNOWN
         return Question(encode(centre.ask(Function.ASK_NOW, now)), f"{Function.ASK_NOW:02X}")
 
     def check(self, device: Device) -> None:
@@ -91,12 +80,9 @@ class Sl651Driver(AttendingDriver):
             problems.append(Problem(f'device "{device.id}": address', "HG-3611", fields))
         try:
             items_of(device)
-            ZoneInfo(str(device.quirks.get("zone", "Asia/Shanghai")))
         except ProfileError as error:
             problems += error.problems
-        except (ValueError, KeyError, OSError):
-            zone = str(device.quirks.get("zone"))
-            problems.append(Problem(device.id, "HG-3612", {"device": device.id, "zone": zone}))
+        problems += zone_problems(device)
         if problems:
             raise ProfileError(problems)
 
@@ -142,7 +128,7 @@ class _Talk:
 
     async def run(self) -> None:
         """Until the call ends, or it is nobody of ours."""
-        async for piece in self._channel.frames(Bytes()):
+        async for piece in self._channel.frames(Unframed()):
             for found in self._codec.feed(piece.payload):
                 if isinstance(found, Fault):
                     if not await self._fault(found, piece.payload):
@@ -202,15 +188,15 @@ class _Talk:
             # Not confirmed, so the station keeps it and sends it again.
             log.warning("report not confirmed", extra={"device": device.id, "reason": str(error)})
             return
-        if wants_answer(frame) and _quirk(device, "confirm", "yes") != "no":
+        if wants_answer(frame) and device.quirk("confirm", "yes") != "no":
             await self._confirm(frame, message, device)
 
     async def _confirm(self, frame: Telegram, message: Message, device: Device) -> None:
         now = self._now(device)
         sent = message.sent_at
         late = now is not None and sent is not None and abs(now - sent) > CLOCK_OFF
-        setting = late and not self._clock_set and _quirk(device, "set_clock", "no") == "yes"
-        sleeps = _quirk(device, "sleeps", "no") == "yes"
+        setting = late and not self._clock_set and device.quirk("set_clock", "no") == "yes"
+        sleeps = device.quirk("sleeps", "no") == "yes"
         end = SLEEP if sleeps and not setting else STAY
         # Without a trusted clock the station gets its own time back: nobody is set wrong by it.
         at = now or sent or _UNKNOWN
@@ -223,10 +209,7 @@ class _Talk:
 
     def _now(self, device: Device) -> datetime | None:
         """Now by the station's wall, in its zone; None while our clock is not trusted."""
-        wall_us = self._roll.wall_us()
-        if wall_us is None:
-            return None
-        return _wall(device, wall_us)
+        return shown(device, self._roll.wall_us())
 
     def _blocks(self, message: Message, device: Device) -> Sequence[Block]:
         names = items_of(device)
@@ -238,11 +221,10 @@ class _Talk:
                 told = told or [Look(None, {})]
                 told[-1].said[names["clock"]] = off_s, Quality.GOOD, 0
         at_us = self._channel.now_us()
-        zone = ZoneInfo(str(device.quirks.get("zone", "Asia/Shanghai")))
         blocks = []
         for index, look in enumerate(told):
             when = look.observed or message.sent_at
-            own_us = None if when is None else _unix_us(when, zone)
+            own_us = None if when is None else unix_us(device, when)
             # One report, several instants of the station's clock: ours must differ, too.
             blocks.append(device.partial(at_us + index, look.said, device_time_us=own_us))
         return blocks
@@ -262,20 +244,6 @@ def identity(frame: Telegram, message: Message) -> bytes:
         return bytes(frame.body)
     begin, end = _SENDING[frame.coding]
     return bytes(frame.body[:begin] + frame.body[end:])
-
-
-def _wall(device: Device, wall_us: int) -> datetime:
-    zone = ZoneInfo(str(device.quirks.get("zone", "Asia/Shanghai")))
-    return datetime.fromtimestamp(wall_us / 1e6, zone).replace(tzinfo=None)
-
-
-def _unix_us(at: datetime, zone: ZoneInfo) -> int:
-    return round(at.replace(tzinfo=zone).astimezone(UTC).timestamp() * 1_000_000)
-
-
-def _quirk(device: Device, key: str, usual: str) -> str:
-    value = device.quirks.get(key, usual)
-    return ("no", "yes")[value] if isinstance(value, bool) else str(value)
 
 
 def _is_address(text: str) -> bool:

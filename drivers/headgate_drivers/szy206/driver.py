@@ -9,25 +9,28 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import ClassVar
-from zoneinfo import ZoneInfo
 
 import msgspec
 
 from headgate.sdk import (
+    MOST_FAULTS,
     AttendingDriver,
     Block,
     Channel,
     Deliver,
     Device,
-    Frame,
     Origin,
     Problem,
     ProfileError,
     Quality,
     Roll,
     SpoolError,
+    Unframed,
+    shown,
+    unix_us,
+    zone_problems,
 )
 from headgate_drivers.szy206 import body
 from headgate_drivers.szy206.body import REPORTS, Reading
@@ -41,23 +44,8 @@ from headgate_drivers.szy206.replies import confirmation, label_of, wants_answer
 
 log = logging.getLogger(__name__)
 
-#: A call may bring this many faults in a row before it is ended: whoever that is does not speak this.
-MOST_FAULTS = 32
 #: FCB of what is sent for the first time.
 _FIRST = 3
-USUAL_ZONE = "Asia/Shanghai"
-
-
-class Bytes:
-    """Bytes as they come: the codec cuts them."""
-
-    def next(self, buffer: bytearray) -> Frame | None:
-        """All there is."""
-        if not buffer:
-            return None
-        payload = bytes(buffer)
-        buffer.clear()
-        return Frame(None, payload)
 
 
 class Szy206Driver(AttendingDriver):
@@ -82,12 +70,9 @@ class Szy206Driver(AttendingDriver):
                 problems.append(Problem(f"{device.id}: quirks.{key}", "HG-3662", wrong))
         try:
             items_of(device)
-            _zone(device)
         except ProfileError as error:
             problems += error.problems
-        except (ValueError, KeyError, OSError):
-            zone = str(device.quirks.get("zone"))
-            problems.append(Problem(device.id, "HG-3612", fields | {"zone": zone}))
+        problems += zone_problems(device)
         if problems:
             raise ProfileError(problems)
 
@@ -133,7 +118,7 @@ class _Talk:
 
     async def run(self) -> None:
         """Until the call ends, or it is nobody of ours."""
-        async for piece in self._channel.frames(Bytes()):
+        async for piece in self._channel.frames(Unframed()):
             for found in self._codec.feed(piece.payload):
                 if isinstance(found, Fault):
                     if not await self._fault(found, piece.payload):
@@ -191,7 +176,7 @@ class _Talk:
         when = None if label is None else label.near(now) if now is not None else label.at
         if "clock" in names and when is not None and now is not None:
             said[names["clock"]] = (when - now).total_seconds(), Quality.GOOD, 0
-        own_us = None if when is None else _unix_us(when, _zone(device))
+        own_us = None if when is None else unix_us(device, when)
         block = device.partial(self._channel.now_us(), said, device_time_us=own_us)
         # FCB counts down when it is sent again: it is no part of the name.
         known_us = own_us if own_us is not None else self._undated_us(frame)
@@ -223,16 +208,13 @@ class _Talk:
     def _answer_label(self, device: Device, own: Label | None) -> Label | None:
         """Our time while it is trusted and may be given; else the station's own: it sets its clock by it."""
         now = self._now(device)
-        if now is None or _quirk(device, "set_clock", "yes") == "no":
+        if now is None or device.quirk("set_clock", "yes") == "no":
             return own
         return label_of(now, long=self._long_label)
 
     def _now(self, device: Device) -> datetime | None:
         """Now by the station's wall, in its zone; None while our clock is not trusted."""
-        wall_us = self._roll.wall_us()
-        if wall_us is None:
-            return None
-        return datetime.fromtimestamp(wall_us / 1e6, _zone(device)).replace(tzinfo=None)
+        return shown(device, self._roll.wall_us())
 
 
 def _reading(device: Device) -> Reading:
@@ -246,16 +228,3 @@ def _reading(device: Device) -> Reading:
 def _mode(device: Device) -> int:
     mode = device.quirks.get("work_mode", 0)
     return mode if isinstance(mode, int) and 0 <= mode <= 3 else 0
-
-
-def _zone(device: Device) -> ZoneInfo:
-    return ZoneInfo(str(device.quirks.get("zone", USUAL_ZONE)))
-
-
-def _unix_us(at: datetime, zone: ZoneInfo) -> int:
-    return round(at.replace(tzinfo=zone).astimezone(UTC).timestamp() * 1_000_000)
-
-
-def _quirk(device: Device, key: str, usual: str) -> str:
-    value = device.quirks.get(key, usual)
-    return ("no", "yes")[value] if isinstance(value, bool) else str(value)

@@ -58,6 +58,7 @@ from headgate.sdk.channel import (
     Framing,
     LineSettings,
     Listener,
+    Unframed,
     line_of,
 )
 from headgate.sdk.device import Device, DevicePoint
@@ -71,7 +72,8 @@ from headgate.sdk.driver import (
 )
 from headgate.sdk.hooks import hookimpl
 from headgate.sdk.stage import Stage, Step
-from headgate.sdk.stations import AttendingDriver, Deliver, Question, Roll
+from headgate.sdk.station_time import shown, unix_us, zone_problems
+from headgate.sdk.stations import MOST_FAULTS, AttendingDriver, Deliver, Question, Roll
 from headgate.sdk.uplink import Acknowledged, Outbox, ProbeStep, StoredRecord, Uplink, UplinkContext
 
 #: What a plugin's manifest compares its `api` range with.
@@ -80,6 +82,7 @@ API_VERSION = "1.0"
 __all__ = [
     "API_VERSION",
     "FORMAT",
+    "MOST_FAULTS",
     "WIDTH",
     "Access",
     "Acknowledged",
@@ -141,6 +144,7 @@ __all__ = [
     "Step",
     "StoredRecord",
     "StreamingDriver",
+    "Unframed",
     "Uplink",
     "UplinkContext",
     "UplinkError",
@@ -153,6 +157,9 @@ __all__ = [
     "present",
     "raw_values",
     "readings",
+    "shown",
     "status_word",
+    "unix_us",
     "unpack",
+    "zone_problems",
 ]

@@ -43,6 +43,17 @@ class Framing(Protocol):
         ...
 
 
+class Unframed:
+    """Bytes as they come, for a codec that cuts them itself."""
+
+    def next(self, buffer: bytearray) -> Frame | None:
+        if not buffer:
+            return None
+        payload = bytes(buffer)
+        buffer.clear()
+        return Frame(None, payload)
+
+
 class FixedSize:
     """Frames of one known size, for the simplest devices."""
 

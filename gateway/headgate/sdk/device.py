@@ -49,6 +49,11 @@ class Device(msgspec.Struct, frozen=True):
     #: Where it may tell its firmware, in the order to try: the driver's own keys, and `format`.
     identify: tuple[dict[str, str | int | float | bool], ...] = ()
 
+    def quirk(self, key: str, usual: str) -> str:
+        """A quirk as text; a truth as "yes" or "no"."""
+        value = self.quirks.get(key, usual)
+        return ("no", "yes")[value] if isinstance(value, bool) else str(value)
+
     def block(self, at_us: int, raw: Mapping[str, Value]) -> Block:
         """A block of raw values by point name. Points not named, or None, are bad: not read.
 

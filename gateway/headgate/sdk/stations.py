@@ -37,6 +37,8 @@ class Deliver(Protocol):
         ...
 
 
+#: A call may bring this many faults in a row before it is ended: whoever that is speaks something else.
+MOST_FAULTS = 32
 #: Another call with a station's name within this time of its last word is a second source.
 _BOTH_TALK_US = 60_000_000
 #: Deliveries of all calls that the core has not taken yet.
