@@ -2,47 +2,34 @@
 
 from __future__ import annotations
 
-import json
-import random
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kit.streams import Stream, StreamTests, vectors
 
 from headgate_drivers.cjt188.codec import Codec
 from headgate_drivers.cjt188.frames import LONGEST, Fault, Frame, encode
 from headgate_drivers.cjt188.messages import identifier_of, understand, wire_of
 from headgate_drivers.cjt188.units import UNITS, in_base
 
-VECTORS = json.loads(
-    (Path(__file__).parents[2] / "vectors" / "protocols" / "cjt188.json").read_text()
-)["vectors"]
+VECTORS = vectors("cjt188")
 VALID = [v for v in VECTORS if v["kind"] == "valid"]
-BROKEN = [v for v in VECTORS if v["kind"] == "broken"]
 GOOD = bytes.fromhex(VALID[1]["hex"])
-NOISE = (b"", b"\xfe\xfe\xfe", b"\x68", b"\x00\xff\x16", b"AT+OK\r\n", b"\x68\x68\x68")
+
+STREAM = Stream(Codec, Frame, holding="frame")
+all_of, frames_in = STREAM.all_of, STREAM.frames_in
 
 
-def names(vectors: list[dict[str, Any]]) -> list[str]:
-    return [v["name"] for v in vectors]
+class TestStream(StreamTests):
+    stream, vectors, good = STREAM, VECTORS, GOOD
+    longest = LONGEST
+    exact = False
+    floods = (b"\xfe", GOOD[:11])
 
-
-def all_of(data: bytes, size: int = 0) -> list[Frame | Fault]:
-    """What comes out of a stream that then ends; in pieces of `size` bytes."""
-    codec = Codec()
-    pieces = [data[at : at + size] for at in range(0, len(data), size)] if size else [data]
-    found = [event for piece in pieces for event in codec.feed(piece)]
-    last = codec.end()
-    return [*found, last] if last else found
-
-
-def frames_in(data: bytes, size: int = 0) -> list[Frame]:
-    """Whole frames, also those in which a meter refuses."""
-    events = all_of(data, size)
-    found = [event if isinstance(event, Frame) else event.frame for event in events]
-    return [frame for frame in found if frame is not None]
+    def said(self, frame: Frame) -> object:
+        return frame.address, frame.data  # not how many FE stood before it
 
 
 def fields(frame: Frame) -> dict[str, Any]:
@@ -60,7 +47,7 @@ def fields(frame: Frame) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("vector", VALID, ids=names(VALID))
+@pytest.mark.parametrize("vector", VALID, ids=lambda v: v["name"])
 @pytest.mark.parametrize("size", [0, 1])
 def test_every_frame_says_what_it_says(vector: dict[str, Any], size: int) -> None:
     raw = bytes.fromhex(vector["hex"])
@@ -80,52 +67,6 @@ def test_every_frame_says_what_it_says(vector: dict[str, Any], size: int) -> Non
     assert encode(frame) == raw
 
 
-@pytest.mark.parametrize("vector", BROKEN, ids=names(BROKEN))
-@pytest.mark.parametrize("size", [0, 1, 7])
-def test_every_broken_frame_is_its_own_fault(vector: dict[str, Any], size: int) -> None:
-    raw = bytes.fromhex(vector["hex"])
-    events = all_of(raw, size)
-    assert isinstance(events[0], Fault)
-    assert events[0].code == vector["expected_error"]
-    assert sum(event.consumed for event in events if isinstance(event, Fault)) == len(raw)
-    if vector["expected_error"] == "truncated":
-        codec = Codec()
-        assert codec.feed(raw) == []
-        assert codec.waiting == len(raw)
-
-
-@pytest.mark.parametrize("vector", BROKEN, ids=names(BROKEN))
-def test_the_frame_behind_a_broken_one_is_found(vector: dict[str, Any]) -> None:
-    raw = bytes.fromhex(vector["hex"])
-    for size in (0, 1, 11):
-        assert frames_in(raw + GOOD + GOOD, size)[-2:] == frames_in(GOOD) * 2
-
-
-@pytest.mark.parametrize("cut", range(1, len(GOOD)))
-def test_a_frame_cut_off_does_not_lose_the_next(cut: int) -> None:
-    for size in (0, 1):
-        assert frames_in(GOOD[:cut] + GOOD * 2, size)[-1:] == frames_in(GOOD)
-
-
-@pytest.mark.parametrize("before", NOISE)
-@pytest.mark.parametrize("behind", NOISE)
-def test_noise_around_frames_changes_nothing(before: bytes, behind: bytes) -> None:
-    raw = [bytes.fromhex(v["hex"]) for v in VALID[1:5]]
-    wanted = [(f.address, f.data) for each in raw for f in frames_in(each)]
-    stream = before + raw[0] + raw[1] + behind + raw[2] + behind + raw[3]
-    for size in (0, 1):
-        assert [(f.address, f.data) for f in frames_in(stream, size)] == wanted
-
-
-@given(st.data())
-@settings(max_examples=40, deadline=None)
-def test_it_does_not_matter_how_a_stream_is_cut(data: st.DataObject) -> None:
-    chosen = data.draw(st.lists(st.sampled_from(VECTORS), min_size=1, max_size=4))
-    raw = b"".join(bytes.fromhex(v["hex"]) for v in chosen)
-    cut = [f for f in all_of(raw, data.draw(st.integers(1, 90))) if isinstance(f, Frame)]
-    assert cut == [f for f in all_of(raw) if isinstance(f, Frame)]
-
-
 @given(
     st.integers(0, 255), st.integers(0, 10**14 - 1), st.integers(0, 255),
     st.binary(max_size=255), st.integers(0, 8),
@@ -136,29 +77,6 @@ def test_what_is_written_is_read(
 ) -> None:
     frame = Frame(kind, f"{address:014d}", control, data, wake, understand(control, data))
     assert frames_in(encode(frame)) == [frame]
-
-
-@given(st.binary(max_size=300), st.integers(1, 50))
-@settings(max_examples=80, deadline=None)
-def test_hostile_bytes_are_counted_and_bounded(noise: bytes, size: int) -> None:
-    codec = Codec()
-    raw = noise + GOOD[:9] + noise + GOOD
-    taken = 0
-    for at in range(0, len(raw), size):
-        for event in codec.feed(raw[at : at + size]):
-            taken += event.consumed if isinstance(event, Fault) else event.size
-        assert codec.waiting <= LONGEST
-    assert taken + codec.waiting == len(raw)
-
-
-def test_a_flood_is_not_kept() -> None:
-    rng = random.Random(188)
-    codec = Codec()
-    for begins in (b"\xfe", b"\x68", GOOD[:11]):
-        codec.feed(begins * 30_000)
-        assert codec.waiting <= LONGEST
-        codec.feed(begins + rng.randbytes(100_000))
-        assert codec.waiting <= LONGEST
 
 
 @pytest.mark.parametrize("identifier", ["901F", "D120", "8102", "810A", "A017", "A018"])

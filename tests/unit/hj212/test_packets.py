@@ -2,43 +2,34 @@
 
 from __future__ import annotations
 
-import json
-import random
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kit.streams import Stream, StreamTests, vectors
 
 from headgate_drivers.hj212.codec import Codec
 from headgate_drivers.hj212.crc import crc16
 from headgate_drivers.hj212.frames import Fault, Flag, Packet, encode, segment
 
-VECTORS = json.loads(
-    (Path(__file__).parents[2] / "vectors" / "protocols" / "hj212.json").read_text()
-)["vectors"]
+VECTORS = vectors("hj212")
 VALID = [v for v in VECTORS if v["kind"] == "valid"]
-BROKEN = [v for v in VECTORS if v["kind"] == "broken"]
 ANNEX_A = next(v for v in VALID if v["source"] == ["HJ 212-2017 annex A example"])["text"].encode()
 NOISE = (b"", b"\r\n", b"#", b"AT+OK\r\n", b"\x00\xff#\xfe", b"###")
 
-
-def names(vectors: list[dict[str, Any]]) -> list[str]:
-    return [v["name"] for v in vectors]
-
-
-def all_of(data: bytes, size: int = 0) -> list[Packet | Fault]:
-    """What comes out of a stream that then ends; in pieces of `size` bytes."""
-    codec = Codec()
-    pieces = [data[at : at + size] for at in range(0, len(data), size)] if size else [data]
-    found = [event for piece in pieces for event in codec.feed(piece)]
-    last = codec.end()
-    return [*found, last] if last else found
+STREAM = Stream(Codec, Packet)
+all_of, packets_in = STREAM.all_of, STREAM.frames_in
 
 
-def packets_in(data: bytes, size: int = 0) -> list[Packet]:
-    return [event for event in all_of(data, size) if isinstance(event, Packet)]
+class TestStream(StreamTests):
+    stream, vectors, good = STREAM, VECTORS, ANNEX_A
+    longest = Codec().most
+    encode = staticmethod(encode)
+    exact = False
+    counted = False  # what stands between packets is no fault
+    floods = (b"##1024", b"##9999", b"##00000", b"####")
+    noise = NOISE
 
 
 def fields(packet: Packet) -> dict[str, Any]:
@@ -62,7 +53,7 @@ def fields(packet: Packet) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("vector", VALID, ids=names(VALID))
+@pytest.mark.parametrize("vector", VALID, ids=lambda v: v["name"])
 @pytest.mark.parametrize("size", [0, 1])
 def test_every_packet_says_what_it_says(vector: dict[str, Any], size: int) -> None:
     raw = vector["text"].encode()
@@ -73,27 +64,6 @@ def test_every_packet_says_what_it_says(vector: dict[str, Any], size: int) -> No
     assert encode(packet).upper() == raw.upper()
 
 
-@pytest.mark.parametrize("vector", BROKEN, ids=names(BROKEN))
-@pytest.mark.parametrize("size", [0, 1, 7])
-def test_every_broken_packet_is_its_own_fault(vector: dict[str, Any], size: int) -> None:
-    event = all_of(vector["text"].encode(), size)[0]
-    assert isinstance(event, Fault)
-    assert event.code == vector["expected_error"]
-
-
-@pytest.mark.parametrize("vector", BROKEN, ids=names(BROKEN))
-def test_the_packet_behind_a_broken_one_is_found(vector: dict[str, Any]) -> None:
-    raw = vector["text"].encode()
-    for size in (0, 1, 11):
-        assert packets_in(raw + ANNEX_A + ANNEX_A, size)[-2:] == packets_in(ANNEX_A) * 2
-
-
-@pytest.mark.parametrize("cut", range(1, len(ANNEX_A), 9))
-def test_a_packet_cut_off_loses_at_most_its_follower(cut: int) -> None:
-    for size in (0, 1):
-        assert packets_in(ANNEX_A[:cut] + ANNEX_A * 2, size)[-1:] == packets_in(ANNEX_A)
-
-
 def test_a_packet_is_found_inside_of_one_whose_length_ends_with_it() -> None:
     cut = ANNEX_A[6:60]
     swallows = b"##%04d" % (len(cut) + len(ANNEX_A) - 6) + cut
@@ -101,42 +71,6 @@ def test_a_packet_is_found_inside_of_one_whose_length_ends_with_it() -> None:
     assert isinstance(events[0], Fault)
     assert (events[0].code, events[0].consumed) == ("bad_checksum", len(swallows))
     assert events[1:] == all_of(ANNEX_A)
-
-
-@pytest.mark.parametrize("before", NOISE)
-@pytest.mark.parametrize("behind", NOISE)
-def test_noise_around_packets_changes_nothing(before: bytes, behind: bytes) -> None:
-    raw = [v["text"].encode() for v in VALID[:4]]
-    wanted = [packet for each in raw for packet in packets_in(each)]
-    stream = before + raw[0] + raw[1] + behind + raw[2] + behind + raw[3]
-    assert packets_in(stream) == wanted
-    assert packets_in(stream, 1) == wanted
-
-
-@given(st.data())
-@settings(max_examples=40, deadline=None)
-def test_it_does_not_matter_how_a_stream_is_cut(data: st.DataObject) -> None:
-    chosen = data.draw(st.lists(st.sampled_from(VALID), min_size=1, max_size=4))
-    raw = b"".join(v["text"].encode() for v in chosen)
-    assert all_of(raw, data.draw(st.integers(1, 90))) == all_of(raw)
-
-
-@given(st.binary(max_size=300), st.integers(1, 50))
-@settings(max_examples=80, deadline=None)
-def test_hostile_bytes_are_bounded(noise: bytes, size: int) -> None:
-    codec = Codec()
-    raw = noise + ANNEX_A[:40] + noise + ANNEX_A
-    for at in range(0, len(raw), size):
-        codec.feed(raw[at : at + size])
-        assert codec.waiting <= codec.most
-
-
-def test_a_flood_is_not_kept() -> None:
-    rng = random.Random(212)
-    codec = Codec()
-    for begins in (b"##1024", b"##9999", b"##00000", b"##", b"####"):
-        codec.feed(begins + bytes(rng.choices(b"0123456789#&", k=100_000)))
-        assert codec.waiting <= codec.most
 
 
 def test_the_check_is_that_of_annex_a_with_its_zeros() -> None:

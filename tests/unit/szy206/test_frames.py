@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kit.streams import Stream, StreamTests, vectors
 
 from headgate_drivers.szy206 import body
 from headgate_drivers.szy206.body import Reading
@@ -18,32 +17,22 @@ from headgate_drivers.szy206.crc import crc8
 from headgate_drivers.szy206.frames import LONGEST, Afn, Fault, Frame, Kind, encode
 from headgate_drivers.szy206.items import LINKS, Label, Message, Value
 
-VECTORS = json.loads(
-    (Path(__file__).parents[2] / "vectors" / "protocols" / "szy206.json").read_text()
-)["vectors"]
+VECTORS = vectors("szy206")
 VALID = [v for v in VECTORS if v["kind"] == "valid"]
-BROKEN = [v for v in VECTORS if v["kind"] == "broken"]
 GOOD = bytes.fromhex(VALID[0]["hex"])
 NOISE = (b"", b"\r\n", b"+IPD,60:", b"\x16", b"\x68", b"\x68\x68", b"\xfe\xfe\x68\x10", b"hhh")
 PART = bytes(range(256)) * 4
 AT = Label(0, 30, 14, 18, 7, 26, 5)
 
-
-def names(vectors: list[dict[str, Any]]) -> list[str]:
-    return [v["name"] for v in vectors]
-
-
-def all_of(data: bytes, size: int = 0) -> list[Frame | Fault]:
-    """What comes out of a stream that then ends; in pieces of `size` bytes."""
-    codec = Codec()
-    pieces = [data[at : at + size] for at in range(0, len(data), size)] if size else [data]
-    found = [event for piece in pieces for event in codec.feed(piece)]
-    last = codec.end()
-    return [*found, last] if last else found
+STREAM = Stream(Codec, Frame)
+all_of, frames_in = STREAM.all_of, STREAM.frames_in
 
 
-def frames_in(data: bytes, size: int = 0) -> list[Frame]:
-    return [event for event in all_of(data, size) if isinstance(event, Frame)]
+class TestStream(StreamTests):
+    stream, vectors, good = STREAM, VECTORS, GOOD
+    longest = LONGEST
+    encode = staticmethod(encode)
+    noise = NOISE
 
 
 def one(raw: bytes) -> Message:
@@ -84,7 +73,7 @@ def fields(frame: Frame) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("vector", VALID, ids=names(VALID))
+@pytest.mark.parametrize("vector", VALID, ids=lambda v: v["name"])
 def test_every_frame_says_what_it_says(vector: dict[str, Any]) -> None:
     raw = bytes.fromhex(vector["hex"])
     (frame,) = frames_in(raw)
@@ -101,58 +90,6 @@ def test_every_frame_says_what_it_says(vector: dict[str, Any]) -> None:
             assert message.label.delay_min == field["delay_min"]
     assert encode(frame) == raw
     assert body.write(frame, message) == frame.data
-
-
-@pytest.mark.parametrize("vector", BROKEN, ids=names(BROKEN))
-@pytest.mark.parametrize("size", [0, 1, 7])
-def test_every_broken_frame_is_its_own_fault(vector: dict[str, Any], size: int) -> None:
-    raw = bytes.fromhex(vector["hex"])
-    events = all_of(raw, size)
-    assert isinstance(events[0], Fault)
-    assert events[0].code == vector["expected_error"]
-    assert sum(event.consumed for event in events if isinstance(event, Fault)) == len(raw)
-    if vector["expected_error"] == "truncated":
-        codec = Codec()
-        assert codec.feed(raw) == []
-        assert codec.waiting == len(raw)
-
-
-@pytest.mark.parametrize("vector", BROKEN, ids=names(BROKEN))
-def test_the_frame_behind_a_broken_one_is_found(vector: dict[str, Any]) -> None:
-    raw = bytes.fromhex(vector["hex"])
-    for size in (0, 1, 11):
-        assert frames_in(raw + GOOD + GOOD, size) == frames_in(GOOD) * 2
-
-
-@pytest.mark.parametrize("before", NOISE)
-@pytest.mark.parametrize("behind", NOISE)
-def test_noise_around_frames_changes_nothing(before: bytes, behind: bytes) -> None:
-    raw = [bytes.fromhex(v["hex"]) for v in VALID[:4]]
-    wanted = [frame for each in raw for frame in frames_in(each)]
-    stream = before + raw[0] + raw[1] + behind + raw[2] + behind + raw[3]
-    assert frames_in(stream) == wanted
-    assert frames_in(stream, 1) == wanted
-
-
-@given(st.data())
-@settings(max_examples=40, deadline=None)
-def test_it_does_not_matter_how_a_stream_is_cut(data: st.DataObject) -> None:
-    chosen = data.draw(st.lists(st.sampled_from(VECTORS), min_size=1, max_size=4))
-    raw = b"".join(bytes.fromhex(v["hex"]) for v in chosen)
-    assert frames_in(raw, data.draw(st.integers(1, 90))) == frames_in(raw)
-
-
-@given(st.binary(max_size=300), st.integers(1, 50))
-@settings(max_examples=80, deadline=None)
-def test_hostile_bytes_are_counted_and_bounded(noise: bytes, size: int) -> None:
-    codec = Codec()
-    raw = noise + GOOD[:20] + noise + GOOD
-    taken = 0
-    for at in range(0, len(raw), size):
-        for event in codec.feed(raw[at : at + size]):
-            taken += event.consumed if isinstance(event, Fault) else len(encode(event))
-        assert codec.waiting <= LONGEST
-    assert taken + codec.waiting == len(raw)
 
 
 def test_a_length_that_swallows_its_follower_does_not_lose_it() -> None:
