@@ -437,6 +437,7 @@ class Gateway:
                 {d.id: (d.profile, f"{d.channel}/{d.address}") for d in site.device}
             ),
         )
+        self._daybook.days_start(posting.device for posting in roster.devices().values())
         for problem in roster.problems:
             log.error(
                 say(problem.code, "en", **problem.fields),

@@ -11,7 +11,7 @@ what came since it was saved last (`SAVE_EVERY_US`), and the time until the next
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import tzinfo
+from datetime import timedelta, tzinfo
 from typing import Any
 
 from headgate.env import Env
@@ -19,6 +19,7 @@ from headgate.model import Alarm, Block, ClockFix, Event, Gap, GapReason, Item, 
 from headgate.runtime.ending import IN_HAND_US, LastSign
 from headgate.runtime.sink import Sink
 from headgate.runtime.tallies import (
+    MIDNIGHT,
     UNDATED,
     Course,
     Days,
@@ -28,7 +29,7 @@ from headgate.runtime.tallies import (
     saved_now,
     slots_before,
 )
-from headgate.sdk import Device
+from headgate.sdk import Device, day_starts
 
 LATE_US = 5_000_000
 SAVE_EVERY_US = 300 * 1_000_000
@@ -39,12 +40,14 @@ class _Course:
     """One device: its plan, the next look that is not counted as due, and where its numbers go."""
 
     __slots__ = ("first_slot", "from_us", "interval_us", "last_slot", "next_us", "old", "start_us",
-                 "tally", "until_us")  # fmt: skip
+                 "starts", "tally", "until_us")  # fmt: skip
 
     def __init__(self) -> None:
         self.start_us = self.first_slot = self.interval_us = self.next_us = 0
         self.old = (0, 0, 0)
         self.last_slot = -1
+        #: What the site's clock shows when a day of this device begins.
+        self.starts = MIDNIGHT
         # No instant is in this day: the first look finds its own.
         self.from_us, self.until_us = _EVER, -_EVER
         self.tally = Tally()
@@ -135,6 +138,19 @@ class Daybook:
 
     # ------------------------------------------------------------ counting
 
+    def days_start(self, devices: Iterable[Device]) -> None:
+        """Take over when each device's day begins; before anything of it passes."""
+        for device in devices:
+            starts = day_starts(device)
+            if starts != self._starts(device.number):
+                course = self._courses.setdefault(device.number, _Course())
+                course.starts = starts
+                course.from_us, course.until_us = _EVER, -_EVER
+
+    def _starts(self, device: int) -> timedelta:
+        course = self._courses.get(device)
+        return MIDNIGHT if course is None else course.starts
+
     def missed(self, gap: Gap) -> None:
         """Count a gap: its looks on the days they were due; one of an earlier boot, today."""
         at_us = self._env.clock.boottime_us() if gap.boot is not None else gap.first_us
@@ -143,12 +159,13 @@ class Daybook:
         if wall_us is None:
             parts = [(UNDATED, looks)]
         else:
-            day, _, end_us = self._days.span(wall_us)
+            starts = self._starts(gap.device)
+            day, _, end_us = self._days.span(wall_us, starts)
             parts = [(day, looks)]
             length_us = 0 if gap.boot is not None else gap.last_us - gap.first_us
             if looks > 1 and wall_us + length_us >= end_us:
                 each_us = max(1, length_us // (looks - 1))
-                parts = list(self._days.spread(wall_us, wall_us + looks * each_us, each_us))
+                parts = list(self._days.spread(wall_us, wall_us + looks * each_us, each_us, starts))
         for at, (day, part) in enumerate(parts):
             share = readings if len(parts) == 1 else readings * part // looks
             self._days.of(day, gap.device).miss(gap.reason, Missing(int(at == 0), part, share))
@@ -159,7 +176,7 @@ class Daybook:
         if wall_us is None:
             day, course.from_us, course.until_us = UNDATED, -_EVER, _EVER
         else:
-            day, begin_us, end_us = self._days.span(wall_us)
+            day, begin_us, end_us = self._days.span(wall_us, course.starts)
             course.from_us = due_us - (wall_us - begin_us)
             course.until_us = due_us + (end_us - wall_us)
         course.tally = self._days.of(day, device)
@@ -191,7 +208,7 @@ class Daybook:
         clock = self._env.clock
         now_us = clock.boottime_us()
         courses = [
-            Course(device, course.next_us, course.interval_us)
+            Course(device, course.next_us, course.interval_us, round(course.starts.total_seconds()))
             for device, course in self._courses.items()
             if course.interval_us
         ]
@@ -223,7 +240,8 @@ class Daybook:
             next_us = course.next_us
             next_us += slots_before(off_us, next_us, course.interval_us) * course.interval_us
             begin = first_wall + next_us - off_us
-            for day, looks in self._days.spread(begin, now_wall, course.interval_us):
+            starts = timedelta(seconds=course.starts_s)
+            for day, looks in self._days.spread(begin, now_wall, course.interval_us, starts):
                 tally = self._days.of(day, course.device)
                 tally.due = (tally.due or 0) + looks
                 # The gap itself is of the whole gateway, and counted there.
@@ -235,14 +253,16 @@ class Daybook:
         """`today` by device id, and `days`: the sums of each day, newest last. `names`: number by id."""
         self.count()
         wall_us = self._wall(self._env.clock.boottime_us())
-        today = UNDATED if wall_us is None else self._days.span(wall_us)[0]
-        here = self._days.days.get(today, {})
+        days = self._days
+
+        def today(number: int) -> str:
+            return UNDATED if wall_us is None else days.span(wall_us, self._starts(number))[0]
+
+        here = {name: days.days.get(today(at), {}).get(at) for name, at in names.items()}
         return {
             "late_s": LATE_US / 1e6,
-            "day": today,
-            "today": {
-                name: _plain(here[number]) for name, number in names.items() if number in here
-            },
+            "day": UNDATED if wall_us is None else days.span(wall_us)[0],
+            "today": {name: _plain(tally) for name, tally in here.items() if tally is not None},
             "days": [
                 {"day": day, **_plain(_sum(devices.values()))}
                 for day, devices in sorted(self._days.days.items())

@@ -12,7 +12,7 @@ from headgate.errors import Problem, ProfileError
 from headgate.profiles import Profile, Variant, resolve
 from headgate.profiles.lines import Path, index, line_of
 from headgate.runtime.fitting import placeholders
-from headgate.sdk import Driver, ListeningDriver, PollingDriver, StreamingDriver
+from headgate.sdk import Driver, ListeningDriver, PollingDriver, StreamingDriver, day_starts
 
 _PLACE = re.compile(
     r'device "[^"]*": (?:(?P<table>frame|quirks)(?:\.(?P<key>\w+))?|point "(?P<point>[^"]*)")'
@@ -58,6 +58,7 @@ def _of(profile: Profile, variant: Variant, driver: Driver) -> tuple[Problem, ..
             driver.check(device)
         elif isinstance(driver, PollingDriver):
             driver.plan(device)
+        day_starts(device)
     except ProfileError as error:
         return error.problems
     return ()

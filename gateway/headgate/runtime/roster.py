@@ -19,7 +19,14 @@ from headgate.config import Site
 from headgate.errors import ConfigError, HeadgateError, Problem
 from headgate.profiles import Alike, Library, resolve
 from headgate.runtime.plugins import Registry
-from headgate.sdk import Device, Driver, ListeningDriver, PollingDriver, StreamingDriver
+from headgate.sdk import (
+    Device,
+    Driver,
+    ListeningDriver,
+    PollingDriver,
+    StreamingDriver,
+    day_starts,
+)
 
 #: Gives a device its number in this gateway: the same one for ever.
 Number = Callable[[str], int]
@@ -229,6 +236,7 @@ def post(
     plan = driver.plan(device) if isinstance(driver, PollingDriver) else None
     if isinstance(driver, StreamingDriver | ListeningDriver):
         driver.check(device)
+    day_starts(device)
     tells = isinstance(driver, PollingDriver) and bool(
         profile.identify or len(profile.variants) > 1
     )

@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 #: The day of what nobody can date.
 UNDATED = "?"
 KEPT_DAYS = 9
+MIDNIGHT = timedelta()
 _VERSION = 1
 _SHANGHAI = "Asia/Shanghai"
 #: Gaps of these reasons are of looks that did arrive here and were lost, or given up, afterwards.
@@ -82,6 +83,8 @@ class Course(msgspec.Struct, array_like=True):
     device: int
     next_us: int
     interval_us: int
+    #: Seconds from midnight to the beginning of its day.
+    starts_s: int = 0
 
 
 class Saved(msgspec.Struct, array_like=True):
@@ -114,17 +117,23 @@ class Days:
             tally = devices[device] = Tally()
         return tally
 
-    def span(self, wall_us: int) -> tuple[str, int, int]:
-        """The day of a wall time, and the wall times of its first instant and of the next day's."""
-        at = datetime.fromtimestamp(wall_us / 1e6, UTC).astimezone(self._zone)
-        begin = at.replace(hour=0, minute=0, second=0, microsecond=0)
-        end = (begin + timedelta(days=1, hours=12)).replace(hour=0)
-        return at.date().isoformat(), _us(begin), _us(end)
+    def span(self, wall_us: int, starts: timedelta = MIDNIGHT) -> tuple[str, int, int]:
+        """The day of a wall time, and the wall times of its first instant and of the next day's.
 
-    def spread(self, first_us: int, last_us: int, interval_us: int) -> Iterator[tuple[str, int]]:
+        `starts`: what the clock shows when a day begins. The day bears the date of its beginning.
+        """
+        # Clock arithmetic throughout: a day has 23 or 25 hours where a zone changes its clocks.
+        at = datetime.fromtimestamp(wall_us / 1e6, UTC).astimezone(self._zone)
+        begin = (at - starts).replace(hour=0, minute=0, second=0, microsecond=0)
+        end = begin + timedelta(days=1)
+        return begin.date().isoformat(), _us(begin + starts), _us(end + starts)
+
+    def spread(
+        self, first_us: int, last_us: int, interval_us: int, starts: timedelta = MIDNIGHT
+    ) -> Iterator[tuple[str, int]]:
         """How many looks, one each interval from `first_us` on and before `last_us`, lie in which day."""
         while first_us < last_us:
-            day, _, end_us = self.span(first_us)
+            day, _, end_us = self.span(first_us, starts)
             count = slots_before(min(end_us, last_us), first_us, interval_us)
             yield day, count
             first_us += max(1, count) * interval_us

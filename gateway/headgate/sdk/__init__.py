@@ -72,7 +72,7 @@ from headgate.sdk.driver import (
 )
 from headgate.sdk.hooks import hookimpl
 from headgate.sdk.stage import Stage, Step
-from headgate.sdk.station_time import shown, unix_us, zone_problems
+from headgate.sdk.station_time import day_starts, shown, unix_us, zone_problems
 from headgate.sdk.stations import MOST_FAULTS, AttendingDriver, Deliver, Question, Roll
 from headgate.sdk.uplink import Acknowledged, Outbox, ProbeStep, StoredRecord, Uplink, UplinkContext
 
@@ -151,6 +151,7 @@ __all__ = [
     "UplinkUnavailable",
     "Value",
     "convert",
+    "day_starts",
     "hookimpl",
     "line_of",
     "pack",

@@ -77,6 +77,45 @@ def test_looks_are_counted_on_the_day_they_were_due() -> None:
     run(main)
 
 
+HYDROLOGICAL = make_device(name="gauge-1", quirks={"day_starts": "08:00"})
+
+
+def test_a_hydrological_day_begins_at_eight_and_bears_the_date_of_that_morning() -> None:
+    async def main() -> None:
+        daybook, clock, _ = book()
+        clock.offset_us = WALL + 8 * 3600 * S - BOOT_US  # 07:59 of the 2nd
+        daybook.days_start([HYDROLOGICAL])
+        daybook.put_item(plan(0))
+        for slot in range(70):
+            daybook.put(look(slot), DEVICE)
+        daybook.put_item(
+            Gap(1, GapReason.DEVICE_SILENT, BOOT_US + 70 * S, BOOT_US + 80 * S, 10, 10)
+        )
+        daybook.put_item(plan(80, 0, 80))
+        said = days(daybook)
+        assert (said[DAY]["due"], said[DAY]["arrived"], said[DAY]["in_gaps"]) == (60, 60, 0)
+        assert (said[NEXT]["due"], said[NEXT]["arrived"], said[NEXT]["in_gaps"]) == (20, 10, 10)
+
+    run(main)
+
+
+def test_today_is_each_devices_own_day() -> None:
+    async def main() -> None:
+        daybook, clock, _ = book()
+        clock.offset_us = WALL + 60 * S - BOOT_US  # midnight has just passed
+        daybook.days_start([HYDROLOGICAL])
+        for device in (HYDROLOGICAL, make_device(name="meter", number=2)):
+            daybook.put(Block(device.number, b"t" * 32, BOOT_US, None, (b"\0\1",)), device)
+        report = daybook.report({"gauge-1": 1, "meter": 2})
+        assert report["day"] == NEXT
+        assert [day["day"] for day in report["days"]] == [DAY, NEXT]
+        assert {name: tally["arrived"] for name, tally in report["today"].items()} == {
+            "gauge-1": 1, "meter": 1,
+        }  # fmt: skip
+
+    run(main)
+
+
 def test_what_the_writer_did_not_take_did_not_arrive() -> None:
     async def main() -> None:
         daybook, _, sink = book()
@@ -229,6 +268,22 @@ def test_a_gateway_that_was_killed_counts_what_was_due_meanwhile(tmp_path: Path)
         clock.offset_us = offset
         later.put_item(ClockFix(bytes(16), BOOT_US, WALL, 0, "synced"))
         assert sum(day["due"] for day in days(later).values()) == 110
+
+    run(main)
+
+
+def test_what_was_due_to_a_hydrological_day_while_nobody_was_there(tmp_path: Path) -> None:
+    async def main() -> None:
+        daybook, clock, _ = book()
+        clock.offset_us = WALL + 60 * S - BOOT_US  # midnight
+        daybook.days_start([HYDROLOGICAL])
+        daybook.put_item(plan(0))
+        kept = saved(daybook, tmp_path)
+        await asyncio.sleep(100)
+        again, after, _ = book()
+        after.offset_us = clock.offset_us
+        again.resume(kept, LastSign(bytes(16), BOOT_US))
+        assert days(again)[DAY]["gaps"]["gateway-off"]["looks"] == 100
 
     run(main)
 
