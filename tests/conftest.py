@@ -7,6 +7,7 @@ import importlib.util
 import inspect
 import os
 import shutil
+import socket
 import threading
 from collections.abc import AsyncIterator, Iterator
 from ctypes.util import find_library
@@ -97,6 +98,14 @@ async def leaves_no_task() -> AsyncIterator[None]:
     if left:
         names = "\n  ".join(f"task {task.get_name()!r}: {task.get_coro()}" for task in left)
         pytest.fail(f"the test left behind:\n  {names}", pytrace=False)
+
+
+@pytest.fixture
+def port() -> int:
+    """A TCP port that nobody has."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 # What the command line's global options put into the environment for their commands.

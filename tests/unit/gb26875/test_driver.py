@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import socket
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
 
-import pytest
+from kit.dialled import Dialled, stored
+from kit.dialled import site as site_of
 from kit.running import Site
 
-from headgate.columns import readings
-from headgate.model import Alarm, Block
+from headgate.model import Alarm
 from headgate_drivers.gb26875 import adu
 from headgate_drivers.gb26875.codec import Codec
 from headgate_drivers.gb26875.frames import Command, Frame, encode, stamp_of
@@ -33,28 +30,16 @@ GAS = VECTORS["gas_analog_25_3_LEL"]
 ADDRESS = 42070400000017
 AT = datetime(2026, 7, 18, 14, 30, 15)  # noqa: DTZ001
 
-PORT = """
-[[channel]]
-id = "fire"
-url = "gb26875+listen{udp}://127.0.0.1:{port}"
-
-[[device]]
-id = "panel"
-channel = "fire"
-address = "{address}"
-profile = "generic/fire-panel"
-"""
-
-
-@pytest.fixture
-def port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
 
 def site(folder: Path, port: int, address: int = ADDRESS, udp: str = "") -> Site:
-    return Site(folder, PORT.format(port=port, address=address, udp=udp))
+    panel = {"panel": str(address)}
+    return site_of(folder, "gb26875", port, panel, "generic/fire-panel", udp=udp, interval="")
+
+
+class Panel(Dialled[Frame]):
+    """A transmitter's end of a call."""
+
+    codec = Codec
 
 
 def sent(serial: int, message: Message | None, *, source: int = ADDRESS) -> bytes:
@@ -66,61 +51,6 @@ def component(number: int, word: int, text: str = "3层走廊") -> Message:
     return Message(2, 1, (State(Part(1, 1, 42, number), word, AT, text),))
 
 
-class Dialled:
-    """A transmitter's end of a call."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader, self.writer = reader, writer
-        self._codec = Codec()
-        self._told: list[Frame] = []
-
-    @classmethod
-    async def to(cls, port: int) -> Dialled:
-        async with asyncio.timeout(30):
-            while True:
-                try:
-                    return cls(*await asyncio.open_connection("127.0.0.1", port))
-                except ConnectionError:
-                    await asyncio.sleep(0.02)
-
-    def send(self, data: bytes) -> None:
-        self.writer.write(data)
-
-    async def answer(self) -> Frame:
-        async with asyncio.timeout(30):
-            while not self._told:
-                data = await self.reader.read(4096)
-                assert data, "hung up"
-                for found in self._codec.feed(data):
-                    assert isinstance(found, Frame), found
-                    self._told.append(found)
-        return self._told.pop(0)
-
-    async def hung_up(self) -> bool:
-        async with asyncio.timeout(30):
-            return await self.reader.read() == b""
-
-    def close(self) -> None:
-        self.writer.close()
-
-
-def stored(at: Site) -> list[tuple[str, Any, int | None]]:
-    from headgate.config import load
-    from headgate.env import system_env
-    from headgate.runtime.installed import look
-
-    installed = look(system_env())(load(system_env(), at.folder))
-    load(system_env(), at.folder, installed.known())
-    (device,) = installed.resolved.values()
-    return [
-        (each.point, each.value, each.device_time_us)
-        for block in at.stored()
-        if isinstance(block, Block) and block.columns
-        for each in readings(block, device.table)
-        if each.quality == 0
-    ]
-
-
 def alarms(at: Site) -> list[tuple[str, bool]]:
     return [(each.code, each.active) for each in at.stored() if isinstance(each, Alarm)]
 
@@ -130,7 +60,7 @@ async def test_a_fire_is_confirmed_with_its_serial_and_raised_with_its_place(
 ) -> None:
     here = site(tmp_path, port, 1108152157446)
     async with here.running():
-        panel = await Dialled.to(port)
+        panel = await Panel.to(port)
         panel.send(FIRE[:9])  # noise of a modem before it
         panel.send(FIRE)
         answer = await panel.answer()
@@ -154,12 +84,12 @@ async def test_an_alarm_is_on_disk_before_it_is_confirmed_and_raised_once_howeve
     here = site(tmp_path, port)
     fire = sent(7, component(1, 0b11))
     async with here.running():
-        panel = await Dialled.to(port)
+        panel = await Panel.to(port)
         for _ in range(3):
             panel.send(fire)
             assert (await panel.answer()).serial == 7
         panel.close()
-        again = await Dialled.to(port)
+        again = await Panel.to(port)
         again.send(fire + sent(8, component(2, 0b11)))
         assert {(await again.answer()).serial for _ in range(2)} == {7, 8}
         again.send(sent(9, component(1, 0b1)))
@@ -180,12 +110,12 @@ async def test_a_restart_knows_a_resend_and_tells_that_a_fire_is_over(
     here = site(tmp_path, port)
     fire = sent(7, component(1, 0b11))
     async with here.running():
-        panel = await Dialled.to(port)
+        panel = await Panel.to(port)
         panel.send(fire)
         await panel.answer()
         panel.close()
     async with here.running():
-        panel = await Dialled.to(port)
+        panel = await Panel.to(port)
         panel.send(fire)
         assert (await panel.answer()).command == Command.ACK
         panel.send(sent(8, component(1, 0b1)))
@@ -200,7 +130,7 @@ async def test_a_panel_that_is_reset_ends_what_its_components_said(
 ) -> None:
     here = site(tmp_path, port)
     async with here.running():
-        panel = await Dialled.to(port)
+        panel = await Panel.to(port)
         panel.send(sent(1, component(1, 0b111)))
         await panel.answer()
         panel.send(sent(2, Message(1, 1, (State(Part(1, 1), 1 | 1 << 13, AT),))))
@@ -215,7 +145,7 @@ async def test_fifty_components_at_once_are_each_raised_and_each_frame_confirmed
 ) -> None:
     here = site(tmp_path, port)
     async with here.running():
-        panel = await Dialled.to(port)
+        panel = await Panel.to(port)
         panel.send(b"".join(sent(n, component(n, 0b11)) for n in range(1, 51)))
         assert [(await panel.answer()).serial for _ in range(50)] == list(range(1, 51))
         panel.close()
@@ -225,7 +155,7 @@ async def test_fifty_components_at_once_are_each_raised_and_each_frame_confirmed
 async def test_a_wrong_sum_is_denied_once_the_station_is_known(tmp_path: Path, port: int) -> None:
     here = site(tmp_path, port)
     async with here.running():
-        panel = await Dialled.to(port)
+        panel = await Panel.to(port)
         panel.send(GAS)
         await panel.answer()
         spoilt = bytearray(sent(9, component(1, 0b11)))
@@ -242,7 +172,7 @@ async def test_a_wrong_sum_is_denied_once_the_station_is_known(tmp_path: Path, p
 async def test_a_transmitter_of_nobody_is_hung_up_on_and_shown(tmp_path: Path, port: int) -> None:
     here = site(tmp_path, port)
     async with here.running():
-        stranger = await Dialled.to(port)
+        stranger = await Panel.to(port)
         stranger.send(sent(1, component(1, 0b11), source=99))
         assert await stranger.hung_up()
         status = await here.until(lambda s: s["channels"][0]["tally"].get("refused-stranger"))
@@ -256,7 +186,7 @@ async def test_an_answer_and_an_empty_unit_are_no_reason_to_answer_wrongly(
 ) -> None:
     here = site(tmp_path, port)
     async with here.running():
-        panel = await Dialled.to(port)
+        panel = await Panel.to(port)
         panel.send(encode(Frame(5, (1, 2), stamp_of(AT), ADDRESS, 1, Command.ACK)))
         panel.send(sent(6, None))
         answer = await panel.answer()

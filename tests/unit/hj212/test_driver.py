@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from kit.dialled import PATIENCE_S, Dialled, Heard, everything, local_us
+from kit.dialled import site as site_of
 from kit.running import Site
 
-from headgate.columns import readings
 from headgate.env import ClockState, SystemClock, system_env
-from headgate.model import Block
 from headgate.sdk import ProfileError
 from headgate_drivers.hj212.driver import Hj212Driver
 
@@ -29,39 +28,15 @@ OUTFALL = VECTORS["CN2011_ST32_0e3c"]["text"].encode()
 OLD = VECTORS["CN2011_ST32_0253"]["text"].encode()
 ASKS_TIME = VECTORS["CN1013_ST80_5ce1"]["text"].encode()
 HEARTBEAT = VECTORS["CN9015_ST91_8a3f"]["text"].encode()
-PATIENCE_S = 30
 MN, ST = "000101", "32"
-
-PORT = """
-[[channel]]
-id = "bureau"
-url = "hj212+listen{udp}://127.0.0.1:{port}"
-{options}
-{loggers}
-"""
-LOGGER = """
-[[device]]
-id = "log-{id}"
-channel = "bureau"
-address = "{mn}"
-profile = "{profile}"
-interval = "1h"
-"""
 
 
 def site(
     folder: Path, *mns: str, port: int, udp: str = "", options: str = "",
     profile: str = "generic/water-outfall",
 ) -> Site:  # fmt: skip
-    loggers = "".join(LOGGER.format(mn=mn, id=mn.lower(), profile=profile) for mn in mns)
-    return Site(folder, PORT.format(port=port, loggers=loggers, udp=udp, options=options))
-
-
-@pytest.fixture
-def port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
+    loggers = {f"log-{mn.lower()}": mn for mn in mns}
+    return site_of(folder, "hj212", port, loggers, profile, udp=udp, options=options)
 
 
 # ------------------------------------------------------------ a logger, written by the standard
@@ -93,23 +68,8 @@ def cod(value: float, at: str = "20260718143000", **changes: Any) -> bytes:
     return packet("2011", f"DataTime={at};w01018-Rtd={value},w01018-Flag=N", **changes)
 
 
-class Dialled:
+class Logger(Dialled[dict[str, str]]):
     """A logger's end of a call."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader, self.writer = reader, writer
-
-    @classmethod
-    async def to(cls, port: int) -> Dialled:
-        async with asyncio.timeout(PATIENCE_S):
-            while True:
-                try:
-                    return cls(*await asyncio.open_connection("127.0.0.1", port))
-                except ConnectionError:
-                    await asyncio.sleep(0.02)
-
-    def send(self, *packets: bytes) -> None:
-        self.writer.write(b"".join(packets))
 
     async def answer(self) -> dict[str, str]:
         """The next packet's fields, its length and check verified."""
@@ -122,37 +82,14 @@ class Dialled:
         found = dict(each.partition("=")[::2] for each in fields.split(";") if each)
         return {**found, "CP": cp.removeprefix("&&").removesuffix("&&")}
 
-    async def hung_up(self) -> bool:
-        async with asyncio.timeout(PATIENCE_S):
-            try:
-                return await self.reader.read() == b""
-            except ConnectionError:
-                return True
-
-    def close(self) -> None:
-        self.writer.close()
-
 
 def stored(at: Site) -> list[tuple[str, Any, str, int | None]]:
     """(point, value, quality, time) of all that was stored but the clock's own."""
-    from headgate.config import load
-    from headgate.env import system_env
-    from headgate.runtime.installed import look
-
-    installed = look(system_env())(load(system_env(), at.folder))
-    load(system_env(), at.folder, installed.known())
-    table = next(iter(installed.resolved.values())).table  # all of one profile
     return [
         (each.point, each.value, each.quality.name, each.device_time_us)
-        for block in at.stored()
-        if isinstance(block, Block) and block.columns
-        for each in readings(block, table)
+        for each in everything(at)
         if each.point != "clock_off"
     ]
-
-
-def local_us(*at: int) -> int:
-    return round(datetime(*at, tzinfo=ZoneInfo("Asia/Shanghai")).timestamp() * 1e6)  # type: ignore[misc,arg-type]
 
 
 # ------------------------------------------------------------ what is stored, what is answered
@@ -163,7 +100,7 @@ async def test_real_time_data_are_answered_9014_with_their_qn_and_stored(
 ) -> None:
     here = site(tmp_path, MN, port=port)
     async with here.running():
-        logger = await Dialled.to(port)
+        logger = await Logger.to(port)
         logger.send(OUTFALL)
         answer = await logger.answer()
         assert (answer["CN"], answer["QN"]) == ("9014", "20240123123205877")
@@ -182,7 +119,7 @@ async def test_real_time_data_are_answered_9014_with_their_qn_and_stored(
 async def test_what_asks_for_no_answer_gets_none_and_is_stored(tmp_path: Path, port: int) -> None:
     here = site(tmp_path, MN, port=port)
     async with here.running():
-        logger = await Dialled.to(port)
+        logger = await Logger.to(port)
         logger.send(cod(1.0, flag=4), cod(2.0, flag=None, qn=""), cod(3.0, qn="20260718143000002"))
         assert (await logger.answer())["QN"] == "20260718143000002"
         logger.close()
@@ -193,14 +130,14 @@ async def test_a_resend_is_answered_again_and_stored_once(tmp_path: Path, port: 
     here = site(tmp_path, MN, port=port)
     async with here.running():
         for _ in range(3):  # each answer is lost with its line
-            logger = await Dialled.to(port)
+            logger = await Logger.to(port)
             logger.send(cod(31.5), cod(31.5))
             assert {(await logger.answer())["CN"] for _ in range(2)} == {"9014"}
             logger.close()
         status = await here.status()
         assert status["channels"][0]["tally"]["resends"] == 5
     async with here.running():  # also after a restart
-        logger = await Dialled.to(port)
+        logger = await Logger.to(port)
         logger.send(cod(31.5))
         assert (await logger.answer())["CN"] == "9014"
         logger.close()
@@ -210,7 +147,7 @@ async def test_a_resend_is_answered_again_and_stored_once(tmp_path: Path, port: 
 async def test_one_qn_over_different_data_loses_nothing(tmp_path: Path, port: int) -> None:
     here = site(tmp_path, MN, port=port)
     async with here.running():
-        logger = await Dialled.to(port)
+        logger = await Logger.to(port)
         logger.send(cod(1.0), cod(2.0), packet("2061", "DataTime=20260718140000;w01018-Avg=3.0"))
         for _ in range(3):
             assert (await logger.answer())["CN"] == "9014"
@@ -232,7 +169,7 @@ async def test_each_part_is_answered_by_its_own_qn_and_stored_by_itself(
         "2011", "w21003-Rtd=3", qn="20260718143001002", flag=7, parts="PNUM=3;PNO=3;"
     )  # fmt: skip
     async with here.running():
-        logger = await Dialled.to(port)
+        logger = await Logger.to(port)
         logger.send(first, third)
         answers = [await logger.answer() for _ in range(2)]
         assert [a["QN"] for a in answers] == ["20260718143001000", "20260718143001002"]
@@ -250,7 +187,7 @@ async def test_marks_say_how_far_a_value_can_be_used(tmp_path: Path, port: int) 
         "w01010-Rtd=6,w01010-Flag=x;w00000-Rtd=--,w00000-Flag=N"
     )
     async with here.running():
-        logger = await Dialled.to(port)
+        logger = await Logger.to(port)
         logger.send(packet("2011", said))
         await logger.answer()
         logger.close()
@@ -264,7 +201,7 @@ async def test_marks_say_how_far_a_value_can_be_used(tmp_path: Path, port: int) 
 async def test_a_logger_of_2005_is_read_by_its_old_codes(tmp_path: Path, port: int) -> None:
     here = site(tmp_path, "81733553216204", port=port, profile="generic/water-outfall-2005")
     async with here.running():
-        logger = await Dialled.to(port)
+        logger = await Logger.to(port)
         logger.send(OLD, OLD)
         await here.until(lambda s: s["channels"][0]["tally"].get("resends"))
         logger.close()
@@ -291,7 +228,7 @@ async def test_a_wrong_packet_is_not_answered_and_the_next_one_is(
 ) -> None:
     here = site(tmp_path, MN, port=port)
     async with here.running():
-        logger = await Dialled.to(port)
+        logger = await Logger.to(port)
         logger.send(spoilt, cod(1.0), cod(2.0, qn="20260718143000009"))
         answers = {(await logger.answer())["QN"]}
         while "20260718143000009" not in answers:
@@ -308,7 +245,7 @@ async def test_small_letters_in_the_check_and_an_empty_pw_are_taken(
     here = site(tmp_path, MN, port=port)
     said = cod(1.5, pw="")
     async with here.running():
-        logger = await Dialled.to(port)
+        logger = await Logger.to(port)
         logger.send(said[:-6] + said[-6:].lower())
         assert (await logger.answer())["CN"] == "9014"
         logger.close()
@@ -320,7 +257,7 @@ async def test_a_missing_cr_lf_and_a_time_that_is_none_are_told_and_taken(
 ) -> None:
     here = site(tmp_path, MN, port=port)
     async with here.running():
-        logger = await Dialled.to(port)
+        logger = await Logger.to(port)
         logger.send(cod(1.0)[:-2], cod(2.0, at="20260732990000", qn="20260718143000009"))
         answers = [await logger.answer() for _ in range(2)]
         assert [a["QN"] for a in answers] == ["20260718143000001", "20260718143000009"]
@@ -336,7 +273,7 @@ async def test_a_missing_cr_lf_and_a_time_that_is_none_are_told_and_taken(
 async def test_a_logger_of_nobody_is_hung_up_on(tmp_path: Path, port: int, mn: str) -> None:
     here = site(tmp_path, MN, port=port)
     async with here.running():
-        stranger = await Dialled.to(port)
+        stranger = await Logger.to(port)
         stranger.send(*[cod(1.0, mn=mn)] * 32)
         assert await stranger.hung_up()
         stranger.close()
@@ -348,7 +285,7 @@ async def test_one_line_may_carry_several_loggers_and_a_stranger_among_them_ends
 ) -> None:
     here = site(tmp_path, MN, "000102", port=port)
     async with here.running():
-        line = await Dialled.to(port)
+        line = await Logger.to(port)
         line.send(cod(1.0), cod(9.0, mn="other"), cod(2.0, mn="000102"))
         assert [(await line.answer())["MN"] for _ in range(2)] == [MN, "000102"]
         tally = (await here.status())["channels"][0]["tally"]
@@ -365,11 +302,11 @@ async def test_where_the_site_gives_a_password_another_one_is_neither_stored_nor
     here = site(tmp_path, MN, "000102", port=port, options=options)
     async with here.running():
         for wrong in ("guess", ""):
-            logger = await Dialled.to(port)
+            logger = await Logger.to(port)
             logger.send(cod(9.0, pw=wrong))
             assert await logger.hung_up()
             logger.close()
-        right = await Dialled.to(port)
+        right = await Logger.to(port)
         right.send(cod(1.0, pw="s3cret-of-it"), cod(2.0, mn="000102", pw="any"))
         assert [(await right.answer())["MN"] for _ in range(2)] == [MN, "000102"]
         tally = (await here.status())["channels"][0]["tally"]
@@ -382,19 +319,9 @@ async def test_where_the_site_gives_a_password_another_one_is_neither_stored_nor
 async def test_datagrams_are_answered_too(tmp_path: Path, port: int) -> None:
     here = site(tmp_path, MN, port=port, udp="+udp")
 
-    class Heard(asyncio.DatagramProtocol):
-        def __init__(self) -> None:
-            self.data: asyncio.Queue[bytes] = asyncio.Queue()
-
-        def datagram_received(self, data: bytes, addr: object) -> None:
-            self.data.put_nowait(data)
-
     async with here.running():
         await here.until(lambda s: s["channels"][0]["state"] == "up")
-        loop = asyncio.get_running_loop()
-        transport, logger = await loop.create_datagram_endpoint(
-            Heard, remote_addr=("127.0.0.1", port)
-        )
+        transport, logger = await Heard.to(port)
         transport.sendto(cod(1.0))
         async with asyncio.timeout(PATIENCE_S):
             assert b"CN=9014" in await logger.data.get()
@@ -410,7 +337,7 @@ async def test_a_notice_is_answered_9013_and_a_heartbeat_as_the_site_says(
     mn = "42010026AQ000001"
     here = site(tmp_path, "0010931004HBYDTEST000002", mn, port=port)
     async with here.running():
-        logger = await Dialled.to(port)
+        logger = await Logger.to(port)
         logger.send(ASKS_TIME)
         answer = await logger.answer()
         assert (answer["CN"], answer["QN"]) == ("9013", "20190708113403000")
@@ -454,7 +381,7 @@ async def test_a_clock_that_is_off_is_set_once_and_how_it_went_is_heard(
     env = system_env()
     env.clock = Trusted()
     async with here.running(env, [tmp_path / "profiles"]) as gateway:
-        logger = await Dialled.to(port)
+        logger = await Logger.to(port)
         logger.send(cod(1.0, qn="20150718143000001"))
         assert (await logger.answer())["CN"] == "9014"
         order = await logger.answer()

@@ -10,10 +10,10 @@ from typing import Any
 
 import msgspec
 import pytest
+from kit.dialled import Dialled, Heard, local_us, stored
+from kit.dialled import site as site_of
 from kit.running import Site
 
-from headgate.columns import readings
-from headgate.model import Block
 from headgate_drivers.sl651.codec import Codec
 from headgate_drivers.sl651.fields import Function
 from headgate_drivers.sl651.frames import Control, Direction, Fault, Frame, encode
@@ -31,96 +31,16 @@ ADDED = bytes.fromhex(VECTORS["33_added_report_up_8e57"]["hex"])
 HOURLY = bytes.fromhex(VECTORS["34_hour_report_up_069f"]["hex"])
 PICTURE = [bytes.fromhex(each) for each in VECTORS["36_picture_13_packets_in_order"]["packets"]]
 
-STATION = """
-[[channel]]
-id = "centre"
-url = "sl651+listen{udp}://127.0.0.1:{port}"
-{stations}
-"""
-DEVICE = """
-[[device]]
-id = "st-{address}"
-channel = "centre"
-address = "{address}"
-profile = "generic/hydrological-station"
-interval = "1h"
-"""
-
 
 def site(folder: Path, *addresses: str, port: int, udp: str = "") -> Site:
-    stations = "".join(DEVICE.format(address=address) for address in addresses)
-    return Site(folder, STATION.format(port=port, stations=stations, udp=udp))
+    stations = {f"st-{address}": address for address in addresses}
+    return site_of(folder, "sl651", port, stations, "generic/hydrological-station", udp=udp)
 
 
-@pytest.fixture
-def port() -> int:
-    import socket
-
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
-class Dialled:
+class Station(Dialled[Frame]):
     """A station's end of a call."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader, self.writer = reader, writer
-        self._codec = Codec()
-        self._told: list[Frame] = []
-
-    @classmethod
-    async def to(cls, port: int) -> Dialled:
-        async with asyncio.timeout(30):
-            while True:
-                try:
-                    return cls(*await asyncio.open_connection("127.0.0.1", port))
-                except ConnectionError:
-                    await asyncio.sleep(0.02)
-
-    def send(self, data: bytes) -> None:
-        self.writer.write(data)
-
-    async def answer(self) -> Frame:
-        async with asyncio.timeout(30):
-            while not self._told:
-                data = await self.reader.read(4096)
-                assert data, "hung up"
-                for found in self._codec.feed(data):
-                    assert isinstance(found, Frame), found
-                    self._told.append(found)
-        return self._told.pop(0)
-
-    async def hung_up(self) -> bool:
-        async with asyncio.timeout(30):
-            return await self.reader.read() == b""
-
-    def close(self) -> None:
-        self.writer.close()
-
-
-def stored(at: Site) -> list[tuple[str, Any, int | None]]:
-    from headgate.config import load
-    from headgate.env import system_env
-    from headgate.runtime.installed import look
-
-    box = look(system_env())
-    installed = box(load(system_env(), at.folder))
-    load(system_env(), at.folder, installed.known())
-    (device,) = installed.resolved.values()
-    blocks = [block for block in at.stored() if isinstance(block, Block) and block.columns]
-    return [
-        (each.point, each.value, each.device_time_us)
-        for block in blocks
-        for each in readings(block, device.table)
-        if each.quality == 0
-    ]
-
-
-def local_us(*at: int) -> int:
-    from zoneinfo import ZoneInfo
-
-    return round(datetime(*at, tzinfo=ZoneInfo("Asia/Shanghai")).timestamp() * 1e6)  # type: ignore[misc,arg-type]
+    codec = Codec
 
 
 async def test_a_report_is_confirmed_with_its_function_and_serial_and_stored(
@@ -128,7 +48,7 @@ async def test_a_report_is_confirmed_with_its_function_and_serial_and_stored(
 ) -> None:
     here = site(tmp_path, "0011223344", port=port)
     async with here.running():
-        station = await Dialled.to(port)
+        station = await Station.to(port)
         station.send(KEEP_ALIVE[:5])  # noise of a DTU before it
         station.send(ADDED)
         answer = await station.answer()
@@ -151,7 +71,7 @@ async def test_an_hour_of_slots_becomes_a_reading_for_each_at_its_own_time(
 ) -> None:
     here = site(tmp_path, "0011223344", port=port)
     async with here.running():
-        station = await Dialled.to(port)
+        station = await Station.to(port)
         station.send(HOURLY)
         await station.answer()
         station.close()
@@ -168,7 +88,7 @@ async def test_glued_split_and_repeated_reports_are_each_confirmed_and_stored_on
 ) -> None:
     here = site(tmp_path, "0011223344", port=port)
     async with here.running():
-        station = await Dialled.to(port)
+        station = await Station.to(port)
         station.send(ADDED + HOURLY)
         assert {(await station.answer()).function for _ in range(2)} == {0x33, 0x34}
         for byte in ADDED:
@@ -177,7 +97,7 @@ async def test_glued_split_and_repeated_reports_are_each_confirmed_and_stored_on
         assert (await station.answer()).function == 0x33
         station.close()
         # The confirmation was lost with the line: the station dials again, and says it again.
-        again = await Dialled.to(port)
+        again = await Station.to(port)
         again.send(HOURLY)
         assert (await again.answer()).function == 0x34
         again.close()
@@ -188,7 +108,7 @@ async def test_glued_split_and_repeated_reports_are_each_confirmed_and_stored_on
 async def test_a_wrong_frame_is_not_answered_and_the_next_one_is(tmp_path: Path, port: int) -> None:
     here = site(tmp_path, "0011223344", port=port)
     async with here.running():
-        station = await Dialled.to(port)
+        station = await Station.to(port)
         spoilt = bytearray(ADDED)
         spoilt[30] ^= 1
         station.send(bytes(spoilt))
@@ -203,7 +123,7 @@ async def test_a_wrong_frame_is_not_answered_and_the_next_one_is(tmp_path: Path,
 async def test_a_station_of_nobody_is_hung_up_on_and_shown(tmp_path: Path, port: int) -> None:
     here = site(tmp_path, "0011223344", port=port)
     async with here.running():
-        stranger = await Dialled.to(port)
+        stranger = await Station.to(port)
         stranger.send(TEST)
         assert await stranger.hung_up()
         status = await here.until(lambda s: s["channels"][0]["tally"].get("refused-stranger"))
@@ -218,7 +138,7 @@ async def test_a_picture_in_packets_is_confirmed_once_and_a_lost_packet_asked_fo
     first = next(f for f in Codec().feed(PICTURE[0]) if not isinstance(f, Fault))
     here = site(tmp_path, first.address, port=port)
     async with here.running():
-        station = await Dialled.to(port)
+        station = await Station.to(port)
         for number, packet in enumerate(PICTURE):
             if number != 4:
                 station.send(packet)
@@ -237,19 +157,9 @@ async def test_a_picture_in_packets_is_confirmed_once_and_a_lost_packet_asked_fo
 async def test_datagrams_are_confirmed_too(tmp_path: Path, port: int) -> None:
     here = site(tmp_path, "0011223344", port=port, udp="+udp")
 
-    class Heard(asyncio.DatagramProtocol):
-        def __init__(self) -> None:
-            self.data: asyncio.Queue[bytes] = asyncio.Queue()
-
-        def datagram_received(self, data: bytes, addr: object) -> None:
-            self.data.put_nowait(data)
-
     async with here.running():
         await here.until(lambda s: s["channels"][0]["state"] == "up")
-        loop = asyncio.get_running_loop()
-        transport, station = await loop.create_datagram_endpoint(
-            Heard, remote_addr=("127.0.0.1", port)
-        )
+        transport, station = await Heard.to(port)
         transport.sendto(ADDED)
         async with asyncio.timeout(30):
             (answer,) = Codec().feed(await station.data.get())
@@ -280,7 +190,7 @@ async def test_a_station_on_line_is_asked_now_and_one_that_is_not_is_said_to_be_
         with pytest.raises(HeadgateError) as away:
             await asyncio.to_thread(read)
         assert away.value.code == "HG-3606"
-        station = await Dialled.to(port)
+        station = await Station.to(port)
         station.send(ADDED)
         await station.answer()
         asking = asyncio.create_task(asyncio.to_thread(read))

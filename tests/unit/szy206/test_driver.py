@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from kit.dialled import Dialled, Heard, local_us, stored
+from kit.dialled import site as site_of
 from kit.running import Site
 
-from headgate.columns import readings
 from headgate.env import ClockState, SystemClock, system_env
-from headgate.model import Block
 from headgate_drivers.szy206 import body
 from headgate_drivers.szy206.codec import Codec
 from headgate_drivers.szy206.frames import Afn, Frame, Kind, encode
@@ -34,26 +32,6 @@ ADDRESS = "4207031100"
 ZONE = ZoneInfo("Asia/Shanghai")
 AT = Label(0, 30, 14, 18, 7, 26)
 
-PORT = """
-[[channel]]
-id = "waters"
-url = "szy206+listen{udp}://127.0.0.1:{port}"
-
-[[device]]
-id = "intake"
-channel = "waters"
-address = "{address}"
-profile = "{profile}"
-interval = "1h"
-"""
-
-
-@pytest.fixture
-def port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
 
 def site(
     folder: Path,
@@ -62,7 +40,13 @@ def site(
     udp: str = "",
     profile: str = "generic/water-resources-station",
 ) -> Site:
-    return Site(folder, PORT.format(port=port, address=address, udp=udp, profile=profile))
+    return site_of(folder, "szy206", port, {"intake": address}, profile, udp=udp)
+
+
+class Station(Dialled[Frame]):
+    """A station's end of a call."""
+
+    codec = Codec
 
 
 def level(value: float, *, tries: int = 3, label: Label | None = AT) -> bytes:
@@ -74,65 +58,6 @@ def level(value: float, *, tries: int = 3, label: Label | None = AT) -> bytes:
 
 def link(word: int) -> bytes:
     return encode(Frame(True, 3, Kind.ACK, ADDRESS, Afn.LINK, bytes([word])))
-
-
-class Dialled:
-    """A station's end of a call."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader, self.writer = reader, writer
-        self._codec = Codec()
-        self._told: list[Frame] = []
-
-    @classmethod
-    async def to(cls, port: int) -> Dialled:
-        async with asyncio.timeout(30):
-            while True:
-                try:
-                    return cls(*await asyncio.open_connection("127.0.0.1", port))
-                except ConnectionError:
-                    await asyncio.sleep(0.02)
-
-    def send(self, data: bytes) -> None:
-        self.writer.write(data)
-
-    async def answer(self) -> Frame:
-        async with asyncio.timeout(30):
-            while not self._told:
-                data = await self.reader.read(4096)
-                assert data, "hung up"
-                for found in self._codec.feed(data):
-                    assert isinstance(found, Frame), found
-                    self._told.append(found)
-        return self._told.pop(0)
-
-    async def hung_up(self) -> bool:
-        async with asyncio.timeout(30):
-            return await self.reader.read() == b""
-
-    def close(self) -> None:
-        self.writer.close()
-
-
-def stored(at: Site) -> list[tuple[str, Any, int | None]]:
-    from headgate.config import load
-    from headgate.env import system_env
-    from headgate.runtime.installed import look
-
-    installed = look(system_env())(load(system_env(), at.folder))
-    load(system_env(), at.folder, installed.known())
-    (device,) = installed.resolved.values()
-    return [
-        (each.point, each.value, each.device_time_us)
-        for block in at.stored()
-        if isinstance(block, Block) and block.columns
-        for each in readings(block, device.table)
-        if each.quality == 0
-    ]
-
-
-def own_us(*at: int) -> int:
-    return round(datetime(*at, tzinfo=ZONE).timestamp() * 1e6)  # type: ignore[misc,arg-type]
 
 
 class Trusted(SystemClock):
@@ -147,7 +72,7 @@ async def test_a_report_is_stored_at_its_own_time_and_confirmed_with_our_clock(
     env = system_env()
     env.clock = Trusted()
     async with here.running(env):
-        station = await Dialled.to(port)
+        station = await Station.to(port)
         station.send(b"+IPD,26:" + RAIN)  # noise of a modem before it
         answer = await station.answer()
         assert (answer.up, answer.afn, answer.kind) == (False, Afn.REPORT, Kind.ACK)
@@ -159,7 +84,7 @@ async def test_a_report_is_stored_at_its_own_time_and_confirmed_with_our_clock(
         assert told.at is not None
         assert abs(told.at - datetime.now(ZONE).replace(tzinfo=None)) < timedelta(minutes=5)
         station.close()
-    assert ("rain", 68.5, own_us(2026, 7, 18, 14, 30)) in stored(here)
+    assert ("rain", 68.5, local_us(2026, 7, 18, 14, 30)) in stored(here)
 
 
 async def test_a_station_with_short_labels_is_answered_with_a_short_one(
@@ -169,7 +94,7 @@ async def test_a_station_with_short_labels_is_answered_with_a_short_one(
     env = system_env()
     env.clock = Trusted()
     async with here.running(env):
-        station = await Dialled.to(port)
+        station = await Station.to(port)
         station.send(FLOW)
         answer = await station.answer()
         assert len(answer.data) == 1 + 5
@@ -186,13 +111,13 @@ async def test_without_a_trusted_clock_a_station_gets_its_own_time_back(
 ) -> None:
     here = site(tmp_path, port)
     async with here.running():
-        station = await Dialled.to(port)
+        station = await Station.to(port)
         station.send(RAIN)
         answer = await station.answer()
         assert answer.message is not None
         assert answer.message.label == AT
         station.close()
-    assert ("rain", 68.5, own_us(2026, 7, 18, 14, 30)) in stored(here)
+    assert ("rain", 68.5, local_us(2026, 7, 18, 14, 30)) in stored(here)
 
 
 async def test_link_tests_are_answered_in_kind_and_a_log_out_ends_the_call(
@@ -200,7 +125,7 @@ async def test_link_tests_are_answered_in_kind_and_a_log_out_ends_the_call(
 ) -> None:
     here = site(tmp_path, port)
     async with here.running():
-        station = await Dialled.to(port)
+        station = await Station.to(port)
         for word in (LOG_IN, ALIVE):
             station.send(link(word))
             answer = await station.answer()
@@ -216,13 +141,13 @@ async def test_what_is_sent_again_with_a_lower_count_is_stored_once_also_after_a
 ) -> None:
     here = site(tmp_path, port)
     async with here.running():
-        station = await Dialled.to(port)
+        station = await Station.to(port)
         for tries in (3, 2, 1):
             station.send(level(3.14, tries=tries))
             assert (await station.answer()).tries == tries
         station.close()
     async with here.running():
-        station = await Dialled.to(port)
+        station = await Station.to(port)
         station.send(level(3.14, tries=2) + level(3.15, label=Label(0, 35, 14, 18, 7, 26)))
         assert {(await station.answer()).tries for _ in range(2)} == {2, 3}
         station.close()
@@ -234,7 +159,7 @@ async def test_reports_without_a_time_are_not_taken_for_each_other(
 ) -> None:
     here = site(tmp_path, port)
     async with here.running():
-        station = await Dialled.to(port)
+        station = await Station.to(port)
         for tries in (3, 2, 3):  # said, said again, and the same level an hour later
             station.send(level(3.14, tries=tries, label=None))
             await station.answer()
@@ -247,7 +172,7 @@ async def test_a_wrong_check_is_not_answered_and_the_next_report_is(
 ) -> None:
     here = site(tmp_path, port)
     async with here.running():
-        station = await Dialled.to(port)
+        station = await Station.to(port)
         spoilt = bytearray(level(1.0))
         spoilt[12] ^= 1
         station.send(bytes(spoilt) + level(2.0, tries=2))
@@ -261,7 +186,7 @@ async def test_a_wrong_check_is_not_answered_and_the_next_report_is(
 async def test_a_station_of_nobody_is_hung_up_on_and_shown(tmp_path: Path, port: int) -> None:
     here = site(tmp_path, port)
     async with here.running():
-        stranger = await Dialled.to(port)
+        stranger = await Station.to(port)
         stranger.send(FLOW)
         assert await stranger.hung_up()
         status = await here.until(lambda s: s["channels"][0]["tally"].get("refused-stranger"))
@@ -273,19 +198,9 @@ async def test_a_station_of_nobody_is_hung_up_on_and_shown(tmp_path: Path, port:
 async def test_datagrams_are_confirmed_too(tmp_path: Path, port: int) -> None:
     here = site(tmp_path, port, udp="+udp")
 
-    class Heard(asyncio.DatagramProtocol):
-        def __init__(self) -> None:
-            self.data: asyncio.Queue[bytes] = asyncio.Queue()
-
-        def datagram_received(self, data: bytes, addr: object) -> None:
-            self.data.put_nowait(data)
-
     async with here.running():
         await here.until(lambda s: s["channels"][0]["state"] == "up")
-        loop = asyncio.get_running_loop()
-        transport, station = await loop.create_datagram_endpoint(
-            Heard, remote_addr=("127.0.0.1", port)
-        )
+        transport, station = await Heard.to(port)
         transport.sendto(RAIN)
         async with asyncio.timeout(30):
             (answer,) = Codec().feed(await station.data.get())
