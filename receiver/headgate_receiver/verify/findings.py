@@ -9,11 +9,14 @@ EXAMPLES = 20
 
 
 class Finding(NamedTuple):
-    """One example of what is wrong. `sample` is the device's counter, or the slot where `text` says so."""
+    """One example of what is wrong.
+
+    `sample` is the device's counter, a report's serial number, or the slot where `text` says so.
+    """
 
     kind: str
     device: str
-    sample: int
+    sample: int | str
     at_s: float | None
     text: str = ""
 
@@ -31,7 +34,7 @@ class Findings:
         known = self.kinds.setdefault(kind, [])
         if len(known) < EXAMPLES:
             known.append(
-                Finding(kind, device, sample if isinstance(sample, int) else -1, at_s, text)
+                Finding(kind, device, sample if isinstance(sample, int | str) else -1, at_s, text)
             )
 
     def full(self, kind: str) -> bool:

@@ -25,6 +25,7 @@ class Look(NamedTuple):
     """One stored look at one device. A bad value is None; `values` is by point name.
 
     `wrong`: where raw values, values and qualities do not agree with one another, in words.
+    `device_us`: unix microseconds by the device's own clock, where it told them.
     """
 
     run: Run
@@ -35,6 +36,7 @@ class Look(NamedTuple):
     received_s: float
     values: dict[str, Value]
     wrong: str = ""
+    device_us: int | None = None
 
 
 class StoredPlan(NamedTuple):

@@ -11,6 +11,7 @@ from headgate_receiver.verify.account import Account, Day
 from headgate_receiver.verify.compare import Comparison
 from headgate_receiver.verify.findings import Finding, Findings
 from headgate_receiver.verify.items import Clocks, Stored
+from headgate_receiver.verify.reports import ReportComparison
 from headgate_receiver.verify.truth import Truth
 
 #: Findings of these kinds are wrong; late ones and gaps are told, and that is what they are for.
@@ -25,6 +26,17 @@ class GapSum(NamedTuple):
     looks: int
 
 
+class ReportSum(NamedTuple):
+    """Reports of all stations, and how long they waited for their confirmation, in seconds."""
+
+    reports: int
+    confirmed: int
+    said_again: int
+    p50_s: float
+    p99_s: float
+    longest_s: float
+
+
 class Verdict(NamedTuple):
     """What was found."""
 
@@ -36,6 +48,8 @@ class Verdict(NamedTuple):
     late_s: float
     worst_delay_s: float
     truth_cut_off: bool
+    #: None: nobody in the truth reports by itself.
+    stations: ReportSum | None = None
 
     @property
     def good(self) -> bool:
@@ -58,11 +72,13 @@ def judge(truth: Truth, stored: Stored, *, late_s: float, zone: tzinfo) -> Verdi
     findings = Findings()
     account = Account(plans, clocks, late_s, findings)
     comparison = Comparison(truth, clocks, late_s, findings)
+    reports = ReportComparison(truth.stations, clocks, findings)
     for look in stored.looks():
         account.take(look)
-        comparison.take(look)
+        (reports if look.device in truth.stations else comparison).take(look)
     gaps = list(stored.gaps())
     comparison.finish(gaps)
+    reports.finish()
     account.finish(gaps)
     days = account.days(zone)
     reasons: Counter[str] = Counter()
@@ -76,18 +92,19 @@ def judge(truth: Truth, stored: Stored, *, late_s: float, zone: tzinfo) -> Verdi
     return Verdict(
         counts={
             "truth": truth.looks,
-            "stored": comparison.stored,
-            "matched": comparison.matched,
-            "missing": comparison.missing,
-            "doubled": comparison.doubled,
-            "changed": comparison.changed,
-            "unexpected": comparison.unexpected,
+            "stored": comparison.stored + reports.stored,
+            "matched": comparison.matched + reports.matched,
+            "missing": comparison.missing + reports.missing,
+            "doubled": comparison.doubled + reports.doubled,
+            "changed": comparison.changed + reports.changed,
+            "unexpected": comparison.unexpected + reports.unexpected,
             "late": comparison.late,
             "in_gap": comparison.in_gap,
             "held_back": comparison.held_back,
             "repeated": comparison.repeated,
-            "bad": comparison.bad,
+            "bad": comparison.bad + reports.bad,
             "foreign": comparison.foreign,
+            "unconfirmed": reports.unconfirmed,
             "due": sum(day.due for day in days),
             "arrived": sum(day.arrived for day in days),
             "in_time": sum(day.in_time for day in days),
@@ -103,4 +120,24 @@ def judge(truth: Truth, stored: Stored, *, late_s: float, zone: tzinfo) -> Verdi
         late_s=late_s,
         worst_delay_s=comparison.worst_delay_s,
         truth_cut_off=truth.cut_off,
+        stations=_stations(truth),
+    )
+
+
+def _stations(truth: Truth) -> ReportSum | None:
+    if not truth.stations:
+        return None
+    all_of_them = truth.stations.values()
+    waits_s = sorted(wait for each in all_of_them for wait in each.waits_s) or [0.0]
+
+    def at(share: float) -> float:
+        return waits_s[min(len(waits_s) - 1, int(share * len(waits_s)))]
+
+    return ReportSum(
+        sum(each.reports for each in all_of_them),
+        sum(each.confirmed for each in all_of_them),
+        sum(each.said_again for each in all_of_them),
+        at(0.5),
+        at(0.99),
+        waits_s[-1],
     )

@@ -34,6 +34,7 @@ class _Line(msgspec.Struct, frozen=True):
     quality: int = 0
     status: int = 0
     received_us: int = 0
+    device_time_us: int | None = None
 
 
 class LinesStored(SqliteStored):
@@ -55,7 +56,8 @@ class LinesStored(SqliteStored):
         look: Look | None = None
         wrong: list[str] = []
         for line in self._readings():
-            key = line.gateway, line.epoch, line.n, line.device, line.slot
+            own_us = line.device_time_us
+            key = line.gateway, line.epoch, line.n, line.device, line.slot, own_us
             if look is None or key != part or line.point in look.values:
                 if look is not None:
                     yield look._replace(wrong="; ".join(wrong)) if wrong else look
@@ -63,7 +65,8 @@ class LinesStored(SqliteStored):
                 part = key
                 run = self.run(line.gateway, bytes.fromhex(line.epoch))
                 boot, received_s = bytes.fromhex(line.boot or ""), line.received_us / 1e6
-                look = Look(run, str(line.device), boot, line.at_us, line.slot, received_s, {})
+                device, at_us = str(line.device), line.at_us
+                look = Look(run, device, boot, at_us, line.slot, received_s, {}, "", own_us)
             look.values[line.point] = good_value(line.value, line.quality)
             if text := self._wrong(line):
                 wrong.append(f"{line.point}: {text}")

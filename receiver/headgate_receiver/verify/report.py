@@ -38,6 +38,11 @@ def _lines(verdict: Verdict, lang: Language, zone: tzinfo) -> Iterator[str]:
         late_s=f"{verdict.late_s:g}",
         worst=f"{verdict.worst_delay_s:.1f}",
     )
+    if (stations := verdict.stations) is not None:
+        waits = {key: f"{getattr(stations, key):.1f}" for key in ("p50_s", "p99_s", "longest_s")}
+        open_ = stations.reports - stations.confirmed
+        counted = stations._asdict() | waits | {"open": open_, "looks": counts["unconfirmed"]}
+        yield say("HG-7536", lang, **counted)
     if verdict.gaps:
         said = ", ".join(f"{gap.reason} {gap.gaps} ({gap.looks})" for gap in verdict.gaps)
         yield say("HG-7532", lang, gaps=said)
@@ -100,6 +105,7 @@ def as_json(verdict: Verdict) -> str:
             "truth_cut_off": verdict.truth_cut_off,
             "gaps": [gap._asdict() for gap in verdict.gaps],
             "faults": verdict.faults,
+            "stations": None if verdict.stations is None else verdict.stations._asdict(),
             "examples": {
                 kind: [finding._asdict() for finding in found]
                 for kind, found in verdict.examples.items()

@@ -129,18 +129,18 @@ class SqliteStored:
         part: tuple[object, ...] | None = None
         last_position = -1
         look: Look | None = None
-        for point, boot, at_us, slot, value, raw, quality, status, record in self.rows(
-            "SELECT point, boot, at_us, slot, value, raw, quality, status, record FROM reading"
-            " ORDER BY rowid"
+        for point, boot, at_us, slot, value, raw, quality, status, own_us, record in self.rows(
+            "SELECT point, boot, at_us, slot, value, raw, quality, status, device_time_us, record"
+            " FROM reading ORDER BY rowid"
         ):
             gateway, device, name, position, digest = points[point]
             # A point that comes again begins another look, also where all else is the same.
-            if (record, device, slot) != part or position <= last_position:
+            if (record, device, slot, own_us) != part or position <= last_position:
                 if look is not None:
                     yield look._replace(wrong="; ".join(wrong)) if wrong else look
                     look = None
                 wrong.clear()
-                part = (record, device, slot)
+                part = (record, device, slot, own_us)
                 if self._gateway is None or gateway == self._gateway:
                     known = records.get(record)
                     if known is None:
@@ -148,7 +148,9 @@ class SqliteStored:
                         if len(records) > 64:
                             del records[next(iter(records))]
                     run, received_s = known
-                    look = Look(run, device, self._boots[boot], at_us, slot, received_s, {})
+                    look = Look(
+                        run, device, self._boots[boot], at_us, slot, received_s, {}, "", own_us
+                    )
             last_position = position
             if look is not None:
                 look.values[name] = good_value(value, quality)

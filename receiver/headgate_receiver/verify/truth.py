@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from headgate.errors import HeadgateError
+from headgate_receiver.verify.reports import StationTruth
 
 SCHEMA = 1
 #: The point that carries the sample counter.
@@ -48,6 +49,11 @@ class _Line(msgspec.Struct, frozen=True):
     fault: str | None = None
     look: bool = False
     late_s: float | None = None
+    serial: int | str | None = None
+    told: list[tuple[float, dict[str, float | bool | str | None]]] | None = None
+    confirmed: int | str | None = None
+    after_s: float = 0.0
+    tries: int = 1
 
 
 class DeviceTruth:
@@ -133,15 +139,20 @@ class DeviceTruth:
 class Truth:
     """What every device said."""
 
-    def __init__(self, devices: dict[str, DeviceTruth], cut_off: bool) -> None:
+    def __init__(
+        self, devices: dict[str, DeviceTruth], stations: dict[str, StationTruth], cut_off: bool
+    ) -> None:
         self.devices = devices
+        #: Those that report by themselves and are confirmed to.
+        self.stations = stations
         #: The last line is half a line: the simulator was killed.
         self.cut_off = cut_off
 
     @property
     def looks(self) -> int:
         """Looks of all devices."""
-        return sum(len(device) for device in self.devices.values())
+        reported = sum(len(list(station.told)) for station in self.stations.values())
+        return reported + sum(len(device) for device in self.devices.values())
 
 
 def read_truth(*paths: Path) -> Truth:
@@ -151,6 +162,7 @@ def read_truth(*paths: Path) -> Truth:
         TruthError: one cannot be read, or is none, or speaks of another's devices; says which line.
     """
     devices: dict[str, DeviceTruth] = {}
+    stations: dict[str, StationTruth] = {}
     cut_off = False
     for path in paths:
         try:
@@ -161,12 +173,14 @@ def read_truth(*paths: Path) -> Truth:
             raise TruthError(
                 f"{path}: {reason}", code="HG-7511", path=str(path), reason=reason
             ) from None
-        if twice := devices.keys() & one.devices.keys():
+        here = one.devices.keys() | one.stations.keys()
+        if twice := here & (devices.keys() | stations.keys()):
             reason = f"{min(twice)}: also in another file"
             raise TruthError(f"{path}: {reason}", path=str(path), line=1, reason=reason)
         devices |= one.devices
+        stations |= one.stations
         cut_off = cut_off or one.cut_off
-    return Truth(devices, cut_off)
+    return Truth(devices, stations, cut_off)
 
 
 def _read(path: Path, lines: Iterator[bytes]) -> Truth:
@@ -183,11 +197,15 @@ def _read(path: Path, lines: Iterator[bytes]) -> Truth:
         device.id: DeviceTruth(device.id, counted=device.counter, repeats=device.repeats)
         for device in header.devices
     }
+    stations: dict[str, StationTruth] = {}
     decode = msgspec.json.Decoder(_Line).decode
     cut_off = False
     for number, written in enumerate(lines, 2):
         try:
             line = decode(written)
+            if line.told is not None or line.confirmed is not None:
+                _report(stations, line)
+                continue
             device = devices.get(line.device)
             if device is None:
                 device = devices[line.device] = DeviceTruth(line.device)
@@ -202,4 +220,17 @@ def _read(path: Path, lines: Iterator[bytes]) -> Truth:
             raise TruthError(
                 f"{path}: line {number}: {error}", path=str(path), line=number, reason=str(error)
             ) from None
-    return Truth(devices, cut_off)
+    # Of a station there is nothing else to compare.
+    return Truth({k: v for k, v in devices.items() if k not in stations}, stations, cut_off)
+
+
+def _report(stations: dict[str, StationTruth], line: _Line) -> None:
+    # A twin is another box with the same number: nobody has to confirm to it.
+    name, _, twin = line.device.partition("/")
+    station = stations.setdefault(name, StationTruth(name))
+    if line.told is not None:
+        if line.serial is None:
+            raise ValueError("told, and no serial")
+        station.tell(line.serial, line.told, kept=not twin)
+    elif line.confirmed is not None and not twin:
+        station.confirm(line.confirmed, line.after_s, line.tries)
