@@ -42,6 +42,7 @@ KINDS: dict[str, Kind] = {
     "local-written": Kind("what {who} wrote was read back: {what}", "{who} 写入后的回读：{what}"),
     "local-trace": Kind("{who} looked at the bytes of {what}", "{who} 查看了 {what} 的报文"),
     "local-discover": Kind("{who} searched for devices: {what}", "{who} 搜索设备：{what}"),
+    "local-ask": Kind("{who} asked a station: {what}", "{who} 召测测站：{what}"),
     "local-command": Kind("{who} used {what}", "{who} 使用了 {what}"),
     "local-refused": Kind(
         "{who} was refused {what}", "{who} 的请求 {what} 被拒绝", limited=True

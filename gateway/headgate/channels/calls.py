@@ -38,13 +38,17 @@ class Wire(Protocol):
 
 
 class Call(Channel):
-    """Bytes from one caller. `heard_us` is when it last said anything, `name` who it is once it said so."""
+    """Bytes from one caller. `heard_us` is when it last said anything, `name` who it is once it said so.
+
+    `names`: behind a concentrator several stations share one call; `name` is who spoke last.
+    """
 
     def __init__(
         self, channel_id: str, url: str, peer: str, wire: Wire, now_us: Callable[[], int]
     ) -> None:
         self.id, self.url, self.peer = channel_id, url, peer
         self.name = ""
+        self.names: set[str] = set()
         self._wire = wire
         self._now_us = now_us
         self.began_us = self.heard_us = now_us()
@@ -56,6 +60,8 @@ class Call(Channel):
         self.on_named: Callable[[Call], None] = lambda call: None
         self.on_end: Callable[[Call], None] = lambda call: None
         self.tap: Callable[[str, bytes], None] = lambda way, data: None
+        #: Now, in unix microseconds; None while the clock is not trusted.
+        self.wall: Callable[[], int | None] = lambda: None
 
     # ------------------------------------------------------------ from the transport
 
@@ -129,9 +135,14 @@ class Call(Channel):
         """Boottime in microseconds."""
         return self._now_us()
 
+    def wall_us(self) -> int | None:
+        """Now, in unix microseconds; None while the clock is not trusted."""
+        return self.wall()
+
     def introduce(self, name: str) -> None:
         """Whoever calls has said who it is."""
         before, self.name = self.name, name
+        self.names.add(name)
         if name and not before:
             self.on_named(self)
 

@@ -147,6 +147,15 @@ class ListeningPort(Listener):
         """Everybody who is on the line now."""
         return list(self._calls)
 
+    def call_of(self, station: str) -> Call | None:
+        """The call that a station is on: the newest that bears its name; None while it is on none."""
+        here = (call for call in reversed(self._calls) if call.open and station in call.names)
+        return next(here, None)
+
+    def stations(self) -> dict[str, Call]:
+        """Every station that is on a call, and on which."""
+        return {station: call for call in self._calls for station in call.names}
+
     def _came(self, line: TcpCall) -> Call | None:
         return self.take(line.host, line.peer, line)
 
@@ -167,7 +176,7 @@ class ListeningPort(Listener):
         call = Call(self.id, self.url, peer, wire, self._env.clock.boottime_us)
         if self.taps:
             self._tap(call)
-        call.on_named, call.on_end = self._named, self._gone
+        call.on_named, call.on_end, call.wall = self._named, self._gone, self.wall_us
         self._calls[call] = host
         self._places.take(host)
         self.tally["calls"] += 1

@@ -1,17 +1,24 @@
-"""`headgate stations`: who is on the line of each port that stations dial, who is not, who is a stranger."""
+"""`headgate stations`: who is on the line of each port that stations dial, who is not, who is a stranger.
+
+`headgate stations ask STATION ERRAND ...` asks one that is on line something besides its values.
+"""
 
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
 from headgate.cli.client import call, socket_of
-from headgate.cli.terminal import both, reader
+from headgate.cli.terminal import FAILED, both, reader, tell
+from headgate.messages import say
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(
+    rich_markup_mode=None, help=both("Stations that dial in.", "查看拨入的测站。")
+)  # fmt: skip
 
 _WORDS = {
     "on-line": ("on line", "在线"),
@@ -21,6 +28,7 @@ _WORDS = {
     "heard": ("heard", "最近报文"),
     "ago": ("ago", "前"),
     "times": ("times, last", "次，最近"),
+    "nothing-to-ask": ("It can be asked nothing but its values.", "除实时数据外无可召测内容。"),
     "no-ports": ("No port that stations dial.", "没有供测站拨入的端口。"),
 }
 
@@ -31,19 +39,73 @@ def word(key: str) -> str:
     return chinese if reader() == "zh" else english
 
 
-@app.command(help=both("Stations that dial in.", "查看拨入的测站。"))
+@app.callback(invoke_without_command=True)
 def stations(
+    context: typer.Context,
     form: Annotated[
         Literal["text", "json"], typer.Option("--format", help=both("Output form.", "输出格式。"))
     ] = "text",
     site: Annotated[Path | None, typer.Option("--from", help=both("Site.", "站点。"))] = None,
 ) -> None:
     """Every port: stations on line with their address, those that are not, strangers by their number."""
+    if context.invoked_subcommand is not None:
+        return
     ports = list(call(socket_of(site), "stations"))
     if form == "json":
         typer.echo(json.dumps(ports, ensure_ascii=False))
     else:
         typer.echo("\n".join(page(port) for port in ports) or word("no-ports"))
+
+
+@app.command(
+    context_settings={"ignore_unknown_options": True},
+    help=both("Ask a station that is on line.", "向在线测站召测。"),
+)
+def ask(
+    station: Annotated[str, typer.Argument(help=both("Device id or address.", "设备编号或站址。"))],
+    errand: Annotated[
+        str, typer.Argument(help=both("What; leave it out to see.", "召测项；留空列出。"))
+    ] = "",
+    arguments: Annotated[
+        list[str] | None, typer.Argument(help=both("Its arguments.", "参数。"))
+    ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help=both("Do not ask.", "不再询问。"))
+    ] = False,
+    form: Annotated[
+        Literal["text", "json"], typer.Option("--format", help=both("Output form.", "输出格式。"))
+    ] = "text",
+    site: Annotated[Path | None, typer.Option("--from", help=both("Site.", "站点。"))] = None,
+) -> None:
+    """What it can be asked, or one of these: the bytes both ways and the answer."""
+    socket = socket_of(site)
+    asked = {"device": station, "errand": errand, "arguments": arguments or []}
+    said = next(call(socket, "ask", **asked))
+    if said.get("asked") is False:
+        # Without a terminal nobody can say yes: then nothing is sent.
+        question = say("HG-3659", reader(), **said)
+        if not yes and not (sys.stdin.isatty() and typer.confirm(question, err=True)):
+            tell("HG-9152")
+            raise typer.Exit(FAILED)
+        said = next(call(socket, "ask", **asked, confirmed=True))
+    if form == "json":
+        typer.echo(json.dumps(said, ensure_ascii=False))
+    else:
+        typer.echo("\n".join(answer(said)))
+
+
+def answer(said: dict[str, Any]) -> list[str]:
+    """What came of asking, as lines of text."""
+    if "errands" in said:
+        return [
+            f"{f'{name} ' + ' '.join(each.get('arguments', ())):<36} {say(each['about'], reader())}"
+            for name, each in said["errands"].items()
+        ] or [word("nothing-to-ask")]
+    lines = [f"  {'>' if way == 'sent' else '<'} {hexed}" for way, hexed in said["frames"]]
+    for each in said["told"]:
+        when = f"{each['at']}  " if each["at"] else ""
+        lines.append(f"{when}{each['name']}  {_plain(str(each['value']))} {each['unit']}".rstrip())
+    return lines
 
 
 def page(port: dict[str, Any]) -> str:

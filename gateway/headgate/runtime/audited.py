@@ -16,7 +16,11 @@ from headgate.runtime.metrics import Sample
 from headgate.runtime.plugins import PluginState, Registry
 
 #: Calls of the local API that change something or show what travels; asking how things are is none.
-_BEFORE: Final[Mapping[str, str]] = {"trace": "local-trace", "discover": "local-discover"}
+_BEFORE: Final[Mapping[str, str]] = {
+    "trace": "local-trace",
+    "discover": "local-discover",
+    "ask": "local-ask",
+}
 #: `decommission` writes its own entry, once it is sure.
 _PLAIN: Final = frozenset(
     {
@@ -61,6 +65,14 @@ def _audited(name: str, handler: Handler, audit: Audit) -> Handler:
 
     async def call(request: Mapping[str, Any]) -> AsyncIterator[Any]:
         what = str(request.get("channel") or request.get("device") or name)
+        if name == "ask":
+            if not request.get("errand"):  # what it can be asked: nobody is
+                async for said in handler(request):
+                    yield said
+                return
+            words = request.get("arguments")
+            rest = [str(word) for word in words] if isinstance(words, list) else []
+            what = " ".join([what, str(request.get("errand")), *rest])
         fields = {"call": name}
         await audit.note(
             Entry(kind=kind, who=who(request), what=what, result="ok", fields=dict(fields))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -26,14 +26,19 @@ from headgate.runtime.commands.local import Local
 from headgate.runtime.discover import search_of
 from headgate.runtime.field import Field
 from headgate.runtime.inverse import raw_for, same
+from headgate.runtime.listeners import Attendance
 from headgate.runtime.portline import PortLine
 from headgate.runtime.roster import Drivers, nearest
-from headgate.sdk import Channel
+from headgate.sdk import Channel, Device, Told
+from headgate.sdk.asking import arguments_of
 
 log = logging.getLogger(__name__)
 
 #: Frames that wait for a slow reader of a trace; what comes beyond is counted, not kept.
 TRACE_LIMIT = 10_000
+#: Lines of a station's answer that an event keeps, and characters of each; measured values are stored as any.
+MOST_TOLD = 64
+LONGEST_TOLD = 256
 #: A trace of a silent line says that it is still there.
 STILL_HERE_S = 5.0
 
@@ -62,6 +67,7 @@ class Errands:
         return {
             "write": self.write, "trace": self.trace, "discover": self.discover,
             "stations": self.stations,
+            "ask": self.ask,
         }  # fmt: skip
 
     # ------------------------------------------------------------ write
@@ -116,8 +122,14 @@ class Errands:
                 if line is not None:
                     line.remove_tap(tap)
 
+        port = self._field.ports().get(posting.device.channel)
         try:
-            back = await self._field.between(posting.device.channel, put)
+            if port is None:
+                back = await self._field.between(posting.device.channel, put)
+            else:
+                with port.seen(posting.device) as seen:
+                    back = await port.at(posting.device, put)
+                frames += [(each.direction, bytes.fromhex(each.hex).hex(" ")) for each in seen]
         except HeadgateError as error:
             self._note(said, "failed", None, error.code)
             raise
@@ -217,6 +229,73 @@ class Errands:
                 ],
             }  # fmt: skip
 
+    async def ask(self, request: Mapping[str, Any]) -> AsyncIterator[Any]:
+        """Ask a station that is on a call something besides its values, or set its clock.
+
+        Without `errand` the answer says what it can be asked. What changes something is done only when it is
+        `confirmed`: without it the answer says what would be. An answer is told upstream as an event.
+        """
+        device, port = self._station(str(request.get("device", "")))
+        errands = port.errands(device)
+        name = str(request.get("errand", ""))
+        if not name:
+            yield {"device": device.id, "errands": msgspec.to_builtins(dict(errands))}
+            return
+        errand = errands.get(name)
+        if errand is None:
+            raise HeadgateError(
+                f"no errand {name}", code="HG-3654", device=device.id, errand=name,
+                nearest=nearest(name, errands), known=", ".join(errands) or "-",
+            )  # fmt: skip
+        words = request.get("arguments")
+        arguments = arguments_of(errand, [str(w) for w in words] if isinstance(words, list) else [])
+        if arguments is None:
+            wanted = " ".join(errand.arguments) or "-"
+            raise HeadgateError(
+                f"{name} takes {wanted}", code="HG-3656", errand=name, wanted=wanted
+            )
+        said = {"device": device.id, "errand": name, "arguments": arguments}
+        if errand.changes and request.get("confirmed") is not True:
+            yield {**said, "changes": True, "asked": False}
+            return
+        try:
+            answered = await port.errand(device, name, arguments)
+        except HeadgateError as error:
+            self._asked(said, (), error.code)
+            raise
+        self._asked(said, answered.told, "")
+        yield {
+            **said, "changes": errand.changes, "asked": True,
+            "told": [
+                {"name": t.name, "value": _shown(t.value), "unit": t.unit, "at": t.at}
+                for t in answered.told
+            ],
+            "frames": [(f.direction, bytes.fromhex(f.hex).hex(" ")) for f in answered.frames],
+        }  # fmt: skip
+
+    def _station(self, named: str) -> tuple[Device, Attendance]:
+        """A device on a port, by its id or its address."""
+        ports = self._field.ports()
+        ours = {n: d for n, d in self._field.devices.items() if d.channel in ports}
+        by_address = [d for d in ours.values() if str(d.address) == named]
+        device = ours.get(named) or (by_address[0] if len(by_address) == 1 else None)
+        if device is None:
+            near = nearest(named, ours)
+            raise HeadgateError("no station", code="HG-9120", device=named, nearest=near)
+        return device, ports[device.channel]
+
+    def _asked(self, said: Mapping[str, Any], told: Sequence[Told], code: str) -> None:
+        """Upstream as an event: what a station says of itself is kept where its values are."""
+        fields: dict[str, str | int | float | bool | None] = {
+            "device": said["device"], "errand": said["errand"],
+            "arguments": " ".join(said["arguments"].values()), "lines": len(told), "code": code,
+        }  # fmt: skip
+        for each in told[:MOST_TOLD]:
+            when = f"{each.at} " if each.at else ""
+            unit = f" {each.unit}" if each.unit else ""
+            fields[f"{when}{each.name}"] = f"{_shown(each.value)}{unit}"[:LONGEST_TOLD]
+        self._put_item(Event("station-asked", self._env.clock.boottime_us(), fields))
+
     # ------------------------------------------------------------ discover
 
     async def discover(self, request: Mapping[str, Any]) -> AsyncIterator[Any]:
@@ -238,3 +317,7 @@ class Errands:
             channel=channel_id,
             nearest=nearest(channel_id, known),
         )
+
+
+def _shown(value: Value) -> str | int | float | bool | None:
+    return value.hex() if isinstance(value, bytes) else value

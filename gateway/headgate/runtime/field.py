@@ -236,6 +236,18 @@ class Field:
             return await action(stream.line)
         return await self.poller.between(channel_id, action)
 
+    async def at(self, device_id: str, action: Callable[[Channel], Awaitable[T]]) -> T:
+        """Run `action` on a device's line as `between` does, or on the call that a station is on.
+
+        Raises:
+            KeyError: no such device.
+            DeviceRefused: a station that is on no call: nothing was sent.
+        """
+        device = self._postings[device_id].device
+        if (port := self.ports().get(device.channel)) is not None:
+            return await port.at(device, action)
+        return await self.between(device.channel, action)
+
     def watch(self, devices: Collection[str]) -> frozenset[str]:
         """Keep the last values of these devices from now on, where they talk by themselves.
 

@@ -8,7 +8,9 @@ station raise an alarm.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
 
 import msgspec
 
@@ -23,14 +25,25 @@ from headgate.runtime.poller import LookDetail, SeenFrame
 from headgate.runtime.relay import Relay, Rule
 from headgate.runtime.sink import Sink
 from headgate.runtime.streams import Stream, Talker
-from headgate.sdk import AttendingDriver, Channel, Delivery, Device, ListeningDriver
+from headgate.sdk import (
+    ANSWER_S,
+    AttendingDriver,
+    Channel,
+    Delivery,
+    Device,
+    Errand,
+    ListeningDriver,
+    Question,
+    Told,
+    no_call,
+)
+
+T = TypeVar("T")
 
 #: After this long with one source only, the alarm is over.
 CALM_S = 600.0
 TWO_SOURCES = "two-sources"
 RELAY_LOST = "relay-lost"
-#: How long a station on line has to answer a question.
-ANSWER_S = 20.0
 #: Strangers that a status names; `headgate stations` has all.
 _SHOWN = 8
 
@@ -43,6 +56,13 @@ class OnLine(msgspec.Struct, frozen=True):
     peer: str
     since_s: float
     heard_s: float
+
+
+class Answered(msgspec.Struct, frozen=True):
+    """What a station answered, and what went over its call meanwhile."""
+
+    told: tuple[Told, ...]
+    frames: tuple[SeenFrame, ...]
 
 
 class Attendance(Stream):
@@ -64,6 +84,7 @@ class Attendance(Stream):
         self.resends = 0
         self._relay: Relay | None = None
         self._asked: list[tuple[int, str, asyncio.Future[Block]]] = []
+        self._one_at_a_time: dict[int, asyncio.Lock] = {}
         self._by_address = {str(each.device.address): each.device for each in talkers}
         port.on_two_sources = self._two_sources
         super().__init__(env, sink, port, driver, talkers)
@@ -113,48 +134,101 @@ class Attendance(Stream):
 
         delivery.bind(durable)
 
+    async def at(self, device: Device, action: Callable[[Channel], Awaitable[T]]) -> T:
+        """Run `action` on the call that a station is on; one at a time for each station.
+
+        Raises:
+            DeviceRefused: it is on no call, so nothing was sent (HG-3650).
+        """
+        async with self._one_at_a_time.setdefault(device.number, asyncio.Lock()):
+            call = self.port.call_of(str(device.address))
+            if call is None:
+                raise no_call(device)
+            return await action(call)
+
+    @contextmanager
+    def seen(self, device: Device) -> Iterator[list[SeenFrame]]:
+        """What goes over the call of a station meanwhile, both ways."""
+        frames: list[SeenFrame] = []
+        station = str(device.address)
+
+        def show(way: str, who: str, data: bytes) -> None:
+            call = self.port.call_of(station)
+            if call is not None and who.partition(" ")[0] == call.peer:
+                direction: Direction = "received" if way == "rx" else "sent"
+                frames.append(SeenFrame(direction, data.hex(), self._now_us()))
+
+        self.port.watch(show)
+        try:
+            yield frames
+        finally:
+            self.port.unwatch(show)
+
+    def question(self, device: Device) -> Question | None:
+        """How to ask a station for its values now; None: it cannot be asked."""
+        driver = self._listening
+        if not isinstance(driver, AttendingDriver):
+            return None
+        return driver.question(device, self.port.wall_us())
+
     async def ask(self, device: Device) -> LookDetail:
         """Ask a station that is on line for its values now. The answer is stored as any report is.
 
         Raises:
             HeadgateError: it is on no call, or such stations cannot be asked.
         """
-        driver = self._listening
-        call = next((c for c in self.port.calls if c.name == str(device.address)), None)
-        if call is None:
+        if self.port.call_of(str(device.address)) is None:
             raise ChannelClosed(f"{device.id} is on no call", code="HG-3606", device=device.id)
-        asked = None
-        if isinstance(driver, AttendingDriver):
-            asked = driver.question(device, self.port.wall_us())
+        asked = self.question(device)
         if asked is None:
             raise ChannelError(f"{device.id} cannot be asked", code="HG-3607", device=device.id)
-        frames: list[SeenFrame] = []
+        question = asked
         began_us = self._now_us()
-
-        def show(way: str, who: str, data: bytes) -> None:
-            if who.startswith(call.peer):
-                direction: Direction = "received" if way == "rx" else "sent"
-                frames.append(SeenFrame(direction, data.hex(), self._now_us()))
-
         answer: asyncio.Future[Block] = self._loop.create_future()
-        waiting = (device.number, asked.function, answer)
-        self._asked.append(waiting)
-        self.port.watch(show)
+        waiting = (device.number, question.function, answer)
         block, error, code = None, "", ""
-        try:
-            await call.send(asked.data)
-            async with asyncio.timeout(ANSWER_S):
-                block = self.talkers[device.number].judge(await answer)
-        except TimeoutError:
-            error, code = (
-                f"{device.id} did not answer in {ANSWER_S:g} s",
-                ChannelTimeout.default_code,
-            )
-        finally:
-            self.port.unwatch(show)
-            self._asked.remove(waiting)
+
+        async def put(call: Channel) -> Block:
+            self._asked.append(waiting)
+            try:
+                await call.send(question.data)
+                async with asyncio.timeout(ANSWER_S):
+                    return self.talkers[device.number].judge(await answer)
+            finally:
+                self._asked.remove(waiting)
+
+        with self.seen(device) as frames:
+            try:
+                block = await self.at(device, put)
+            except TimeoutError:
+                error = f"{device.id} did not answer in {ANSWER_S:g} s"
+                code = ChannelTimeout.default_code
         took_us = self._now_us() - began_us
         return LookDetail(device.id, tuple(frames), block, took_us, error, code)
+
+    def errands(self, device: Device) -> Mapping[str, Errand]:
+        """What a station can be asked besides its values, by name."""
+        driver = self._listening
+        return driver.errands(device) if isinstance(driver, AttendingDriver) else {}
+
+    async def errand(self, device: Device, name: str, arguments: Mapping[str, str]) -> Answered:
+        """Do one of `errands` over the call that a station is on.
+
+        Raises:
+            KeyError: no such errand.
+            HeadgateError: it is on no call, said no, or gave no answer.
+        """
+        driver = self._listening
+        if not isinstance(driver, AttendingDriver) or name not in driver.errands(device):
+            raise KeyError(name)
+        attending = driver
+
+        async def put(call: Channel) -> Sequence[Told]:
+            return await attending.errand(call, device, name, arguments)
+
+        with self.seen(device) as frames:
+            told = await self.at(device, put)
+        return Answered(tuple(told), tuple(frames))
 
     def _answered(self, delivery: Delivery) -> None:
         """Who asked is told what came, whether it is stored for the first time or not."""
@@ -213,15 +287,14 @@ class Attendance(Stream):
         now_us = self._now_us()
         return [
             OnLine(
-                self.port.id, call.name, call.peer,
+                self.port.id, station, call.peer,
                 (now_us - call.began_us) / 1e6, (now_us - call.heard_us) / 1e6,
             )
-            for call in self.port.calls
-            if call.name
+            for station, call in self.port.stations().items()
         ]  # fmt: skip
 
     def off_line(self) -> list[str]:
         """Addresses of stations of ours that are on no call."""
-        here = {call.name for call in self.port.calls}
+        here = self.port.stations()
         addresses = (str(talker.device.address) for talker in self.talkers.values())
         return [address for address in addresses if address not in here]

@@ -50,6 +50,7 @@ from headgate.model import (
     Value,
     status_word,
 )
+from headgate.sdk.asking import ANSWER_S, Errand, Questions, Told, no_call
 from headgate.sdk.channel import (
     Channel,
     Delimited,
@@ -80,6 +81,7 @@ from headgate.sdk.uplink import Acknowledged, Outbox, ProbeStep, StoredRecord, U
 API_VERSION = "1.0"
 
 __all__ = [
+    "ANSWER_S",
     "API_VERSION",
     "FORMAT",
     "MOST_FAULTS",
@@ -107,6 +109,7 @@ __all__ = [
     "DeviceRefused",
     "Driver",
     "EnvelopeRejected",
+    "Errand",
     "Event",
     "FixedSize",
     "Frame",
@@ -135,6 +138,7 @@ __all__ = [
     "ProtocolError",
     "Quality",
     "Question",
+    "Questions",
     "Reading",
     "Roll",
     "SecurityError",
@@ -144,6 +148,7 @@ __all__ = [
     "Step",
     "StoredRecord",
     "StreamingDriver",
+    "Told",
     "Unframed",
     "Uplink",
     "UplinkContext",
@@ -154,6 +159,7 @@ __all__ = [
     "day_starts",
     "hookimpl",
     "line_of",
+    "no_call",
     "pack",
     "present",
     "raw_values",

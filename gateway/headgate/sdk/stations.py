@@ -18,10 +18,12 @@ import asyncio
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
 from headgate.errors import ChannelClosed
 from headgate.model import Alarm, Block, Origin
+from headgate.sdk.asking import Errand, Questions, Told
 from headgate.sdk.channel import Channel, Listener
 from headgate.sdk.device import Device
 from headgate.sdk.driver import Delivery, ListeningDriver
@@ -129,6 +131,33 @@ class AttendingDriver(ListeningDriver):
         """
         return None
 
+    @cached_property
+    def questions(self) -> Questions[Any]:
+        """What `write` and `errand` wait for on all calls; `attend` tells it each frame that may be one."""
+        return Questions()
+
+    def errands(self, device: Device) -> Mapping[str, Errand]:
+        """What such a station can be asked besides its values now, by name (`version`, `clock`). Pure.
+
+        What moves something is no errand but a writable point: `write` is called for it, with the call
+        that the station is on as the channel.
+        """
+        return {}
+
+    async def errand(
+        self, channel: Channel, device: Device, name: str, arguments: Mapping[str, str]
+    ) -> Sequence[Told]:
+        """Do one of `errands` over the call that the station is on. `arguments` are by the errand's names.
+
+        Measured values in an answer go through `deliver` in `attend`, as those of a report do. The core
+        puts one question at a time to a station.
+
+        Raises:
+            DeviceRefused: the station said no, or an argument is none (HG-3655): nothing was sent.
+            ChannelTimeout, ChannelClosed: no answer came.
+        """
+        raise NotImplementedError(f"driver {self.name} has no errands")
+
     @abstractmethod
     async def attend(self, channel: Channel, roll: Roll, deliver: Deliver) -> None:
         """Serve one call until it ends; returning hangs up.
@@ -159,6 +188,7 @@ class AttendingDriver(ListeningDriver):
                 listener.broke(channel, error)
             finally:
                 roll.leave(channel)
+                self.questions.over(channel)
                 channel.hang_up()
 
         calls: set[asyncio.Task[None]] = set()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from headgate import columns
@@ -51,17 +51,16 @@ class FieldPlant:
         if known is None:
             raise DeviceError(f"no device {device}", code="HG-9120", device=device, nearest="")
         told = self._field.told(device)
-        if told is not None:
-            return {name: r for name, r in told.items() if r.quality is Quality.GOOD}
+        port = self._field.ports().get(known.channel)
+        if told is not None and (port is None or port.question(known) is None):
+            return _good(told.values())
         async with asyncio.timeout(self.timeout_s):
-            seen = await self._field.poller.read_once(device)
+            # A station that can be asked is asked: what it said an hour ago decides nothing.
+            seen = await self._field.read_once(device)
         if seen.block is None or seen.block.columns is None:
             raise DeviceError(seen.error or f"{device} says nothing", code=seen.code or "HG-3100")
-        return {
-            reading.point: reading
-            for reading in columns.readings(seen.block, known.table)
-            if reading.quality is Quality.GOOD
-        }
+        fresh = _good(columns.readings(seen.block, known.table))
+        return {**_good((told or {}).values()), **fresh}
 
     async def write(self, device: str, point: str, raw: Value) -> Value:
         posting = self._field.postings.get(device)
@@ -73,7 +72,11 @@ class FieldPlant:
 
         try:
             async with asyncio.timeout(self.timeout_s):
-                return await self._field.between(posting.device.channel, put)
+                return await self._field.at(device, put)
         except (NotImplementedError, KeyError):
             driver = posting.driver.name
             raise DeviceRefused(f"{driver} cannot write", code="HG-9145", driver=driver) from None
+
+
+def _good(readings: Iterable[Reading]) -> dict[str, Reading]:
+    return {each.point: each for each in readings if each.quality is Quality.GOOD}
