@@ -15,8 +15,8 @@ from headgate.channels.telnet import Telnet
 from headgate.columns import readings
 from headgate.env import system_env
 from headgate.errors import HeadgateError
-from headgate.profiles import load, load_cases, resolve
-from headgate.profiles.loader import packaged_folder
+from headgate.profiles import load, packaged_folder, resolve
+from headgate.profiles.case_files import load_cases
 from headgate.runtime.fitting import placeholders
 from headgate.sdk import Device, Framing, line_of
 from headgate_drivers.manhole import codec as manhole

@@ -21,11 +21,11 @@ from headgate.profiles import (
     Profile,
     Variant,
     load,
-    load_cases,
     match,
     packaged_folder,
     resolve,
 )
+from headgate.profiles.case_files import load_cases
 from headgate_drivers.cjt188 import Cjt188Driver
 from headgate_drivers.dlt645 import Dlt645Driver
 from headgate_drivers.manhole import ManholeDriver

@@ -14,8 +14,9 @@ import pytest
 
 from headgate.channels import ChannelSettings, open_channel
 from headgate.env import SystemFiles, system_env
-from headgate.profiles import Case, Profile, judge, load, load_cases, packaged_folder, resolve
-from headgate.profiles.cases import compare
+from headgate.profiles import Profile, judge, load, packaged_folder, resolve
+from headgate.profiles.case_files import load_cases
+from headgate.profiles.cases import Case, compare
 from headgate_drivers.modbus import ModbusDriver
 
 FILES = SystemFiles()

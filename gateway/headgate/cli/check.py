@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -21,6 +22,8 @@ app = typer.Typer()
 
 #: A type or scheme that nothing here knows.
 _NOT_INSTALLED = {"HG-1205", "HG-1206", "HG-1208"}
+#: A profile that is not there, or cannot be used.
+_NO_PROFILE = {"HG-8040", "HG-8047"}
 _UNKNOWN_KEY = {"HG-1100", "HG-1101"}
 
 
@@ -54,6 +57,8 @@ def command(
     found = list(loaded.problems)
     if seen and _NOT_INSTALLED & {p.code for p in found}:
         found += plugins.problems(seen[-1].registry)  # one that failed to load may be the reason
+    if seen:
+        found += _unread(seen[-1], found)
     requests: dict[str, int] = {}
     if loaded.partial is not None:
         counted, refused = seen[-1].plan(loaded.partial)
@@ -73,6 +78,14 @@ def command(
         _say(place, loaded, found, seen, requests)
     if loaded.site is None or any(severity(p.code) == "error" for p in found):
         raise typer.Exit(FAILED)
+
+
+def _unread(installed: Installed, found: Sequence[Problem]) -> Iterator[Problem]:
+    """Why profiles that devices name are not there: mistakes in a file, a signature that does not hold."""
+    library = installed.library
+    for profile in {str(p.fields["profile"]): None for p in found if p.code in _NO_PROFILE}:
+        yield from library.profiles.read(profile).problems
+        yield from (p for p in library.refused if p.where.endswith(f"/{profile}"))
 
 
 def _say(

@@ -31,6 +31,7 @@ def plugins(
     from headgate.runtime.plugins import PluginState
 
     registry = _registry(development)
+    registry.complete()  # the question is what becomes of each
     if form == "json":
         typer.echo(
             json.dumps(

@@ -208,21 +208,20 @@ def _plugins() -> Registry:
 
 def _library(env: Env, folders: Sequence[Path] | None, plugins: Registry) -> Library:
     from headgate.profiles import load, search_path
+    from headgate.runtime.plugins import PointKeys
 
-    keys = {name: driver.point_keys for name, driver in plugins.drivers.items()}
-    return load(env.files, search_path(folders or (), plugins.profile_folders), keys)
+    return load(env.files, search_path(folders or (), plugins.profile_folders), PointKeys(plugins))
 
 
 def _own(library: Library, profile_id: str) -> ProfileError | None:
     """What is wrong with the file of `profile_id`, when that is why it is not there."""
-    part = f"{profile_id}/profile.toml"
-    own = [problem for problem in library.problems if part in problem.where]
+    own = library.profiles.read(profile_id).problems
     return ProfileError(own) if own else None
 
 
 def _run_cases(env: Env, profile: Profile, plugins: Registry, lang: Language) -> Iterable[Problem]:
     """Run every case of a profile, say how each went; what went wrong."""
-    from headgate.profiles import load_cases
+    from headgate.profiles.case_files import load_cases
     from headgate.profiles.cases import run
     from headgate.runtime.planned import planned
 

@@ -35,6 +35,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `registers` names what it brings ("driver:acme-th20"); `rights` what it asks for
     ("tcp:10.0.0.0/8:502"); `requires` the distributions it imports beside the SDK; `sm3` the digest of
     each file, by path below the manifest's folder. `name` is the distribution's, or `vendor/model`.
+    `schemes` are those of each driver's channels, by its name: what our own plugins bring is known from
+    here before any is imported.
     """
 
     api: _Text
@@ -45,6 +47,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rights: _List = ()
     requires: _List = ()
     extra: str | None = None
+    schemes: Annotated[dict[str, _List], Meta(max_length=200)] = {}
     sm3: Annotated[dict[str, str], Meta(max_length=MAX_FILES)] = {}
 
 
@@ -82,6 +85,12 @@ def dump(manifest: Manifest) -> bytes:
     ]
     if manifest.extra is not None:
         lines.append(f"extra = {_quoted(manifest.extra)}")
+    if manifest.schemes:
+        lines += ["", "[schemes]"]
+        lines += [
+            f"{_quoted(name)} = [{', '.join(map(_quoted, schemes))}]"
+            for name, schemes in sorted(manifest.schemes.items())
+        ]
     lines += [
         "",
         "[sm3]",

@@ -8,17 +8,15 @@
 docs/reference/profile.md is the manual of the format.
 """
 
-from headgate.profiles.cases import Case, compare
 from headgate.profiles.compile import Alike, Match, check_params, match, resolve
 from headgate.profiles.decode import decode
 from headgate.profiles.judge import judge
-from headgate.profiles.loader import SYSTEM, Library, load, load_cases, packaged_folder, search_path
+from headgate.profiles.loader import SYSTEM, Library, load, packaged_folder, search_path
 from headgate.profiles.schema import Param, PointSpec, Profile, Variant
 
 __all__ = [
     "SYSTEM",
     "Alike",
-    "Case",
     "Library",
     "Match",
     "Param",
@@ -26,11 +24,9 @@ __all__ = [
     "Profile",
     "Variant",
     "check_params",
-    "compare",
     "decode",
     "judge",
     "load",
-    "load_cases",
     "match",
     "packaged_folder",
     "resolve",

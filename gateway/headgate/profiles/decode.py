@@ -79,7 +79,9 @@ class _Decoder:
         self.table = table
         self.params: dict[str, Param] = {}
         driver = table.get("driver")
-        self.point_keys = (point_keys or {}).get(driver) if isinstance(driver, str) else None
+        self.point_keys = None
+        if point_keys is not None and isinstance(driver, str):
+            self.point_keys = point_keys.get(driver)
 
     def profile(self) -> Decoded:
         report, table = self.report, self.table

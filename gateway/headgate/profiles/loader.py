@@ -1,19 +1,17 @@
 """Profiles found on disk: ours, the box's own, those a person names, those a plugin brings.
 
-The only module of this room that touches files. Layout: `<vendor>/<model>/profile.toml`.
+The only module of this room that touches files. Layout: `<vendor>/<model>/profile.toml`. Folders are
+looked through at once; a file is read when its profile is first asked for: a site names three of fifty.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files as packaged
 from pathlib import Path
 
-import msgspec
-
 from headgate.env import ReadFiles
 from headgate.errors import Problem, ProfileError
-from headgate.profiles.cases import Case, read_case
 from headgate.profiles.decode import MAX_BYTES, PointKeys, decode
 from headgate.profiles.fields import nearest
 from headgate.profiles.schema import Decoded, Profile
@@ -22,27 +20,121 @@ from headgate.profiles.schema import Decoded, Profile
 SYSTEM = Path("/etc/headgate/profiles")
 
 
-class Library(msgspec.Struct, frozen=True):
-    """Every profile that was found, by id, with what was wrong or worth saying about the rest."""
+class Profiles(Mapping[str, Profile]):
+    """The profiles of some folders by id. Going through all of them reads all of them."""
 
-    profiles: dict[str, Profile]
-    problems: tuple[Problem, ...] = ()
-    notices: tuple[Problem, ...] = ()
+    def __init__(
+        self, files: ReadFiles, places: Mapping[str, Sequence[Path]], point_keys: PointKeys | None
+    ) -> None:
+        self._files = files
+        self._places = places
+        self._point_keys = point_keys
+        self._read: dict[str, Decoded] = {}
+
+    def __getitem__(self, profile_id: str) -> Profile:
+        profile = self.read(profile_id).profile
+        if profile is None:
+            raise KeyError(profile_id)
+        return profile
+
+    def __iter__(self) -> Iterator[str]:
+        return (each for each in self._places if self.read(each).profile is not None)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def named(self) -> Sequence[str]:
+        """The id of every folder, whatever lies in it; reads none of them."""
+        return list(self._places)
+
+    def read(self, profile_id: str) -> Decoded:
+        """What lies under an id, with everything that is wrong with it or worth saying.
+
+        The last of several files that can be used is the profile.
+        """
+        if profile_id not in self._read:
+            found: Profile | None = None
+            problems: list[Problem] = []
+            notices: list[Problem] = []
+            for path in self._places.get(profile_id, ()):
+                decoded = self._file(path, profile_id)
+                problems += decoded.problems
+                notices += decoded.notices
+                if decoded.profile is None:
+                    continue
+                if found is not None:
+                    fields: dict[str, str | int | float] = {
+                        "profile": profile_id, "earlier": found.where,
+                    }  # fmt: skip
+                    notices.append(Problem(str(path), "HG-8050", fields))
+                found = decoded.profile
+            self._read[profile_id] = Decoded(found, tuple(problems), tuple(notices))
+        return self._read[profile_id]
+
+    def _file(self, path: Path, profile_id: str) -> Decoded:
+        try:
+            if self._files.size(path) is None:
+                return Decoded(None, (), (Problem(str(path), "HG-8054", {}),))
+            # One byte more than the limit is enough to know that it is too long.
+            data = self._files.read(path, 0, MAX_BYTES + 1)
+        except OSError as error:
+            detail = error.strerror or str(error)
+            return Decoded(None, (Problem(str(path), "HG-8001", {"detail": detail}),))
+        decoded = _decoded(data, str(path), self._point_keys)
+        if decoded.profile is not None and decoded.profile.id != profile_id:
+            fields: dict[str, str | int | float] = {
+                "profile": decoded.profile.id, "folder": profile_id,
+            }  # fmt: skip
+            return Decoded(
+                None, (*decoded.problems, Problem(str(path), "HG-8022", fields)), decoded.notices
+            )
+        return decoded
+
+
+class Library:
+    """Every profile that was found, by id, with what was wrong or worth saying about the rest.
+
+    `refused` is what stands against folders that must not be read at all.
+    """
+
+    def __init__(self, profiles: Profiles, refused: Sequence[Problem] = ()) -> None:
+        self.profiles = profiles
+        self.refused = tuple(refused)
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """What is wrong with any profile. Reads all of them."""
+        read = [self.profiles.read(each).problems for each in self.profiles.named()]
+        return (*self.refused, *(problem for problems in read for problem in problems))
+
+    @property
+    def notices(self) -> tuple[Problem, ...]:
+        """What is worth saying of any profile. Reads all of them."""
+        read = [self.profiles.read(each).notices for each in self.profiles.named()]
+        return tuple(notice for notices in read for notice in notices)
 
     def find(self, profile_id: str, where: str = "") -> Profile:
         """The profile `vendor/model`.
 
         Raises:
-            ProfileError: there is none of that id; names the nearest.
+            ProfileError: there is none of that id, with the nearest; or its file has mistakes.
         """
         found = self.profiles.get(profile_id)
-        if found is None:
-            fields: dict[str, str | int | float] = {
-                "profile": profile_id, "nearest": nearest(profile_id, self.profiles),
-                "allowed": ", ".join(sorted(self.profiles)) or "-",
-            }  # fmt: skip
-            raise ProfileError([Problem(where or profile_id, "HG-8040", fields)])
-        return found
+        if found is not None:
+            return found
+        fields: dict[str, str | int | float] = {"profile": profile_id}
+        if own := self.profiles.read(profile_id).problems:
+            file = own[0].where.partition(":")[0]
+            raise ProfileError(
+                [
+                    Problem(
+                        where or profile_id, "HG-8047", {**fields, "file": file, "count": len(own)}
+                    )
+                ]
+            )
+        fields["nearest"] = nearest(profile_id, self.profiles)
+        fields["allowed"] = ", ".join(sorted(self.profiles)) or "-"
+        raise ProfileError([Problem(where or profile_id, "HG-8040", fields)])
 
 
 def packaged_folder() -> Path:
@@ -55,100 +147,76 @@ def search_path(extra: Sequence[Path] = (), plugins: Sequence[Path] = ()) -> tup
     return (packaged_folder(), *plugins, SYSTEM, *extra)
 
 
-def load(files: ReadFiles, folders: Sequence[Path], point_keys: PointKeys | None = None) -> Library:
-    """Every profile under `folders`; one broken file never hides the others.
+def load(
+    files: ReadFiles,
+    folders: Sequence[Path],
+    point_keys: PointKeys | None = None,
+    refused: Sequence[Problem] = (),
+) -> Library:
+    """Every profile under `folders`, to be read when asked for; one broken file never hides the others.
 
-    `point_keys` are the point keys of every driver that is known (`Driver.point_keys`).
+    `point_keys` are the point keys of every driver that is known (`Driver.point_keys`); `refused` is
+    told among the library's problems.
     """
-    found: dict[str, Profile] = {}
-    problems: list[Problem] = []
-    notices: list[Problem] = []
+    places: dict[str, list[Path]] = {}
     for folder in dict.fromkeys(folders):
         for vendor, model in _models(files, folder):
             path = folder / vendor / model / "profile.toml"
-            try:
-                size = files.size(path)
-                if size is None:
-                    notices.append(Problem(str(path), "HG-8054", {}))
-                    continue
-                # One byte more than the limit is enough to know that it is too long.
-                data = files.read(path, 0, MAX_BYTES + 1)
-            except OSError as error:
-                problems.append(
-                    Problem(str(path), "HG-8001", {"detail": error.strerror or str(error)})
-                )
-                continue
-            decoded = _decoded(data, str(path), point_keys)
-            problems.extend(decoded.problems)
-            notices.extend(decoded.notices)
-            profile = decoded.profile
-            if profile is None:
-                continue
-            if profile.id != f"{vendor}/{model}":
-                fields: dict[str, str | int | float] = {
-                    "profile": profile.id,
-                    "folder": f"{vendor}/{model}",
-                }
-                problems.append(Problem(str(path), "HG-8022", fields))
-                continue
-            if profile.id in found:
-                fields = {"profile": profile.id, "earlier": found[profile.id].where}
-                notices.append(Problem(str(path), "HG-8050", fields))
-            found[profile.id] = profile
-    return Library(found, tuple(problems), tuple(notices))
+            places.setdefault(f"{vendor}/{model}", []).append(path)
+    return Library(Profiles(files, places, point_keys), refused)
 
 
-#: What was decoded last of each file: a reload, a check of a list and a discovery read the same ones.
-_LAST: dict[str, tuple[bytes, PointKeys | None, Decoded]] = {}
+class _Asked(Mapping[str, Mapping[str, str]]):
+    """Point keys, with a note of whose were asked for."""
+
+    def __init__(self, point_keys: PointKeys) -> None:
+        self._point_keys = point_keys
+        self.given: dict[str, Mapping[str, str] | None] = {}
+
+    def __getitem__(self, driver: str) -> Mapping[str, str]:
+        self.given[driver] = self._point_keys.get(driver)
+        return self._point_keys[driver]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._point_keys)
+
+    def __len__(self) -> int:
+        return len(self._point_keys)
+
+
+#: What was decoded last of each file, and with which keys: a reload, a check of a list and a discovery
+#: read the same ones.
+_LAST: dict[str, tuple[bytes, Mapping[str, Mapping[str, str] | None], Decoded]] = {}
 _MOST_KEPT = 512
 
 
 def _decoded(data: bytes, file: str, point_keys: PointKeys | None) -> Decoded:
     """As `decode`, which is pure: the same bytes under the same name are decoded once."""
+    known = {} if point_keys is None else point_keys
     last = _LAST.get(file)
-    if last is not None and last[0] == data and last[1] == point_keys:
+    if (
+        last is not None
+        and last[0] == data
+        and all(known.get(driver) == given for driver, given in last[1].items())
+    ):
         return last[2]
-    decoded = decode(data, file, point_keys)
+    asked = _Asked(known)
+    decoded = decode(data, file, asked)
     if len(_LAST) < _MOST_KEPT or last is not None:
-        _LAST[file] = data, point_keys, decoded
+        _LAST[file] = data, asked.given, decoded
     return decoded
-
-
-def load_cases(files: ReadFiles, profile: Profile) -> list[Case]:
-    """The recorded cases of a profile, by name.
-
-    Raises:
-        ProfileError: every case that cannot be read.
-    """
-    folder = Path(profile.where).parent / "cases"
-    cases: list[Case] = []
-    problems: list[Problem] = []
-    for name in _folders(files, folder):
-        try:
-            frames, expected = (
-                files.read(folder / name / file, 0, MAX_BYTES)
-                for file in ("frames.txt", "expected.toml")
-            )
-            cases.append(read_case(str(folder / name), frames, expected))
-        except OSError as error:
-            detail = error.strerror or str(error)
-            problems.append(Problem(str(folder / name), "HG-8043", {"detail": detail}))
-        except ProfileError as error:
-            problems.extend(error.problems)
-    if problems:
-        raise ProfileError(problems)
-    return cases
 
 
 def _models(files: ReadFiles, folder: Path) -> list[tuple[str, str]]:
     """(vendor, model) of every profile folder; files and hidden or private names are not meant."""
     pairs = []
-    for vendor in _folders(files, folder):
-        pairs += [(vendor, model) for model in _folders(files, folder / vendor)]
+    for vendor in folders_in(files, folder):
+        pairs += [(vendor, model) for model in folders_in(files, folder / vendor)]
     return pairs
 
 
-def _folders(files: ReadFiles, folder: Path) -> list[str]:
+def folders_in(files: ReadFiles, folder: Path) -> list[str]:
+    """The folders of a folder, but hidden and private ones; none where it is not there."""
     names = (name for name in _names(files, folder) if name[0] not in "._")
     return [name for name in names if _is_folder(files, folder / name)]
 

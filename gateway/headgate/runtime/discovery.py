@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from importlib import metadata
+from importlib.resources import files as packaged
 from pathlib import Path
 
 import msgspec
@@ -55,22 +56,19 @@ def discover(distributions: Iterable[metadata.Distribution] | None = None) -> li
         name = metadata_name(distribution)
         file = None if name == OURS else _manifest_file(distribution)
         manifest, problem = (None, None) if file is None else _manifest(file, name)
+        requires = _requires(distribution)
         folder = None if file is None else Path(str(file.locate())).parent
         for point in points:
             # A path listed twice on sys.path shows its distributions twice; the first wins, as in import.
-            found.setdefault(
-                (name, point.name),
-                Found(
-                    point.name,
-                    point.value.partition(":")[0],
-                    name,
-                    distribution.version,
-                    manifest,
-                    problem,
-                    folder,
-                    _requires(distribution),
-                ),
+            if (name, point.name) in found:
+                continue
+            module = point.value.partition(":")[0]
+            one = Found(
+                point.name, module, name, distribution.version, manifest, problem, folder, requires
             )
+            if one.ours:
+                one = msgspec.structs.replace(one, manifest=_own_manifest(module))
+            found[name, point.name] = one
     return sorted(found.values(), key=lambda f: (not f.ours, f.distribution, f.name))
 
 
@@ -82,6 +80,15 @@ def metadata_name(distribution: metadata.Distribution) -> str:
 def _manifest_file(distribution: metadata.Distribution) -> metadata.PackagePath | None:
     # An editable install lists no package files; then there is no manifest to read either.
     return next((file for file in distribution.files or () if file.name == MANIFEST), None)
+
+
+def _own_manifest(module: str) -> Manifest | None:
+    """What a plugin of ours says beside its code; None without a word: then it is imported at once."""
+    package, *below = module.split(".")
+    try:
+        return parse(packaged(package).joinpath(*below, MANIFEST).read_text("utf-8").encode())
+    except (OSError, ModuleNotFoundError, PluginError):
+        return None
 
 
 def requirements(distribution: str) -> tuple[str, ...]:

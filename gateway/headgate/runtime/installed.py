@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -53,11 +53,9 @@ class Installed:
     def known(self) -> Known:
         """For `headgate.config.load`: what the site file may name."""
         return Known(
-            schemes=frozenset(
-                s for driver in self.registry.drivers.values() for s in driver.schemes
-            ),
-            uplinks=_options(self.registry.uplinks),
-            stages=_options(self.registry.stages),
+            schemes=_Schemes(self.registry),
+            uplinks=_Options(self.registry.uplinks),
+            stages=_Options(self.registry.stages),
             device=self.examine,
             channel=_examine_channel,
             controls=self.controls,
@@ -111,9 +109,9 @@ class Installed:
             if device.channel not in site.channels:  # told already
                 continue
             scheme = site.channels[device.channel].url.scheme
-            named = {driver.name: driver for driver in self.registry.drivers_for(scheme)}
             profile = self.library.profiles.get(device.profile)
-            driver = named.get(profile.driver) if profile is not None else None
+            able = profile is not None and profile.driver in self.registry.able(scheme)
+            driver = self.registry.drivers.get(profile.driver) if profile and able else None
             if resolved is None or driver is None or not device.enabled:
                 continue
             try:
@@ -218,9 +216,9 @@ def look(env: Env, folders: Sequence[Path] = ()) -> Callable[[Site], Installed]:
         path = profiles.search_path(folders, registry.profile_folders)
         packaged, *others = path
         shelf, signed, problems = shelf_of(env.files, judge, registry.packages, others)
-        keys = {name: driver.point_keys for name, driver in registry.drivers.items()}
-        library = profiles.load(shelf, (packaged, *others), keys)
-        library = msgspec.structs.replace(library, problems=(*problems, *library.problems))
+        library = profiles.load(
+            shelf, (packaged, *others), plugins.PointKeys(registry), refused=problems
+        )
         installed = Installed(registry, library)
         if judge is not None:
             installed.memory = judge.remembered((*registry.packages, *signed))
@@ -241,5 +239,33 @@ def plugins_of(env: Env, site: Site) -> tuple[Registry, Judge | None]:
     return registry, judge
 
 
-def _options(types: Mapping[str, type[Stage] | type[Uplink]]) -> dict[str, tuple[str, ...] | None]:
-    return {name: one.option_keys for name, one in types.items()}
+class _Schemes(Collection[str]):
+    """Schemes that some driver speaks. Asked for one, it tries the driver whose name it bears first."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    def __contains__(self, scheme: object) -> bool:
+        return self._registry.driver_for(str(scheme)) is not None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._registry.schemes())
+
+    def __len__(self) -> int:
+        return len(self._registry.schemes())
+
+
+class _Options(Mapping[str, tuple[str, ...] | None]):
+    """The option keys of stages or uplinks by type; imports the type that is asked for."""
+
+    def __init__(self, types: Mapping[str, type[Stage] | type[Uplink]]) -> None:
+        self._types = types
+
+    def __getitem__(self, name: str) -> tuple[str, ...] | None:
+        return self._types[name].option_keys
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._types)
+
+    def __len__(self) -> int:
+        return len(self._types)

@@ -1,15 +1,17 @@
 """Loading plugins: each by itself, so that one that fails leaves the rest running.
 
-Our own distribution is imported in the core. Everything else belongs into its own host process;
-until one is there, it loads only where the site file says `plugins.development = true`.
+Our own distribution is imported in the core, and each of its plugins where something of it is asked for
+(`headgate.runtime.brought`). Everything else belongs into its own host process; until one is there, it
+loads only where the site file says so, all of it at the start: what runs is then told, once.
 """
 
 from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
+from functools import partial
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ import pluggy
 from headgate.errors import PluginError, Problem
 from headgate.packages import Judge, Verified
 from headgate.packages.importer import enter, imports_of
+from headgate.runtime.brought import Brought, Promise
 from headgate.runtime.discovery import OURS, Found, discover, requirements, spelt
 from headgate.sdk import Driver, Stage, Uplink, hooks
 
@@ -31,6 +34,8 @@ class PluginState(StrEnum):
     """What became of a plugin."""
 
     LOADED = "loaded"
+    #: It may be loaded, and nothing asked for what it brings.
+    WAITING = "waiting"
     BLOCKED = "blocked"
     REFUSED = "refused"
     FAILED = "failed"
@@ -49,9 +54,9 @@ class Registry:
     """Everything that plugins registered, by name, and a report for `headgate plugins`."""
 
     def __init__(self) -> None:
-        self.drivers: dict[str, type[Driver]] = {}
-        self.stages: dict[str, type[Stage]] = {}
-        self.uplinks: dict[str, type[Uplink]] = {}
+        self.drivers: Brought[Driver] = Brought()
+        self.stages: Brought[Stage] = Brought()
+        self.uplinks: Brought[Uplink] = Brought()
         self.profile_folders: list[Path] = []
         self.plugins: list[Loaded] = []
         #: Plugins of other makers that were taken, and the bytes they run from.
@@ -59,13 +64,79 @@ class Registry:
         #: What is wrong with the files that say whom to trust.
         self.distrust: tuple[Problem, ...] = ()
 
+    def able(self, scheme: str) -> list[str]:
+        """The names of all drivers that speak over channels of a URL scheme; imports nothing.
+
+        Whose scheme it is by name comes first: meters may stand on a line of Modbus, too.
+        """
+        found = [name for name, schemes in self._spoken() if scheme in schemes]
+        return sorted(found, key=lambda name: not scheme.startswith(name))
+
     def driver_for(self, scheme: str) -> type[Driver] | None:
         """The driver that speaks over channels of a URL scheme."""
-        return next(iter(self.drivers_for(scheme)), None)
+        return next(
+            (self.drivers[name] for name in self.able(scheme) if name in self.drivers), None
+        )
 
     def drivers_for(self, scheme: str) -> list[type[Driver]]:
         """Every driver that speaks over such channels: several on a serial port, where the devices decide."""
-        return [driver for driver in self.drivers.values() if scheme in driver.schemes]
+        return [self.drivers[name] for name in self.able(scheme) if name in self.drivers]
+
+    def schemes(self) -> Collection[str]:
+        """Every scheme that some driver speaks; imports nothing."""
+        return {scheme for _, schemes in self._spoken() for scheme in schemes}
+
+    def complete(self) -> None:
+        """Import every plugin that still waits."""
+        for table in self._tables():
+            len(table)
+
+    def _spoken(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        for name, entry in self.drivers.named().items():
+            yield name, entry.schemes(name) if isinstance(entry, Promise) else entry.schemes
+
+    def _tables(self) -> tuple[Brought[Any], ...]:
+        return self.drivers, self.stages, self.uplinks
+
+    def promise(self, plugin: Found, names: Iterable[str], keep: Callable[[], Loaded]) -> None:
+        """Put off the import of a plugin until one of the names that it registers is asked for.
+
+        Each is told as a manifest does: "driver:modbus". `keep` imports it, and never raises.
+        """
+        place = len(self.plugins)
+        self.plugins.append(Loaded(plugin, PluginState.WAITING))
+
+        def kept() -> None:
+            if self.plugins[place].state is PluginState.WAITING:
+                self.plugins[place] = keep()
+                for table in self._tables():
+                    table.forget(plugin)
+
+        promise = Promise(plugin, kept)
+        by_kind = dict(zip(_KINDS, self._tables(), strict=True))
+        for each in names:
+            kind, _, name = each.partition(":")
+            by_kind[kind].promise(name, promise)
+
+
+#: What may be put off, in the order of the tables.
+_KINDS = ("driver", "stage", "uplink")
+
+
+class PointKeys(Mapping[str, Mapping[str, str]]):
+    """`Driver.point_keys` of each driver by name, for reading profiles: imports the one that is asked for."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._drivers = registry.drivers
+
+    def __getitem__(self, name: str) -> Mapping[str, str]:
+        return self._drivers[name].point_keys
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._drivers)
+
+    def __len__(self) -> int:
+        return len(self._drivers)
 
 
 def load(
@@ -75,7 +146,7 @@ def load(
     found: Iterable[Found] | None = None,
     judge: Judge | None = None,
 ) -> Registry:
-    """Load every plugin that may be loaded. Never raises for a plugin's fault.
+    """Load every plugin that may be loaded, ours when asked for. Never raises for a plugin's fault.
 
     Args:
         development: load those of other makers too, whatever they are.
@@ -98,9 +169,27 @@ def load(
                 plugin.name, "HG-2001", {"plugin": plugin.name, "distribution": plugin.distribution}
             )
             registry.plugins.append(Loaded(plugin, PluginState.REFUSED, problems=(problem,)))
+        elif _may_wait(plugin):
+            assert plugin.manifest is not None
+            keep = partial(_load_one, manager, registry, plugin)
+            registry.promise(plugin, plugin.manifest.registers, keep)
         else:
             registry.plugins.append(_load_one(manager, registry, plugin))
     return registry
+
+
+def _may_wait(plugin: Found) -> bool:
+    """Whether all that a plugin brings is known by name: ours alone, and none that brings profiles.
+
+    What others bring is loaded at the start, where the audit log tells of it.
+    """
+    if not plugin.ours or plugin.manifest is None or not plugin.manifest.registers:
+        return False
+    named = [each.partition(":")[::2] for each in plugin.manifest.registers]
+    return all(
+        kind in _KINDS and (kind != "driver" or name in plugin.manifest.schemes)
+        for kind, name in named
+    )
 
 
 def _take(manager: pluggy.PluginManager, registry: Registry, plugin: Found, judge: Judge) -> None:
@@ -211,7 +300,7 @@ def _title(hook: str, one: Any) -> str:
 Add = Callable[[Found, Any, list[str], list[Problem]], None]
 
 
-def _adder(kind: str, table: dict[str, Any], base: type) -> Add:
+def _adder(kind: str, table: Brought[Any], base: type) -> Add:
     def add(plugin: Found, one: Any, brings: list[str], problems: list[Problem]) -> None:
         name = getattr(one, "name", None)
         if not (isinstance(one, type) and issubclass(one, base) and isinstance(name, str)):
@@ -222,21 +311,10 @@ def _adder(kind: str, table: dict[str, Any], base: type) -> Add:
                     {"plugin": plugin.name, "kind": kind, "what": repr(one)[:80]},
                 )
             )
-        elif name in table:
-            problems.append(
-                Problem(
-                    plugin.name,
-                    "HG-2005",
-                    {
-                        "plugin": plugin.name,
-                        "kind": kind,
-                        "name": name,
-                        "other": table[name].__module__,
-                    },
-                )
-            )
+        elif (other := table.add(name, one, plugin)) is not None:
+            fields = {"plugin": plugin.name, "kind": kind, "name": name, "other": other}
+            problems.append(Problem(plugin.name, "HG-2005", {**fields}))
         else:
-            table[name] = one
             brings.append(f"{kind}:{name}")
 
     return add

@@ -80,20 +80,18 @@ class Drivers:
         Where several could (a serial port), it is the one of the first device that one of them is for.
         """
         scheme = channel.url.scheme
-        able = [driver.name for driver in self._registry.drivers_for(scheme)]
-        # Whose scheme it is by name comes first: meters may stand on a line of Modbus, too.
-        able.sort(key=lambda name: not scheme.startswith(name))
+        able, drivers = self._registry.able(scheme), self._registry.drivers
         if len(able) > 1:
             for unit in site.device:
                 if unit.enabled and unit.channel == channel.id:
                     profile = library.profiles.get(unit.profile)
-                    if profile is not None and profile.driver in able:
+                    if profile is not None and profile.driver in able and profile.driver in drivers:
                         return profile.driver
             # Nobody yet: a line that is asked over can be searched, and listened to as well.
             for name in able:
-                if issubclass(self._registry.drivers[name], PollingDriver):
+                if name in drivers and issubclass(drivers[name], PollingDriver):
                     return name
-        return able[0] if able else None
+        return next((name for name in able if name in drivers), None)
 
     def shares(self, name: str, speaker: str, scheme: str) -> bool:
         """Whether this driver may ask its devices on a line over which another one asks."""
@@ -110,7 +108,7 @@ class Drivers:
 
     def schemes(self) -> Sequence[str]:
         """Every scheme that some driver speaks."""
-        return sorted({s for d in self._registry.drivers.values() for s in d.schemes})
+        return sorted(self._registry.schemes())
 
 
 def misplaced(site: Site, library: Library, drivers: Drivers) -> Sequence[Problem]:

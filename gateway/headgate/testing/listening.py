@@ -15,6 +15,7 @@ from headgate.env import SystemFiles, system_env
 from headgate.model import Alarm, Block, Gap, Reading
 from headgate.profiles import judge, load, packaged_folder, resolve
 from headgate.runtime.ownline import OwnLine
+from headgate.runtime.plugins import PointKeys
 from headgate.runtime.plugins import load as load_plugins
 from headgate.sdk import Device, StreamingDriver, Value
 
@@ -124,7 +125,7 @@ async def listening(
         ValueError: the profile's driver does not talk by itself over a connection of its own.
     """
     registry = load_plugins(development=True)
-    keys = {name: driver.point_keys for name, driver in registry.drivers.items()}
+    keys = PointKeys(registry)
     name, device = _device(Path(profile), address, keys, firmware, params, int(interval_s * 1e6))
     known = registry.drivers.get(name)
     if known is None or not issubclass(known, StreamingDriver) or known.transport != "own":

@@ -126,6 +126,21 @@ def test_check_names_a_missing_profile_and_missing_parameters(headgate, tmp_path
     assert told["ok"] is False
 
 
+def test_check_tells_what_is_wrong_in_the_file_of_a_profile_once(headgate, tmp_path: Path) -> None:
+    folder = tmp_path / "profiles" / "acme" / "x1"
+    folder.mkdir(parents=True)
+    (folder / "profile.toml").write_text("schema = 1\ncolour = 3\n")
+    unit = '[[device]]\nid = "d{0}"\nchannel = "a"\naddress = {0}\nprofile = "acme/x1"\n'
+    (tmp_path / "site.toml").write_text(
+        'schema = 1\n[gateway]\nid = "g"\n[[channel]]\nid = "a"\nurl = "modbus+tcp://10.0.0.1"\n'
+        + unit.format(1)
+        + unit.format(2)
+    )
+    out = headgate("check", "--profiles", "profiles", "--lang", "en").out
+    assert out.count("HG-8047") == 2
+    assert out.count("HG-8006") == 1
+
+
 def test_check_tells_of_every_room_in_one_go(headgate, tmp_path: Path) -> None:
     channel = '[[channel]]\nid = "bus"\nurl = "modbus+tcp://10.0.0.1:502"\n'
     device = '[[device]]\nid = "{0}"\nchannel = "{1}"\naddress = {2}\nprofile = "{3}"\n'

@@ -4,7 +4,8 @@ import pytest
 
 from headgate.env import SystemFiles
 from headgate.errors import ProfileError
-from headgate.profiles import load, load_cases, packaged_folder, search_path
+from headgate.profiles import load, packaged_folder, search_path
+from headgate.profiles.case_files import load_cases
 
 FILES = SystemFiles()
 TEXT = """schema = 1
@@ -93,6 +94,59 @@ def test_a_profile_that_is_not_there_names_the_nearest() -> None:
     (problem,) = error.value.problems
     assert (problem.code, problem.fields["nearest"]) == ("HG-8040", "generic/radar-level")
     assert problem.where == "site.toml: device[1].profile"
+
+
+class Counted(SystemFiles):
+    """Files that know what was read."""
+
+    def __init__(self) -> None:
+        self.reads: list[str] = []
+
+    def read(self, path: Path, offset: int = 0, size: int | None = None) -> bytes:
+        self.reads.append(f"{path.parent.parent.name}/{path.parent.name}")
+        return super().read(path, offset, size)
+
+
+def test_a_profile_is_read_when_it_is_asked_for(tmp_path: Path) -> None:
+    for model in ("x1", "x2", "x3"):
+        place(tmp_path, model=model, text=TEXT.format(title="").replace('"x1"', f'"{model}"'))
+    files = Counted()
+    library = load(files, [tmp_path])
+    assert files.reads == []
+    library.find("acme/x2")
+    library.find("acme/x2")
+    assert files.reads == ["acme/x2"]
+    assert sorted(library.profiles) == ["acme/x1", "acme/x2", "acme/x3"]
+
+
+def test_keys_are_asked_of_the_profiles_own_driver_alone(tmp_path: Path) -> None:
+    class Keys(dict[str, dict[str, str]]):
+        def __missing__(self, driver: str) -> dict[str, str]:
+            raise AssertionError(f"{driver} is not needed")
+
+        def __len__(self) -> int:
+            raise AssertionError("all of them are not needed")
+
+    place(tmp_path)
+    assert load(FILES, [tmp_path], Keys(toy={"register": "which"})).find("acme/x1")
+
+
+def test_other_keys_read_the_same_file_anew(tmp_path: Path) -> None:
+    place(tmp_path, text=TEXT.format(title="") + "registr = 3\n")
+    assert load(FILES, [tmp_path], {"toy": {"registr": "which"}}).find("acme/x1")
+    assert [p.code for p in load(FILES, [tmp_path], {"toy": {"register": "which"}}).problems] == [
+        "HG-8006"
+    ]
+
+
+def test_a_broken_profile_is_told_as_such_where_it_is_asked_for(tmp_path: Path) -> None:
+    place(tmp_path, text='colour = "red"\n' + TEXT)
+    library = load(FILES, [tmp_path])
+    with pytest.raises(ProfileError) as error:
+        library.find("acme/x1", "site.toml: device[1].profile")
+    (problem,) = error.value.problems
+    assert (problem.code, problem.where) == ("HG-8047", "site.toml: device[1].profile")
+    assert problem.fields["file"] == str(tmp_path / "acme/x1/profile.toml")
 
 
 def test_what_a_person_names_comes_last_and_so_wins(tmp_path: Path) -> None:

@@ -5,8 +5,9 @@ import pytest
 
 from headgate.columns import readings
 from headgate.env import SystemFiles
-from headgate.profiles import Case, Profile, load, load_cases, packaged_folder
-from headgate.profiles.cases import Expected, run
+from headgate.profiles import Profile, load, packaged_folder
+from headgate.profiles.case_files import load_cases
+from headgate.profiles.cases import Case, Expected, run
 from headgate.sdk import Device
 from headgate_drivers.ble import BleDriver
 from headgate_drivers.cjt188 import Cjt188Driver

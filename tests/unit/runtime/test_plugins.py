@@ -156,6 +156,7 @@ def test_two_makers_may_give_their_plugins_one_name(make: Make) -> None:
 
 def test_our_own_distribution_loads_without_a_switch_and_without_a_problem() -> None:
     registry = load()
+    registry.complete()
     ours = [p for p in registry.plugins if p.found.ours]
     assert ours
     assert {p.state for p in ours} == {PluginState.LOADED}

@@ -12,6 +12,7 @@ from headgate.env import Env, Files, SystemFiles
 from headgate.errors import Problem
 from headgate.messages import severity
 from headgate.profiles import Library
+from headgate.profiles import load as load_profiles
 from headgate.runtime.installed import Installed, look
 
 
@@ -66,5 +67,5 @@ def verdict(
     if loaded.partial is not None:  # what a driver refuses is told along with all the rest
         found += seen[-1].plan(loaded.partial)[1]
     errors = any(severity(p.code) == "error" for p in found)
-    library = seen[-1].library if seen else Library({}, (), ())
+    library = seen[-1].library if seen else load_profiles(env.files, ())
     return Verdict(None if errors else loaded.site, tuple(found), library)
