@@ -9,6 +9,7 @@ orders    what is asked of a logger on its call, and its answers
 crc       the check of a packet
 frames    one packet: its fields, how it is read and written
 codec     packets out of a stream of bytes, whatever comes
+sealed    CP as 2025 encrypts it
 data      what stands in CP: values of factors, times, marks
 parts     packets that are parts of one (PNUM, PNO)
 commands  commands (CN), systems (ST), return codes

@@ -201,7 +201,8 @@ def flaws(records: Iterable[Record]) -> tuple[str, ...]:
 
 
 def _is_time(text: str | None) -> bool:
-    return text is not None and len(text) == 14 and moment(text) is not None
+    # Some loggers write milliseconds here, too.
+    return text is not None and moment(text) is not None
 
 
 def write(records: Iterable[Record]) -> str:

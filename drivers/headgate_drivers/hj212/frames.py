@@ -16,18 +16,22 @@ import msgspec
 from headgate_drivers.hj212 import data
 from headgate_drivers.hj212.crc import crc16
 from headgate_drivers.hj212.data import Record, moment
+from headgate_drivers.hj212.sealed import closed
 
-#: What can be wrong. `truncated` is said only when the line ends.
-Code = Literal["bad_start", "bad_length", "bad_end", "bad_checksum", "bad_field", "truncated"]
+#: What can be wrong. `truncated` is said only when the line ends; `not_supported` of what is encrypted.
+Code = Literal[
+    "bad_start", "bad_length", "bad_end", "bad_checksum", "bad_field", "truncated", "not_supported"
+]  # fmt: skip
 
-MARK, END = b"##", b"\r\n"
+MARK, END, CP = b"##", b"\r\n", b"CP=&&"
 #: Bytes before and behind the data segment.
 HEAD, TAIL = 6, 6
 #: The longest data segment (table 2), and what four digits can say.
 LONGEST_DATA, LONGEST_SAID = 1024, 9999
 
 _KNOWN = ("QN", "ST", "CN", "PW", "MN", "Flag", "PNUM", "PNO")
-_ID = re.compile(r"[0-9]{17}")
+#: A time to the millisecond; some software counts otherwise (unix milliseconds, two digits more).
+_ID = re.compile(r"[0-9]{10,20}")
 #: The standard's own examples C.18 and C.48 have a comma behind QN, and loggers copy them.
 _COMMA = re.compile(r"^(QN=[0-9]{17}),")
 
@@ -59,7 +63,8 @@ class Packet(msgspec.Struct, frozen=True):
         flag: None where the field is missing: an old logger, which expects no answer.
         pnum, pno: how many parts, and which one; 0 where it says none.
         cp: what stands between the && of CP; `data.read` reads it.
-        other: fields that the standard does not have, in their order.
+        other: fields that the standard does not have, in their order; RF of 2025 (made up for later).
+        sealed: CP came encrypted, and `cp` is the plain one.
     """
 
     qn: str = ""
@@ -72,6 +77,7 @@ class Packet(msgspec.Struct, frozen=True):
     pno: int = 0
     cp: str = ""
     other: tuple[tuple[str, str], ...] = ()
+    sealed: bool = False
 
     @property
     def asked_at(self) -> datetime | None:
@@ -89,8 +95,9 @@ class Fault(msgspec.Struct, frozen=True):
 
     Attributes:
         consumed: how many bytes were taken off the stream for it.
-        packet: what could be read of it, where its check was right: with `bad_field`, and with
-            `bad_end`, where only CR LF is missing.
+        packet: what could be read of it, where its check was right: with `bad_field`; with `bad_end`,
+            where only CR LF is missing; with `bad_length`, where zeros in front of the check were left
+            out or Chinese characters were counted as one. With `not_supported` what stands before CP.
     """
 
     code: Code
@@ -123,14 +130,15 @@ def read_segment(raw: bytes) -> tuple[Packet, tuple[str, ...]]:
     other: list[tuple[str, str]] = []
     for part in _COMMA.sub(r"\1;", head).split(";"):
         name, equals, value = part.partition("=")
+        name, value = name.strip(), value.strip()
         if name in _KNOWN and name not in said:
             said[name] = value
-        elif part:
+        elif name:
             other.append((name, value))
             if not equals:
                 flaws.append(f"neither a field nor a value: {part[:20]}")
     qn, cn, mn = said.get("QN", ""), said.get("CN", ""), said.get("MN", "")
-    if "QN" in said and (_ID.fullmatch(qn) is None or moment(qn) is None):
+    if qn and (_ID.fullmatch(qn) is None or (len(qn) == 17 and moment(qn) is None)):
         flaws.append(f"QN is no time: {qn[:20]}")
     if len(cn) != 4 or not (cn.isascii() and cn.isdecimal()):
         flaws.append(f"CN is no command: {cn[:20]}")
@@ -139,10 +147,9 @@ def read_segment(raw: bytes) -> tuple[Packet, tuple[str, ...]]:
     number = _whole(said, "Flag", 255, flaws)
     flag = None if number is None else Flag.of(number)
     pnum, pno = _whole(said, "PNUM", 9999, flaws), _whole(said, "PNO", 9999, flaws)
-    if (pnum is None) != (pno is None) or (pnum and pno is not None and not 1 <= pno <= pnum):
+    # Flag may announce parts where there are none: the packet is whole all the same.
+    if (pnum is None) != (pno is None) or ((pnum or 0) > 1 and not 1 <= (pno or 0) <= (pnum or 0)):
         flaws.append(f"part {pno} of {pnum}")
-    elif flag and flag.split and not pnum:
-        flaws.append("Flag says parts, and there is no PNUM")
     packet = Packet(
         qn=qn, st=said.get("ST", ""), cn=cn, pw=said.get("PW", ""), mn=mn, flag=flag,
         pnum=pnum or 0, pno=pno or 0, cp=cp, other=tuple(other),
@@ -173,8 +180,8 @@ def segment(packet: Packet) -> bytes:
     return f"{head};CP=&&{packet.cp}&&".encode()
 
 
-def encode(packet: Packet, most: int = LONGEST_DATA) -> bytes:
-    """A packet as it goes out.
+def encode(packet: Packet, most: int = LONGEST_DATA, key: bytes | None = None) -> bytes:
+    """A packet as it goes out; with a key, its CP is encrypted as in 2025.
 
     Raises:
         ValueError: its data segment is longer than `most`: `parts.split` cuts it.
@@ -182,4 +189,8 @@ def encode(packet: Packet, most: int = LONGEST_DATA) -> bytes:
     raw = segment(packet)
     if len(raw) > min(most, LONGEST_SAID):
         raise ValueError(f"{len(raw)} bytes of data, {most} allowed")
-    return MARK + b"%04d" % len(raw) + raw + b"%04X" % crc16(raw) + END
+    check = crc16(raw)
+    if key is not None:
+        head, mark, cp = raw.partition(CP)
+        raw = head + mark + closed(key, cp.removesuffix(b"&&")) + b"&&"
+    return MARK + b"%04d" % len(raw) + raw + b"%04X" % check + END

@@ -114,7 +114,6 @@ def said(text: str) -> Packet | Fault:
         "ST=22;CN=2011;PW=1;Flag=4;CP=&&&&",
         "ST=22;CN=2011;PW=1;MN=M;Flag=256;CP=&&&&",
         "ST=22;CN=2011;PW=1;MN=M;Flag=x;CP=&&&&",
-        "ST=22;CN=2011;PW=1;MN=M;Flag=7;CP=&&&&",
         "ST=22;CN=2011;PW=1;MN=M;Flag=7;PNUM=2;PNO=3;CP=&&&&",
         "ST=22;CN=2011;PW=1;MN=M;Flag=7;PNUM=2;CP=&&&&",
         "QN=20261318143000000;ST=22;CN=2011;PW=1;MN=M;Flag=4;CP=&&&&",
