@@ -15,8 +15,8 @@ from headgate_drivers.cjt188.units import UNITS
 
 READ, ADDRESS, WRITE, KEY_VERSION, SET_ADDRESS, SYNCHRONISE = 0x01, 0x03, 0x04, 0x09, 0x15, 0x16
 #: Data identifiers (table 9): present data, settlement of the last twelve months, parameters.
-PRESENT, PRICES, SETTLEMENT_DAY, READING_DAY, PURCHASE, KEY, TOLD_ADDRESS = (
-    "901F", "8102", "8103", "8104", "8105", "8106", "810A",
+PRESENT, METER_TIME, PRICES, SETTLEMENT_DAY, READING_DAY, PURCHASE, KEY, TOLD_ADDRESS = (
+    "901F", "907F", "8102", "8103", "8104", "8105", "8106", "810A",
 )  # fmt: skip
 SET_PRICES, SET_SETTLEMENT_DAY, SET_READING_DAY, SET_PURCHASE, SET_KEY = (
     "A010", "A011", "A012", "A013", "A014",
@@ -26,7 +26,8 @@ SET_TIME, SET_TOTAL, VALVE, NEW_ADDRESS, FACTORY = "A015", "A016", "A017", "A018
 OPEN, CLOSE = 0x55, 0x99
 
 #: First bytes of identifiers as the standard prints them: whichever of the two bytes is one tells the order.
-_GROUPS = (0x81, 0x90, 0xA0, 0xD1)
+_GROUPS = (0x81, 0x90, 0x91, 0xA0, 0xA1, 0xD1, 0xD2, 0xD3, 0xD4)
+_GROUPED = frozenset(_GROUPS)
 #: Where the unit stands: behind its value as the standard has it, or before it.
 Layout = Literal["", "unit_last", "unit_first"]
 #: How the two bytes of an identifier stood on the wire: as printed, or lowest first.
@@ -36,14 +37,18 @@ _REPLY, _REFUSED, _FUNCTION = 0x80, 0x40, 0x3F
 _VALVE = {0: "open", 1: "closed", 2: "unknown", 3: "fault"}
 _TIME = re.compile(r"(....)(..)(..)(..)(..)(..)")
 
-#: Values of a heat meter in their order: name, quantity, decimals.
+#: Values in their order: name, decimals, quantity.
 _HEAT = (
-    ("settlement_day_heat", 2), ("current_heat", 2), ("heat_power", 2), ("flow_rate", 4),
-    ("total_volume", 2),
+    ("settlement_day_heat", 2, "energy"), ("current_heat", 2, "energy"), ("heat_power", 2, "power"),
+    ("flow_rate", 4, "flow"), ("total_volume", 2, "volume"),
 )  # fmt: skip
-_VOLUMES = (("current_total", 2), ("settlement_day_total", 2))
+_VOLUMES = (("current_total", 2, "volume"), ("settlement_day_total", 2, "volume"))
 #: Bytes of the present data behind the serial number.
 _WATER_SIZE, _HEAT_SIZE = 19, 43
+
+
+#: Names of values with their decimals, and the quantities that each may be.
+Named = tuple[tuple[str, int, str], ...]
 
 
 class Field(msgspec.Struct, frozen=True):
@@ -123,9 +128,12 @@ def _said(reply: bool, identifier: str, content: bytes) -> Message:
         return _present(content)
     if identifier.startswith("D1"):
         return _past(identifier, content)
-    if identifier == VALVE and len(content) == 2:
+    if identifier == METER_TIME and len(content) == 7:
+        return Message(fields=(Field("meter_time", time_of(content)),))
+    written = identifier.startswith("A0")
+    if written and len(content) == 2:
         return _status(content, (), ())
-    if identifier in _READ:
+    if identifier in _READ and (content or not written):
         return _plain(_READ[identifier], content)
     return Message()
 
@@ -150,12 +158,12 @@ def _asked(identifier: str, content: bytes) -> Message:
 
 def _present(content: bytes) -> Message:
     if len(content) == _WATER_SIZE:
-        layout = _layout(content, len(_VOLUMES))
+        layout = _layout(content, _VOLUMES)
         fields, flaws = _values(_VOLUMES, content, layout)
         fields += (Field("meter_time", time_of(content[10:17])),)
         return _status(content[17:19], fields, flaws, layout)
     if len(content) == _HEAT_SIZE:
-        layout = _layout(content, len(_HEAT))
+        layout = _layout(content, _HEAT)
         fields, flaws = _values(_HEAT, content, layout)
         warm, more = _temperatures(content[25:31])
         hours = digits(content[31:34])
@@ -169,18 +177,27 @@ def _present(content: bytes) -> Message:
     return Message()
 
 
-def _layout(content: bytes, count: int) -> Layout:
-    """Where the units stand. The standard's place wins where both are possible."""
-    last = sum(content[5 * n + 4] in UNITS for n in range(count))
-    first = sum(content[5 * n] in UNITS for n in range(count))
+def _layout(content: bytes, names: Named) -> Layout:
+    """Where the units stand. The standard's place wins wherever nothing but units stand there."""
+    behind = [content[5 * n + 4] for n in range(len(names))]
+    if all(unit in UNITS for unit in behind):
+        return "unit_last"
+    last = sum(
+        _quantity(unit) in of.split() for unit, (_, _, of) in zip(behind, names, strict=True)
+    )
+    first = sum(_quantity(content[5 * n]) in of.split() for n, (_, _, of) in enumerate(names))
     return "unit_first" if first > last else "unit_last"
 
 
+def _quantity(unit: int) -> str:
+    return UNITS[unit].quantity if unit in UNITS else "none"
+
+
 def _values(
-    names: tuple[tuple[str, int], ...], content: bytes, layout: Layout
+    names: Named, content: bytes, layout: Layout
 ) -> tuple[tuple[Field, ...], tuple[str, ...]]:
     fields, flaws = [], []
-    for n, (name, decimals) in enumerate(names):
+    for n, (name, decimals, _) in enumerate(names):
         raw = content[5 * n : 5 * n + 5]
         unit, raw = (raw[0], raw[1:]) if layout == "unit_first" else (raw[4], raw[:4])
         count = digits(raw)
@@ -215,9 +232,9 @@ def _past(identifier: str, content: bytes) -> Message:
     if not content or len(content) % 5:
         return Message()
     month = int(identifier[2:], 16) - 0x20 + 1
-    names = tuple((f"settlement_{month}_{n + 1}" if n else f"settlement_{month}", 2)
+    names = tuple((f"settlement_{month}_{n + 1}" if n else f"settlement_{month}", 2, "volume energy")
                   for n in range(len(content) // 5))  # fmt: skip
-    layout = _layout(content, len(names))
+    layout = _layout(content, names)
     fields, flaws = _values(names, content, layout)
     return Message(fields=fields, layout=layout, flaws=flaws)
 
@@ -285,6 +302,8 @@ def _refusal(data: bytes) -> Message:
     if not data:
         return Message(says="no reason told", flaws=("a refusal without a state",))
     state = data[1:3] if len(data) >= 3 else data[1:] + b"\x00"
+    if len(data) == 5 and _GROUPED.intersection(data[:2]):  # an identifier before it, as some do
+        state = data[3:5]
     word = int.from_bytes((state + b"\x00")[:2], "big")
     # The two bytes where an identifier stands in other answers, told the same way.
     wire = data[:2].hex().upper() if len(data) >= 3 else ""

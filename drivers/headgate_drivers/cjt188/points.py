@@ -10,7 +10,7 @@ from datetime import datetime, timedelta, timezone
 
 from headgate.sdk import Device, LineSettings, Problem, ProfileError, Value
 from headgate_drivers.cjt188.messages import Message, Order
-from headgate_drivers.cjt188.units import in_base
+from headgate_drivers.cjt188.units import BY_TEXT, in_base
 
 #: What `item` may name: the field of an answer, and the column that carries it.
 ITEMS: Mapping[str, tuple[str, str]] = {
@@ -30,6 +30,11 @@ ITEMS: Mapping[str, tuple[str, str]] = {
     "valve_fault": ("valve", "bool"),
     "battery_low": ("battery_low", "bool"),
 }
+#: Of what a value must be: a heat in cubic metres is no heat.
+_QUANTITIES = {
+    "total": "volume", "settlement": "volume", "volume": "volume", "heat": "energy",
+    "heat_settlement": "energy", "heat_power": "power", "flow": "flow",
+}  # fmt: skip
 #: Points that may be written.
 WRITABLE = ("valve_closed",)
 ORDERS: tuple[Order, Order] = ("1F90", "901F")
@@ -123,6 +128,8 @@ def value_of(message: Message, item: str) -> Value:
         return None
     if field.unit in (None, "h", "degC"):
         return field.count / int(10**field.decimals)
+    if BY_TEXT[field.unit].quantity != _QUANTITIES[item]:
+        return None
     return in_base(field.count, field.decimals, field.unit)
 
 

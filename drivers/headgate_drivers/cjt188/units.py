@@ -1,4 +1,8 @@
-"""Units of CJ/T 188 (table 3), and what a value in one of them is in another. Pure."""
+"""Units of CJ/T 188 (its table of units), and what a value in one of them is in another. Pure.
+
+The edition of 2004 names sixteen. The codes between them are tens and hundreds of the unit before,
+and 40 to 4B joules in an hour, as newer meters have them.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,8 @@ class Unit(NamedTuple):
 #: What values of a quantity are converted to.
 BASES = {"energy": "kW.h", "power": "kW", "volume": "m3", "flow": "m3/h"}
 
-UNITS: dict[int, Unit] = {
+#: The table of 2004: sixteen units.
+_STANDARD: dict[int, Unit] = {
     0x01: Unit("J", "energy", 1, 3_600_000),
     0x02: Unit("Wh", "energy", 1, 1000),
     0x05: Unit("kWh", "energy", 1, 1),
@@ -36,7 +41,29 @@ UNITS: dict[int, Unit] = {
     0x32: Unit("L/h", "flow", 1, 1000),
     0x35: Unit("m3/h", "flow", 1, 1),
 }
-_BY_TEXT = {unit.text: unit for unit in UNITS.values()}
+#: Joules in an hour, as heat meters tell their power.
+_HOURLY: dict[int, Unit] = {
+    0x40: Unit("J/h", "power", 1, 3_600_000),
+    0x43: Unit("kJ/h", "power", 1, 3600),
+    0x46: Unit("MJ/h", "power", 10, 36),
+    0x49: Unit("GJ/h", "power", 10_000, 36),
+}
+
+
+def _with_tens(units: dict[int, Unit]) -> dict[int, Unit]:
+    """Each unit's ten and hundred times, on the codes behind it where those are free."""
+    every = dict(units)
+    for code, unit in units.items():
+        for step, times in ((1, 10), (2, 100)):
+            if unit.text not in ("J", "J/h", "100MWh", "100GJ"):
+                more = Unit(f"{times}{unit.text}", unit.quantity, unit.times * times, unit.over)
+                every.setdefault(code + step, more)
+    return every
+
+
+#: Every code that is read.
+UNITS = _with_tens(_STANDARD) | _with_tens(_HOURLY)
+BY_TEXT = {unit.text: unit for unit in UNITS.values()}
 
 
 def in_base(count: int, decimals: int, text: str) -> float:
@@ -44,5 +71,5 @@ def in_base(count: int, decimals: int, text: str) -> float:
 
     Divided once, so that 29 counts of 0.01 m3 are 0.29 m3 and nothing else.
     """
-    unit = _BY_TEXT[text]
+    unit = BY_TEXT[text]
     return count * unit.times / (unit.over * int(10**decimals))

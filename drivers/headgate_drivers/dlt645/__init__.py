@@ -7,7 +7,8 @@ driver       asks, looks once a day at what midnight froze, trips and closes
 frames       one frame: its fields, how it is read and written
 codec        frames out of a stream of bytes, whatever comes
 messages     what the data of a frame say
-identifiers  what stands behind an identifier: names, sizes, decimals, units
+identifiers  what stands behind an identifier: names, sizes, decimals, units (items, parameters, events,
+             edition_1997)
 values       BCD, signs, times
 neighbours   frames of DL/T 698.45 on the same pair, told apart
 """

@@ -8,7 +8,8 @@ from __future__ import annotations
 import msgspec
 
 from headgate_drivers.dlt645 import values
-from headgate_drivers.dlt645.identifiers import Item, items
+from headgate_drivers.dlt645.identifiers import items
+from headgate_drivers.dlt645.items import Item
 
 #: Functions (2007: clause 7, 1997: table 2); the same number without the bits of the direction.
 READ, FOLLOW, ADDRESS, WRITE, SET_ADDRESS = 0x11, 0x12, 0x13, 0x14, 0x15
@@ -32,6 +33,9 @@ COMMANDS = {
 }  # fmt: skip
 _REPLY, _REFUSED, _MORE, _FUNCTION = 0x80, 0x40, 0x20, 0x1F
 _EDITION_1997 = (0x01, 0x02, 0x03, 0x04)
+#: Classes of "passwords" behind which stands what a security chip has sealed.
+_SEALED = (0x98, 0x99)
+_SEPARATOR = b"\xaa"
 
 
 class Field(msgspec.Struct, frozen=True):
@@ -87,6 +91,11 @@ def read_items(identifier: str, content: bytes) -> tuple[tuple[Field, ...], tupl
     flaws: list[str] = []
     at = 0
     for item in known:
+        # 1997 puts AA between the groups of a block and behind the last; it is never a digit.
+        if len(identifier) == 4 and content[at : at + 1] == _SEPARATOR:
+            at += 1
+            if at == len(content):
+                break
         raw = content[at : at + item.size]
         at += item.size
         if len(raw) < item.size:
@@ -99,6 +108,8 @@ def read_items(identifier: str, content: bytes) -> tuple[tuple[Field, ...], tupl
         fields.append(Field(item.name, value, item.unit))
         if item.kind == "day":
             fields.append(Field("weekday", values.number(raw[:1], 0, signed=False)))
+    if len(identifier) == 4 and content[at:] == _SEPARATOR:
+        at += 1
     if at < len(content):
         flaws.append(f"{len(content) - at} bytes more than {identifier} has")
     return tuple(fields), tuple(flaws)
@@ -112,6 +123,8 @@ def _value(item: Item, raw: bytes) -> float | int | str | None:
             return int.from_bytes(raw, "little")
         case "digits":
             return values.digits(raw)
+        case "hex":
+            return raw[::-1].hex().upper()
         case "text":
             return values.text_of(raw)
         case "day":  # the weekday stands lowest
@@ -196,6 +209,8 @@ def _write(function: int, data: bytes) -> Message:
         Field("password_class", f"{data[4]:02X}"),
         Field("operator", data[8:12][::-1].hex().upper()),
     )
+    if data[4] in _SEALED:
+        return Message(identifier, who, data[12:])
     fields, flaws = read_items(identifier, data[12:])
     return Message(identifier, who + fields, data[12:], flaws=flaws)
 
@@ -203,6 +218,10 @@ def _write(function: int, data: bytes) -> Message:
 def _switch(data: bytes) -> Message:
     if len(data) < 16:
         return Message(flaws=(f"a switch command of {len(data)} bytes",))
+    if data[0] in _SEALED:
+        operator = data[4:8][::-1].hex().upper()
+        who = (Field("password_class", f"{data[0]:02X}"), Field("operator", operator))
+        return Message(fields=who, content=data[8:])
     until = values.moment(data[10:16], "second")
     fields = (
         Field("password_class", f"{data[0]:02X}"),

@@ -10,7 +10,8 @@ import re
 from datetime import timedelta, timezone
 
 from headgate.sdk import Device, DevicePoint, LineSettings, Problem, ProfileError, Value
-from headgate_drivers.dlt645.identifiers import Item, items
+from headgate_drivers.dlt645.identifiers import items
+from headgate_drivers.dlt645.items import Item
 from headgate_drivers.dlt645.messages import Field
 
 _ADDRESS = re.compile(r"[0-9A-F]{12}")

@@ -10,11 +10,11 @@ from datetime import datetime
 
 #: Whole seconds and minutes as the meter writes them: year first when read from the highest byte.
 _FORMATS = {
-    "second": ("%y%m%d%H%M%S", "%Y-%m-%dT%H:%M:%S"),
-    "minute": ("%y%m%d%H%M", "%Y-%m-%dT%H:%M"),
-    "day": ("%y%m%d", "%Y-%m-%d"),
+    "second": ("%Y%m%d%H%M%S", "%Y-%m-%dT%H:%M:%S"),
+    "minute": ("%Y%m%d%H%M", "%Y-%m-%dT%H:%M"),
+    "day": ("%Y%m%d", "%Y-%m-%d"),
     "time": ("%H%M%S", "%H:%M:%S"),
-    # A leap year stands in: 29 February is a day without its year, too.
+    # The year 2000 stands in: 29 February is a day without its year, too.
     "month-minute": ("%Y%m%d%H%M", "%m-%dT%H:%M"),
     "day-hour": ("%d%H", "%dT%H"),
 }
@@ -59,9 +59,10 @@ def moment(raw: bytes, kind: str) -> str | None:
     if text is None:
         return None
     read, written = _FORMATS[kind]
-    text = "2000" + text if "%Y" in read else text
+    # Two digits are a year of this century: 99 in "valid until" is 2099.
+    century = {"month-minute": "2000"}.get(kind, "20" if "%Y" in read else "")
     try:
-        return datetime.strptime(text, read).strftime(written)  # noqa: DTZ007 - the meter's own zone
+        return datetime.strptime(century + text, read).strftime(written)  # noqa: DTZ007 - the meter's own zone
     except ValueError:
         return None
 
@@ -69,8 +70,8 @@ def moment(raw: bytes, kind: str) -> str | None:
 def write_moment(at: datetime, kind: str) -> bytes:
     """The bytes of a time."""
     text = at.strftime(_FORMATS[kind][0])
-    if kind == "month-minute":
-        text = text[4:]
+    if "%Y" in _FORMATS[kind][0]:
+        text = text[4 if kind == "month-minute" else 2 :]
     return bytes.fromhex(text)[::-1]
 
 

@@ -97,7 +97,17 @@ class Codec:
             size = size_of(rest) if len(rest) >= 5 else "truncated"
             if isinstance(size, int) and at + size <= len(buffer) and head_size(rest) + 3 <= size:
                 raw = bytes(buffer[at : at + size])
-                if head_right(raw) and isinstance(read_frame(raw), Frame):
+                carried = _says(bytes(buffer[max(0, at - 3) : at]), size)
+                if not carried and head_right(raw) and isinstance(read_frame(raw), Frame):
                     return at
             at += 1
         return None
+
+
+def _says(before: bytes, size: int) -> bool:
+    """Whether the length of an octet string stands there: a frame that another one carries to a meter."""
+    if size < 0x80:
+        return before[-1:] == bytes([size])
+    if size < 0x100:
+        return before[-2:] == bytes([0x81, size])
+    return before == b"\x82" + size.to_bytes(2, "big")

@@ -9,7 +9,7 @@ one over the head from the length on, one over everything between the marks.
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -19,6 +19,8 @@ START, END = 0x68, 0x16
 #: Bytes before the server's address; the shortest frame; the longest that is taken.
 BEFORE, SHORTEST, LONGEST = 4, 12, 4096
 _LENGTH, _KILO = 0x3FFF, 0x4000
+#: Bytes before a part of an APDU: its number in the lowest 12 bits, its kind in the highest two.
+_PART_HEAD = 2
 
 
 class AddressType(IntEnum):
@@ -28,6 +30,23 @@ class AddressType(IntEnum):
     WILDCARD = 1
     GROUP = 2
     BROADCAST = 3
+
+
+class PartKind(IntEnum):
+    """What part of an APDU a frame brings: the two highest bits of the two bytes before it."""
+
+    FIRST = 0
+    LAST = 1
+    CONFIRM = 2
+    MIDDLE = 3
+
+
+class Part(NamedTuple):
+    """One part of an APDU that was split: which, and its bytes. A confirmation has none."""
+
+    kind: PartKind
+    number: int
+    content: bytes
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -72,6 +91,15 @@ class Frame(msgspec.Struct, frozen=True):
     def part(self) -> bool:
         """Whether the APDU is a part of one that was split."""
         return bool(self.control & 0x20)
+
+    @property
+    def split(self) -> Part | None:
+        """The part that a frame with `part` brings; None where there is none, or half a header."""
+        plain = self.plain
+        if not self.part or len(plain) < _PART_HEAD:
+            return None
+        word = int.from_bytes(plain[:_PART_HEAD], "little")
+        return Part(PartKind(word >> 14), word & 0xFFF, plain[_PART_HEAD:])
 
     @property
     def scrambled(self) -> bool:

@@ -102,3 +102,28 @@ def test_temperatures_below_zero_have_the_highest_bit() -> None:
     message = understand(0x81, bytes(heat))
     assert {f.name: f.value for f in message.fields}["supply_temperature"] == -3.5
     assert message.flaws == ()
+
+
+def test_units_of_tens_and_of_joules_an_hour_are_what_they_say() -> None:
+    assert in_base(150, 2, UNITS[0x06].text) == 15.0
+    assert in_base(150, 2, UNITS[0x2D].text) == 15.0
+    assert in_base(36, 1, UNITS[0x49].text) == 1000.0
+    assert {UNITS[code].quantity for code in range(0x40, 0x4C) if code in UNITS} == {"power"}
+    assert len(UNITS) == 50
+    for code in (0x00, 0x1D, 0x28, 0x38, 0x41, 0x4C, 0xFF):
+        assert code not in UNITS
+
+
+def test_a_time_asked_for_alone_and_a_confirmed_write_are_told() -> None:
+    time = understand(0x81, bytes.fromhex("7F900130201018072620"))
+    assert time.identifier == "907F"
+    assert [f.value for f in time.fields] == ["2026-07-18T10:20:30"]
+    confirmed = understand(0x84, bytes.fromhex("A01101"))
+    assert (confirmed.flaws, confirmed.fields) == ((), ())
+    assert understand(0x84, bytes.fromhex("A010010100")).status == 0x0100
+
+
+def test_a_refusal_may_have_an_identifier_before_its_state() -> None:
+    assert understand(0xC1, bytes.fromhex("070102")).status == 0x0102
+    assert understand(0xC1, bytes.fromhex("1F90070102")).status == 0x0102
+    assert understand(0xC1, b"").flaws

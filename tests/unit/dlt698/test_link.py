@@ -17,6 +17,7 @@ from headgate_drivers.dlt698.frames import (
     AddressType,
     Fault,
     Frame,
+    PartKind,
     encode,
     read_frame,
     x25,
@@ -125,3 +126,29 @@ def test_a_master_of_645_passes_over_a_frame_of_698(size: int) -> None:
     assert (passed.code, passed.consumed) == ("not_supported", len(READS))
     assert isinstance(first, Frame645)
     assert first == second
+
+
+@pytest.mark.parametrize(
+    ("control", "head", "part"),
+    [(0xE3, "0000", (PartKind.FIRST, 0)), (0xE3, "01c0", (PartKind.MIDDLE, 1)),
+     (0xE3, "0740", (PartKind.LAST, 7)), (0x63, "0581", (PartKind.CONFIRM, 0x105)), (0xC3, "0000", None)],
+)  # fmt: skip
+def test_a_part_of_a_split_apdu_says_which_it_is(
+    control: int, head: str, part: tuple[PartKind, int] | None
+) -> None:
+    content = b"" if part and part[0] is PartKind.CONFIRM else b"\x85\x01"
+    frame = Frame(control, METER, 0x10, bytes.fromhex(head) + content)
+    (found,) = frames_in(encode(frame))
+    assert found.split == (None if part is None else (*part, content))
+    scrambled = Frame(control | 8, METER, 0, bytes((b + 0x33) & 0xFF for b in frame.apdu))
+    assert frames_in(encode(scrambled))[0].split == found.split
+    assert Frame(0x63, METER, 0, b"\x00").split is None
+
+
+@pytest.mark.parametrize("length", ["19", "8119", "820019"])
+def test_a_frame_that_another_carries_to_a_meter_is_no_frame_of_this_line(length: str) -> None:
+    carried = bytes.fromhex("09070001" + length) + encode(Frame(0x43, METER, 0, bytes(8)))
+    assert len(encode(Frame(0x43, METER, 0, bytes(8)))) == 0x19
+    outer = Frame(0x43, METER, 0x10, carried + b"\x00")
+    for size in (0, 1, 7):
+        assert all_of(encode(outer), size) == [outer]
