@@ -161,10 +161,10 @@ async def _judged(place: Path, broker: str, *, bare: bool) -> None:
     without_tags = bare or not shutil.which("dbus-daemon")
     left_out = "No tags by BLE today: dbus-daemon is not on this machine"
     assert (left_out in text) is without_tags
-    kinds = {"gauges", "covers", "pumps"} | (set() if without_tags else {"tags"})
+    kinds = {"gauges", "covers", "stations", "pumps"} | (set() if without_tags else {"tags"})
     assert {f"{kind}.truth.jsonl" for kind in kinds} <= set(os.listdir(folder))
     stored_of = {device.partition("-0")[0] for device in devices_stored(folder / "platform.db")}
-    assert {"gauge", "cover", "probe", "ps"} <= stored_of
+    assert {"gauge", "cover", "probe", "ps", "st"} <= stored_of
     assert ("manhole-cover-ble" in stored_of) is not without_tags
 
 
@@ -215,6 +215,6 @@ async def test_a_gateway_killed_in_an_outage_loses_nothing_that_it_kept(tmp_path
     assert not wrong(found), found
     counts = found["counts"]
     # What the gauges answered in the last instants before the kill was not on disk yet; it is told.
-    assert counts["matched"] + counts["in_gap"] == counts["truth"] > 40
+    assert counts["matched"] + counts["in_gap"] == counts["truth"] >= 40, counts
     assert counts["in_gap"] <= 8
     assert [gap["reason"] for gap in found["gaps"] if gap["reason"] == "gateway-off"]

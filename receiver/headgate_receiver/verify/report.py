@@ -39,7 +39,7 @@ def _lines(verdict: Verdict, lang: Language, zone: tzinfo) -> Iterator[str]:
         worst=f"{verdict.worst_delay_s:.1f}",
     )
     if (stations := verdict.stations) is not None:
-        waits = {key: f"{getattr(stations, key):.1f}" for key in ("p50_s", "p99_s", "longest_s")}
+        waits = {key: f"{getattr(stations, key):.2f}" for key in ("p50_s", "p99_s", "longest_s")}
         open_ = stations.reports - stations.confirmed
         counted = stations._asdict() | waits | {"open": open_, "looks": counts["unconfirmed"]}
         yield say("HG-7536", lang, **counted)

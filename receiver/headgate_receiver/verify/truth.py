@@ -47,7 +47,8 @@ class _Line(msgspec.Struct, frozen=True):
     sample: int | None = None
     values: dict[str, float | bool | None] = {}
     fault: str | None = None
-    look: bool = False
+    #: Of a request that was left without values; a fault that was switched on is none.
+    look: bool | None = None
     late_s: float | None = None
     serial: int | str | None = None
     told: list[tuple[float, dict[str, float | bool | str | None]]] | None = None
@@ -205,6 +206,8 @@ def _read(path: Path, lines: Iterator[bytes]) -> Truth:
             line = decode(written)
             if line.told is not None or line.confirmed is not None:
                 _report(stations, line)
+                continue
+            if line.sample is None and line.look is None:
                 continue
             device = devices.get(line.device)
             if device is None:

@@ -180,6 +180,17 @@ def test_a_twin_reports_and_nobody_owes_it_anything(against: Callable[..., Verdi
     assert against(there, lines).good
 
 
+def test_a_fault_that_was_switched_on_is_nobodys_look(
+    tmp_path: Path, against: Callable[..., Verdict]
+) -> None:
+    hush = {"t": WALL_S + 9.0, "device": "*", "fault": "hush", "on": True}
+    assert against(shelf(), [*LINES, hush]).faults == {}
+    header = {**HEADER, "devices": [{"id": "tag-001"}]}
+    other = write(tmp_path / "other.jsonl", [header, hush])
+    truth = read_truth(write(tmp_path / "one.jsonl", [*LINES, hush]), other)
+    assert set(truth.stations) == {"st-001"} and set(truth.devices) == {"tag-001"}
+
+
 def test_that_a_station_is_silent_is_no_report(against: Callable[..., Verdict]) -> None:
     there = shelf()
     silent = Look(RUN, "st-001", BOOT, 20 * SECOND, None, WALL_S + 20.0, {"level": None})

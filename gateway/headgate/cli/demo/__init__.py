@@ -26,8 +26,8 @@ _LONGEST = 107 - len("/gateway.sock")
 
 @app.command(
     help=both(
-        "Gauges, manholes, pumps and tags; a gateway, a broker, a receiver; the broker goes; a verdict.",
-        "水位计、井盖、泵站与蓝牙标签；网关、MQTT 服务器与接收端；中途断开服务器；最后核对。",
+        "Gauges, manholes, stations, pumps, tags; gateway, broker, receiver; the broker goes; a verdict.",
+        "水位计、井盖、遥测站、泵站与蓝牙标签；网关、MQTT 服务器与接收端；中途断开服务器；最后核对。",
     )
 )
 def demo(

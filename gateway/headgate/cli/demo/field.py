@@ -1,4 +1,4 @@
-"""The demo's field: four kinds of hardware, as far as this machine can simulate them."""
+"""The demo's field: five kinds of hardware, as far as this machine can simulate them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import importlib.util
 import shutil
 from pathlib import Path
 
+from headgate.cli.demo.broker import free_port
 from headgate.cli.demo.simulator import Simulator
 
 #: World seconds in a real second: a storm of half an hour passes while one watches.
@@ -31,6 +32,14 @@ def manholes(folder: Path) -> Simulator:
     # Those that talk by themselves; whoever is asked may answer to the end.
     hush = [{**_SILENT, "device": f"cover-{number:03d}"} for number in range(1, _COVERS + 1)]
     return Simulator("covers", [*command, *_WORLD], folder, hush=hush)
+
+
+def stations(folder: Path) -> Simulator:
+    """Hydrological stations that dial in by SL 651 and keep each report until it is confirmed."""
+    command = ["sl651", "--count", "3", "--to", f"127.0.0.1:{free_port()}", "--interval", "30s"]
+    command += ["--every", "120", "--hourly", "900", "--answer", "2", "--redial", "0.5"]
+    hush = [{"fault": "hush", "device": "*", "on": True}]
+    return Simulator("stations", [*command, *_WORLD], folder, hush=hush)
 
 
 #: What an operator may do with the pump station: see `operator.py`.
@@ -59,7 +68,7 @@ def tags(folder: Path) -> Simulator:
 
 def all_kinds(folder: Path) -> tuple[list[Simulator], list[tuple[str, str]]]:
     """Every kind that this machine can show, and (message code, what is missing) of the others."""
-    found, missing = [gauges(folder, 4), manholes(folder)], []
+    found, missing = [gauges(folder, 4), manholes(folder), stations(folder)], []
     if _has("asyncua"):
         found.append(pumps(folder))
     else:

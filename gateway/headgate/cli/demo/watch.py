@@ -156,17 +156,21 @@ class _Tail:
 
     def _take(self, line: dict[str, Any]) -> None:
         values = line.get("values")
+        if line.get("told"):
+            _, values = line["told"][-1]  # a report: its newest instant
         if values:
             self.looks += _COUNTER in values
             told = {**values, "rssi": line.get("rssi")}
-            self._newest[line["device"]] = next(
-                (told[point] for point in SHOWN if point in told), None
-            )
+            shown = next((point for point in SHOWN if point in told), None)
+            if shown is not None or "told" not in line:
+                self._newest[line["device"]] = None if shown is None else told[shown]
 
 
 def way_of(device: dict[str, Any]) -> str:
     """How a device of a ready line speaks, in a word."""
     model = str(device["model"])
+    if model == "generic/hydrological-station":
+        return "SL 651"
     if model.endswith("-ble") or model == "generic/personnel-tag":
         return "BLE"
     url = str(device.get("url", ""))
