@@ -13,7 +13,7 @@ from kit.running import PATIENCE_S, Site
 from typer.testing import CliRunner
 
 from headgate.cli.client import call
-from headgate.cli.main import app
+from headgate.cli.root import app
 from headgate.crypto.provider import default_provider
 from headgate.crypto.x509 import Role
 from headgate.errors import ConfigError, HeadgateError

@@ -1,6 +1,6 @@
-"""`headgate`: global options, the list of commands, and the one place where errors meet a person.
+"""The way into `headgate`, and the one place where errors meet a person.
 
-Nothing of a command is imported before it is used, so that help is at hand at once on a small box.
+A gateway goes past everything that a terminal needs: it starts sooner, and runs for years.
 """
 
 from __future__ import annotations
@@ -8,90 +8,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import NoReturn
 
-import typer
-from typer.core import TyperGroup
-from typer.main import get_command as command_of
-
-from headgate.cli import commands
-from headgate.cli.terminal import FAILED, both, failed, reader
 from headgate.errors import HeadgateError
-
-# Taken from wherever they stand, so that `headgate check --lang zh` works as one expects.
-_GLOBAL = ("--lang", "--site")
-
-
-class LazyGroup(TyperGroup):
-    """The root: knows every command by name, and imports the one that is used."""
-
-    def __init__(self, **attributes: Any) -> None:
-        super().__init__(**attributes)
-        # By name only, for "did you mean".
-        self.commands = dict.fromkeys(commands.COMMANDS)  # type: ignore[assignment]
-
-    def list_commands(self, ctx: Any) -> list[str]:
-        """Every command, in the order of a day's work."""
-        return list(commands.COMMANDS)
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The command of a name, imported now; None when there is none of that name."""
-        if cmd_name not in commands.COMMANDS:
-            return None
-        app = commands.load(cmd_name)
-        command = command_of(app) if isinstance(app, typer.Typer) else app
-        command.name = cmd_name
-        return command
-
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """The list of commands from the table: importing them all would take a second."""
-        chinese = reader() == "zh"
-        rows = [(name, c.zh if chinese else c.en) for name, c in commands.COMMANDS.items()]
-        with formatter.section("命令" if chinese else "Commands"):
-            formatter.write_dl(rows)
-
-
-app = typer.Typer(
-    cls=LazyGroup,
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    help="The gate between a city's sensors and its platform. 城市传感设备与物联网平台之间的网关。",
-)
-
-
-@app.callback()
-def root(
-    lang: Annotated[
-        Literal["zh", "en"] | None,
-        typer.Option(
-            help=both("Language of messages.", "消息语言。"),
-            show_default=False,
-            is_eager=True,  # before --help, which speaks it
-            callback=lambda value: _remember("HEADGATE_LANG", value),
-        ),
-    ] = None,
-    site: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DIR|FILE",
-            help=both("The site: $HEADGATE_SITE, ./site.toml, /etc/headgate.", "站点目录或文件。"),
-            show_default=False,
-            callback=lambda value: _remember("HEADGATE_SITE", value),
-        ),
-    ] = None,
-    version: Annotated[
-        bool,
-        typer.Option(
-            "--version",
-            help=both("Print the version.", "显示版本。"),
-            is_eager=True,  # no command is needed to be told
-            callback=lambda asked: _say_version() if asked else None,
-        ),
-    ] = False,
-) -> None:
-    """Take the global options; commands find them in the environment."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -104,58 +23,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         if given[:1] == ["run"] and _ran_plainly(given[1:]):
             sys.exit(0)
-        command_of(app).main(args=_globals_first(given), prog_name="headgate")
+        from headgate.cli.root import command
+
+        command(given)
     except KeyboardInterrupt:
         sys.exit(130)
     except HeadgateError as error:
-        _trace(error)
-        sys.exit(failed(error))
+        _leave(error, error)
     except Exception as error:  # noqa: BLE001 - the last place before a person; said as what it is
-        _trace(error)
-        sys.exit(failed(HeadgateError(str(error), code="HG-9006", kind=type(error).__name__)))
-    sys.exit(FAILED)  # a command always leaves by itself
+        _leave(error, HeadgateError(str(error), code="HG-9006", kind=type(error).__name__))
+    sys.exit(1)  # a command always leaves by itself
 
 
 def _ran_plainly(words: Sequence[str]) -> bool:
     """Whether `run` was asked for plainly, and has run."""
-    from headgate.cli.run import plainly, run
+    from headgate.cli.service import plainly, serve
 
     asked = plainly(words)
     if asked is not None:
-        run(*asked)
+        serve(*asked)
     return asked is not None
 
 
-def _say_version() -> None:
-    from importlib.metadata import version
-
-    typer.echo(f"headgate {version('headgate')}")
-    raise typer.Exit
-
-
-def _remember(variable: str, value: str | None) -> str | None:
-    if value is not None:
-        os.environ[variable] = value
-    return value
-
-
-def _globals_first(given: Sequence[str]) -> list[str]:
-    """The arguments with `--lang X` and `--site X` moved before the command."""
-    first: list[str] = []
-    rest: list[str] = []
-    words = iter(given)
-    for word in words:
-        if word == "--":
-            rest += [word, *words]
-        elif word in _GLOBAL:
-            first += [word, *(value for value in [next(words, None)] if value is not None)]
-        elif word.startswith(tuple(f"{name}=" for name in _GLOBAL)):
-            first.append(word)
-        else:
-            rest.append(word)
-    return first + rest
-
-
-def _trace(error: Exception) -> None:
+def _leave(error: Exception, said: HeadgateError) -> NoReturn:
     if os.environ.get("HEADGATE_TRACEBACK") == "1":
         raise error
+    from headgate.cli.terminal import failed
+
+    sys.exit(failed(said))

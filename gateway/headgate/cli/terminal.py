@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 
 import typer
 
+from headgate.cli.places import site_path
 from headgate.errors import HeadgateError
 from headgate.messages import Language, fix, language, render_error, say
+
+__all__ = [
+    "FAILED", "USAGE", "both", "failed", "reader", "site_path", "tell",
+]  # fmt: skip
 
 #: Exit statuses: what was asked for did not work; it was asked for wrongly.
 FAILED = 1
 USAGE = 2
-
-SYSTEM_FOLDER = Path("/etc/headgate")
 
 
 def reader() -> Language:
@@ -31,19 +33,6 @@ def reader() -> Language:
 def both(english: str, chinese: str) -> str:
     """A help text in both languages: options are declared before the reader is known."""
     return f"{english} {chinese}"
-
-
-def site_path(given: Path | None = None) -> Path:
-    """The folder or file of the site.
-
-    What was given; else HEADGATE_SITE (set by `--site`); else `site.toml` here; else /etc/headgate.
-    """
-    if given is not None:
-        return given
-    named = os.environ.get("HEADGATE_SITE")
-    if named:
-        return Path(named)
-    return Path("site.toml") if Path("site.toml").is_file() else SYSTEM_FOLDER
 
 
 def tell(code: str, /, **fields: object) -> None:

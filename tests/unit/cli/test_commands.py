@@ -11,7 +11,7 @@ import pytest
 
 from headgate.cli import commands, main
 from headgate.cli.commands import COMMANDS, Command
-from headgate.cli.run import plainly
+from headgate.cli.service import plainly
 from headgate.messages import entries
 
 
