@@ -13,6 +13,7 @@ from headgate.sdk import (
     ChannelClosed,
     ChannelTimeout,
     Device,
+    DevicePoint,
     DeviceRefused,
     HeadgateError,
     Identity,
@@ -25,7 +26,7 @@ from headgate.sdk import (
 from headgate_drivers.modbus.codec import DEVICE_FAILURE, ILLEGAL_ADDRESS, ILLEGAL_VALUE
 from headgate_drivers.modbus.commissioning import identify, present, write_point
 from headgate_drivers.modbus.learned import ModbusPlan
-from headgate_drivers.modbus.plan import plan_requests
+from headgate_drivers.modbus.plan import Layout, Limits, plan_requests
 from headgate_drivers.modbus.points import (
     POINT_KEYS,
     limits_of,
@@ -46,6 +47,8 @@ class ModbusDriver(PollingDriver):
 
     def __init__(self) -> None:
         self._line = Transactions()
+        #: What was planned last: devices of one profile share their points, and so their requests.
+        self._last: tuple[Sequence[DevicePoint], Limits, Layout] | None = None
 
     def plan(self, device: Device) -> ModbusPlan:
         """The fewest requests for the device's points.
@@ -54,7 +57,12 @@ class ModbusDriver(PollingDriver):
             ProfileError: points, quirks or an address that Modbus cannot read, every one named.
         """
         limits = limits_of(device)
-        layout = plan_requests(device, places_of(device, limits), limits)
+        last = self._last
+        if last is not None and last[0] is device.points and last[1] == limits:
+            layout = last[2].for_another(device)
+        else:
+            layout = plan_requests(device, places_of(device, limits), limits)
+            self._last = device.points, limits, layout
         return ModbusPlan(unit_of(device), layout, line_quirks(device))
 
     async def read(self, channel: Channel, device: Device, plan: ModbusPlan) -> Block:

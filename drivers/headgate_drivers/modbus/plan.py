@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Sequence
+from copy import copy
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -92,6 +93,12 @@ class Layout:
         #: Whether the request reads registers that no point names.
         self.crosses_hole = tuple(len(_join(group, 0, 1 << 16)) > 1 for group in self.groups)
         self._columns = _compile(device, self.groups, self.requests)
+
+    def for_another(self, device: Device) -> Layout:
+        """The same for a device with the very same points."""
+        other = copy(self)
+        other.device = device
+        return other
 
     def split(self, index: int) -> Layout:
         """The same device with request `index` cut at every hole."""

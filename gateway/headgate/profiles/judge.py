@@ -105,23 +105,64 @@ class _Group(NamedTuple):
         ]
 
 
-class _Run:
-    """One column: its groups, and what was found the last time in which bytes."""
+class _Form(NamedTuple):
+    """One column with something to check: where it stands, how it is packed, its groups."""
 
-    def __init__(self, at: int, kind: str, first: int, points: Sequence[DevicePoint]) -> None:
-        self.at = at
-        self._struct = struct.Struct(f">{len(points)}{FORMAT[kind]}")
+    at: int
+    packing: struct.Struct
+    groups: tuple[_Group, ...]
+
+
+class _Plan(NamedTuple):
+    """What points ask for, worked out: columns and what is looked at in them. Never changes."""
+
+    points: Sequence[DevicePoint]
+    shape: Sequence[tuple[str, int, int]]
+    forms: tuple[_Form, ...]
+    checks: tuple[_Check, ...]
+
+
+#: Of the points that were asked for last: devices of one profile share theirs, and come side by side.
+_last: _Plan | None = None
+
+
+def _plan_of(device: Device) -> _Plan:
+    global _last  # a memory of one; a race that is lost costs the work once more
+    last, shape = _last, device.table.runs()
+    if last is not None and last.points is device.points and last.shape == shape:
+        return last
+    checks = tuple([_check_of(point) for point in device.points])
+    forms = [
+        _Form(
+            at, struct.Struct(f">{count}{FORMAT[kind]}"),
+            _groups(first, checks[first : first + count]),
+        )
+        for at, (kind, first, count) in enumerate(shape)
+        if kind in FORMAT
+    ]  # fmt: skip
+    plan = _Plan(device.points, shape, tuple(form for form in forms if form.groups), checks)
+    _last = plan
+    return plan
+
+
+def _groups(first: int, checks: Sequence[_Check]) -> tuple[_Group, ...]:
+    grouped: dict[_Check, list[int]] = {}
+    for place, check in enumerate(checks):
+        if check:
+            grouped.setdefault(check, []).append(place)
+    return tuple(
+        _Group(check, tuple(first + place for place in places), _picker(places))
+        for check, places in grouped.items()
+    )
+
+
+class _Run:
+    """One column of one device, and what was found the last time in which bytes."""
+
+    def __init__(self, form: _Form) -> None:
+        self.at, self._struct, self.groups = form
         self._last: Column = b""
         self._found: Findings = ()
-        grouped: dict[_Check, list[int]] = {}
-        for place, point in enumerate(points):
-            check = _check_of(point)
-            if check:
-                grouped.setdefault(check, []).append(place)
-        self.groups = tuple(
-            _Group(check, tuple(first + place for place in places), _picker(places))
-            for check, places in grouped.items()
-        )
 
     def find(self, column: Column) -> Findings:
         if column == self._last:
@@ -148,14 +189,8 @@ def judge(device: Device) -> Judge:
         ValueError: the block's columns do not fit the device's table.
     """
     table = device.table
-    shape = table.runs()
-    runs = [
-        _Run(at, kind, first, device.points[first : first + count])
-        for at, (kind, first, count) in enumerate(shape)
-        if kind in FORMAT
-    ]
-    runs = [run for run in runs if run.groups]
-    checks = [_check_of(point) for point in device.points]
+    plan = _plan_of(device)
+    runs = [_Run(form) for form in plan.forms]
     total = len(table.points)
 
     def judged(block: Block) -> Block:
@@ -163,9 +198,11 @@ def judge(device: Device) -> Judge:
         if columns is None:
             return block
         if block.presence is not None:
-            return _judge_some(block, table, checks)
-        if len(columns) != len(shape):
-            raise ValueError(f"{len(columns)} columns for {len(shape)} runs of {table.device!r}")
+            return _judge_some(block, table, plan.checks)
+        if len(columns) != len(plan.shape):
+            raise ValueError(
+                f"{len(columns)} columns for {len(plan.shape)} runs of {table.device!r}"
+            )
         found: Findings = ()
         for run in runs:
             if news := run.find(columns[run.at]):

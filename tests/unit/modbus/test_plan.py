@@ -6,6 +6,7 @@ import struct
 from itertools import pairwise
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -306,3 +307,20 @@ def test_every_encoding_has_a_column() -> None:
     for kind, column in COLUMNS.items():
         more: dict[str, Any] = {"length": 1} if kind == "text" else {}
         layout_of(make({"register": 0, "type": kind, "column": column, **more}))
+
+
+def test_devices_that_share_their_points_share_requests_and_nothing_that_is_learned() -> None:
+    first = make(*({"register": r} for r in (0, 1, 30)))
+    second = msgspec.structs.replace(first, id="other", number=2, address=7)
+    slower = msgspec.structs.replace(first, id="slow", quirks={"max_registers": 1})
+    driver = ModbusDriver()
+    one, two, three = (driver.plan(each) for each in (first, second, slower))
+    assert two.layout.requests is one.layout.requests
+    assert len(three.layout.requests) == 3
+    assert two.layout.block(0, [b"\0\1\0\2", b"\0\3"]).device == 2
+    assert one.layout.block(0, [b"\0\1\0\2", b"\0\3"]).device == 1
+    assert (one.unit, two.unit) == (1, 7)
+    one.neglect(0)
+    one.split(0)
+    assert two.mute == {}
+    assert two.layout.device is second

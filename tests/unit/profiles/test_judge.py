@@ -213,3 +213,23 @@ def test_a_compiled_device_judges_its_engineering_range(device) -> None:
         result = judged(block(struct.pack(">h", raw)))
         assert verdicts(result, 1)[0][0] == quality
     assert convert(made.points[0].point.conversion, 850) == 85.0
+
+
+def test_devices_that_share_their_points_are_judged_each_by_itself() -> None:
+    points = (plain("level", sentinels=(0xFFFF,)), plain("other"))
+    table = PointTable(1, "d", tuple(p.point for p in points))
+    first, second = (
+        judge(Device(name, number, "c", number, points, table, bytes(32)))
+        for number, name in enumerate("ab", 1)
+    )
+    assert verdicts(first(block(u16(0xFFFF, 1))), 2)[0][0] == BAD
+    assert verdicts(second(block(u16(3, 1))), 2) == [(GOOD, 0)] * 2
+    assert verdicts(first(block(u16(0xFFFF, 1))), 2)[0][0] == BAD
+
+
+def test_the_same_points_in_another_table_are_looked_at_anew() -> None:
+    points = (plain("level", sentinels=(0xFFFF,)),)
+    judge(unit(*points))(block(u16(1)))
+    wide = PointTable(1, "d", (Point("level", "u32"),))
+    judged = judge(Device("d", 1, "c", 1, points, wide, bytes(32)))
+    assert judged(block(struct.pack(">I", 70_000))).quality is None
