@@ -35,23 +35,73 @@ OWN = 0xFF
 
 
 class Afn(IntEnum):
-    """Functions (annex A), as far as they are used here."""
+    """Functions (annex A). 5B and 5C differ between the editions; FF is a maker's own."""
 
     LINK = 0x02
+    # Settings: with password and time label, answered with the same function.
+    SET_ADDRESS = 0x10
+    SET_CLOCK = 0x11
     SET_MODE = 0x12
+    SET_RECHARGE = 0x15
+    SET_REMAINING_ALARM = 0x16
+    SET_LEVEL_LIMITS = 0x17
+    SET_PRESSURE_LIMITS = 0x18
+    SET_QUALITY_HIGH = 0x19
+    SET_QUALITY_LOW = 0x1A
+    SET_TOTALS = 0x1B
+    SET_RELAY_LEAD = 0x1C
+    SET_RELAY_ADDRESSES = 0x1D
+    SET_RELAY_SWITCH = 0x1E
+    SET_FLOW_LIMITS = 0x1F
+    SET_THRESHOLD = 0x20
+    CARD_ON = 0x30
+    CARD_OFF = 0x31
+    QUOTA_ON = 0x32
+    QUOTA_OFF = 0x33
+    SET_QUOTA = 0x34
+    # Questions: with neither.
     ASK_ADDRESS = 0x50
     ASK_CLOCK = 0x51
     ASK_MODE = 0x52
+    ASK_REPORTS = 0x53
+    ASK_KINDS = 0x54
+    ASK_RECHARGE = 0x55
+    ASK_REMAINING = 0x56
+    ASK_LEVEL_LIMITS = 0x57
+    ASK_PRESSURE_LIMITS = 0x58
+    ASK_QUALITY_HIGH = 0x59
+    ASK_QUALITY_LOW = 0x5A
+    ASK_DAYS = 0x5C
+    ASK_EVENTS = 0x5D
     ASK_STATE = 0x5E
+    ASK_PUMPS = 0x5F
+    ASK_RELAY_LEAD = 0x60
     PICTURE_RECORD = 0x61
+    ASK_RELAY_ADDRESSES = 0x62
+    ASK_RELAY_STATE = 0x63
+    ASK_FLOW_LIMITS = 0x64
+    ASK_CHANNELS = 0x65
+    # What a station says by itself.
     ALARM = 0x81
     BY_HAND = 0x82
     PICTURE = 0x83
     VOLTAGE = 0x84
+    REPORT = 0xC0
+    # Control: as settings.
+    RESET = 0x90
+    CLEAR = 0x91
     START = 0x92
     STOP = 0x93
+    SWITCH_MODEM = 0x94
+    SWITCH_RELAY = 0x95
+    SET_PASSWORD = 0x96
+    SET_KINDS = 0xA0
+    SET_REPORTS = 0xA1
+    SET_CHANNELS = 0xA2
+    # Values now, out of the store, out of memory.
     ASK_VALUES = 0xB0
-    REPORT = 0xC0
+    ASK_STORED = 0xB1
+    ASK_MEMORY = 0xB2
 
 
 PICTURES = (Afn.PICTURE_RECORD, Afn.PICTURE)

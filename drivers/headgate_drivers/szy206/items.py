@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Literal
 
 import msgspec
+
+#: What data is read by. Where a station does not say it, the length of its time label does: seven bytes are
+#: SL/T 427, five are SZY 206.
+Edition = Literal["slt427", "szy206", "szy206-2012"]
 
 
 class Value(msgspec.Struct, frozen=True):
@@ -79,6 +84,10 @@ class Message(msgspec.Struct, frozen=True):
         label: Tp; None where there is none.
         link: of function 02: F0 log in, F1 log out, F2 still there.
         mode: of a confirmation: 0 both, 1 reports, 2 answers, 3 maintenance.
+        texts: of a setting or an answer: what is no number (an address, a time), by its name.
+        password: PW of a frame down, four hex digits as they stand; empty where there is none.
+        edition: by which the data was read.
+        words: where alarm and state word stand: behind the values, or around them (81).
         flaws: what does not fit together.
     """
 
@@ -89,6 +98,10 @@ class Message(msgspec.Struct, frozen=True):
     label: Label | None = None
     link: int | None = None
     mode: int | None = None
+    texts: tuple[tuple[str, str], ...] = ()
+    password: str = ""
+    edition: Edition = "slt427"
+    words: Literal["behind", "around"] = "behind"
     flaws: tuple[str, ...] = ()
 
     @property
@@ -103,7 +116,7 @@ class Message(msgspec.Struct, frozen=True):
         return tuple(bit for bit in range(16) if (self.state or 0) >> bit & 1)
 
 
-#: Bits of the alarm word (7.3.14). 14 and 15 are spare.
+#: Bits of the alarm word (7.3.14). 14 and 15 are spare; in SZY 206 9 is, too.
 ALARMS: dict[int, str] = {
     0: "ac_power_fail", 1: "battery_low", 2: "level_limit", 3: "flow_limit", 4: "quality_limit",
     5: "flow_meter_fault", 6: "pump_state", 7: "level_meter_fault", 8: "pressure_limit",

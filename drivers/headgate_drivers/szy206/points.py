@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from headgate.sdk import Device, Problem, ProfileError, Quality, Status, Value, status_word
 from headgate_drivers.szy206 import items
 from headgate_drivers.szy206.items import Message
-from headgate_drivers.szy206.quality import PARAMETERS
+from headgate_drivers.szy206.quality import NAMES as _QUALITY
 
 POINT_KEYS: Mapping[str, str] = {
     "item": "a value (rain, level_1, flow_1, total_1, ph ...), alarm.BIT, state.BIT, or alarms, "
@@ -22,7 +22,6 @@ _EACH = (
     "soil_moisture", "soil_depth", "evaporation", "pressure",
 )  # fmt: skip
 _ALONE = {"rain", "air_pressure", "wind_speed", "wind_direction", "air_temperature", "voltage"}
-_QUALITY = {name for name, _, _ in PARAMETERS.values()}
 _BITS = re.compile(r"(?:alarm|state)\.(?:1[0-5]|[0-9])")
 _NUMBERED = re.compile(rf"(?:{'|'.join(_EACH)})_[1-9][0-9]?|quality_(?:3[2-9])")
 _PERIOD = re.compile(r"rain_(?:[1-9][0-9]{0,2}(?:min|h|d)|test)")

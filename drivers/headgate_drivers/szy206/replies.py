@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from headgate_drivers.szy206 import values
+from headgate_drivers.szy206 import layouts, values
 from headgate_drivers.szy206.body import REPORTS
 from headgate_drivers.szy206.frames import PICTURES, Afn, Frame, Kind
 from headgate_drivers.szy206.items import Label
+from headgate_drivers.szy206.particulars import STORED
 
 #: Working modes (7.3.1 c): both, reports only, answers only, maintenance.
 BOTH, REPORTS_ONLY, ANSWERS_ONLY, MAINTENANCE = range(4)
@@ -58,31 +59,58 @@ class Centre:
     def __init__(self, address: str, password: str = "", *, long_label: bool = True) -> None:
         self.address, self.password, self.long_label = address, password, long_label
 
-    def ask(self, afn: int, kind: Kind = Kind.ACK) -> Frame:
-        """Address, clock, mode, state (50 to 5E); with a kind, its values now (B0)."""
-        return Frame(False, 3, kind, self.address, afn)
+    def ask(self, afn: int, kind: Kind = Kind.ACK, data: bytes = b"") -> Frame:
+        """A parameter, the clock, the state (50 to 65); with a kind, its values now (B0)."""
+        return Frame(False, 3, kind, self.address, afn, data)
 
     def ask_values(self, kind: Kind) -> Frame:
         """What is measured now (B0)."""
         return self.ask(Afn.ASK_VALUES, kind)
 
+    def ask_stored(self, name: str, start: datetime, end: datetime, number: int = 1) -> Frame:
+        """What is in the store of one instrument from hour to hour (B1)."""
+        names = [each and each[0] for each in STORED]
+        if name not in names or not 0 <= number <= 15:
+            raise ValueError(f"{name} {number} is in no store")
+        what = names.index(name)
+        hours = "".join(
+            f"{at.hour:02d}{at.day:02d}{at.month:02d}{at.year % 100:02d}" for at in (start, end)
+        )
+        return self.ask(
+            Afn.ASK_STORED, Kind(what + 1), bytes([what << 4 | number]) + bytes.fromhex(hours)
+        )
+
+    def set_clock(self, at: datetime) -> Frame:
+        """The clock (11)."""
+        return self.command(Afn.SET_CLOCK, values.clock_bytes(at), at)
+
     def set_mode(self, mode: int, at: datetime) -> Frame:
         """The working mode (12)."""
-        return self._command(Afn.SET_MODE, bytes([mode]), at)
+        return self.command(Afn.SET_MODE, bytes([mode]), at)
 
     def start(self, number: int, at: datetime, *, valve: bool = False) -> Frame:
         """Start a pump, or open a valve or gate (92). The station's controller decides."""
-        return self._command(Afn.START, _which(number, valve), at)
+        return self.command(Afn.START, _which(number, valve), at)
 
     def stop(self, number: int, at: datetime, *, valve: bool = False) -> Frame:
         """Stop a pump, or close a valve or gate (93)."""
-        return self._command(Afn.STOP, _which(number, valve), at)
+        return self.command(Afn.STOP, _which(number, valve), at)
 
-    def _command(self, afn: int, data: bytes, at: datetime) -> Frame:
-        label = label_of(at, long=self.long_label)
+    def quota(self, m3: float, at: datetime) -> Frame:
+        """How much water may be taken (34)."""
+        data = layouts.write(Afn.SET_QUOTA, {"quota": m3}, "slt427")
+        return self.command(Afn.SET_QUOTA, data, at)
+
+    def quota_control(self, at: datetime, *, on: bool) -> Frame:
+        """Whether the quota is kept (32, 33)."""
+        return self.command(Afn.QUOTA_ON if on else Afn.QUOTA_OFF, b"", at)
+
+    def command(self, afn: int, data: bytes, at: datetime) -> Frame:
+        """A setting or a control: its data, the password, the centre's time."""
         password = bytes.fromhex(self.password)
         if len(password) != 2:
             raise ValueError("a command needs a password of four digits")
+        label = label_of(at, long=self.long_label)
         data += password + values.label_bytes(label)
         return Frame(False, 3, Kind.ACK, self.address, afn, data)
 

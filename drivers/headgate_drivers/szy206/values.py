@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import Enum
 from typing import NamedTuple
 
@@ -46,6 +47,15 @@ EVAPORATION = Form(3, 1, "mm")
 PRESSURE = Form(4, 2, "kPa")
 ENERGY = Form(4, 2, "kW·h")
 VOLTAGE = Form(2, 2, "V")
+
+# Of settings and of answers to questions.
+RECHARGE = Form(4, 0, "m3")
+QUOTA = Form(5, 0, "m3")
+REMAINING_ALARM = Form(3, 0, "m3")
+LEVEL_BASE = Form(3, 2, "m", Top.TOTAL)
+LEVEL_LIMIT = Form(2, 2, "m")
+RAIN_STEP = Form(1, 1, "mm")
+MINUTES = Form(2, 0, "min")
 
 
 def read(name: str, form: Form, raw: bytes, depth_cm: float | None = None) -> Value:
@@ -127,6 +137,26 @@ def label(raw: bytes) -> Label | None:
     if month is not None and not 1 <= month <= 12:
         return None
     return Label(second, minute, hour, day, month, year, raw[-1])
+
+
+def clock(raw: bytes) -> datetime | None:
+    """A station's clock (AFN 51), six bytes: second to year, the weekday in the top bits of the month."""
+    digits = raw[:4].hex() + f"{raw[4] & 0x1F:02x}" + raw[5:].hex()
+    if not digits.isdecimal():
+        return None
+    second, minute, hour, day, month, year = (int(digits[at : at + 2]) for at in range(0, 12, 2))
+    try:
+        return datetime(2000 + year, month, day, hour, minute, second)  # noqa: DTZ001
+    except ValueError:
+        return None
+
+
+def clock_bytes(at: datetime) -> bytes:
+    """A clock as it is set (AFN 11): Monday is 1, Sunday 7."""
+    numbers = (at.second, at.minute, at.hour, at.day, at.month, at.year % 100)
+    raw = bytearray.fromhex("".join(f"{number:02d}" for number in numbers))
+    raw[4] |= at.isoweekday() << 5
+    return bytes(raw)
 
 
 def label_bytes(tp: Label) -> bytes:

@@ -303,3 +303,132 @@ def test_what_is_written_is_read_again(data: st.DataObject) -> None:
     assert found.message is not None
     assert (found.message.values, found.message.label) == (message.values, AT)
     assert (found.message.alarm, found.message.state) == words
+
+
+# ---------------------------------------------------------------- where the editions differ
+
+
+@pytest.mark.parametrize("label", [TP7, TP5])
+@pytest.mark.parametrize(
+    ("kind", "data", "name", "value", "alarm"),
+    [
+        (Kind.LEVEL, "0400 73180200 2000", "level_1", 21.873, 4),  # clause 7.5.2
+        (Kind.LEVEL, "73180200 0400 2000", "level_1", 21.873, 4),
+        (Kind.FLOW, "0800 0059000000 AAAAAAAAAA 2000", "flow_1", 5.9, 8),
+        (Kind.FLOW, "0059000000 AAAAAAAAAA 0800 2000", "flow_1", 5.9, 8),
+        (Kind.PRESSURE, "0001 40250300 2000", "pressure_1", 325.4, 0x100),
+        (Kind.PRESSURE, "40250300 0001 2000", "pressure_1", 325.4, 0x100),
+        (Kind.RAIN, "0000 850600 2000", "rain", 68.5, 0),
+    ],
+)
+def test_an_alarm_word_stands_before_its_values_or_behind_them(
+    kind: Kind, data: str, name: str, value: float, alarm: int, label: str
+) -> None:
+    raw = report(kind, data + label, Afn.ALARM)
+    message = one(raw)
+    assert (message.values[0].name, message.values[0].value) == (name, value)
+    assert (message.alarm, message.state) == (alarm, 0x20)
+    assert message.label is not None
+    (frame,) = frames_in(raw)
+    assert body.write(frame, message) == frame.data
+
+
+@pytest.mark.parametrize("words", ["", WORDS])
+@pytest.mark.parametrize("label", ["", TP5, TP7])
+def test_a_voltage_stands_alone_or_with_words_and_a_time(words: str, label: str) -> None:
+    raw = report(Kind.ALARM, "8012" + words + label, Afn.VOLTAGE)
+    message = one(raw)
+    assert message.values == (Value("voltage", 12.8, "V"),)
+    assert (message.state, message.label is None) == (0x20 if words else None, not label)
+    (frame,) = frames_in(raw)
+    assert body.write(frame, message) == frame.data
+
+
+QUALITY = "28000000 00 21070000 34120000"  # bits 3 and 5
+
+
+@pytest.mark.parametrize(
+    ("label", "edition", "wanted"),
+    [
+        (TP7, "", {"conductivity": 721.0, "permanganate_index": 12.34}),
+        (TP5, "", {"permanganate_index": 7.21, "orp": 123.4}),
+        (TP5, "szy206-2012", {"permanganate_index": 72.1, "orp": 123.4}),
+        (TP7, "szy206", {"permanganate_index": 7.21, "orp": 123.4}),
+    ],
+)
+def test_water_quality_is_read_by_the_table_of_its_edition(
+    label: str, edition: Any, wanted: dict[str, float]
+) -> None:
+    (frame,) = frames_in(report(Kind.QUALITY, QUALITY + WORDS + label))
+    message = body.read(frame, Reading(edition=edition))
+    assert message is not None
+    assert {each.name: each.value for each in message.values} == wanted
+    assert body.write(frame, message) == frame.data
+
+
+@pytest.mark.parametrize(
+    ("data", "label", "names"),
+    [
+        ("3402 1000", TP7, ["soil_moisture_1"]),  # a moisture and its depth
+        ("3402 1502", TP5, ["soil_moisture_1", "soil_moisture_2"]),  # two moistures
+    ],
+)
+def test_soil_has_a_depth_only_in_the_newer_edition(
+    data: str, label: str, names: list[str]
+) -> None:
+    message = one(report(Kind.SOIL, data + WORDS + label))
+    assert [each.name for each in message.values] == names
+    assert (message.values[0].value, message.values[0].depth_cm) == (
+        23.4,
+        10.0 if label == TP7 else None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "edition", "wanted"),
+    [
+        # rain, flow, weather, soil, pressure by SL/T 427
+        (
+            "AB 250000 0059000000 8261100000 131000 250380 56F2 3402 1000 40250300",
+            "slt427",
+            {"rain": 2.5, "flow_1": 5.9, "air_temperature": -25.6, "pressure_1": 325.4},
+        ),
+        # level, wind, soil, quality by SZY 206
+        (
+            "4B 73180200 250330 3402 0300000000 15020000 21070000",
+            "szy206",
+            {"level_1": 21.873, "wind_speed": 3.25, "soil_moisture_1": 23.4, "ph": 7.21},
+        ),
+    ],
+)
+def test_several_kinds_in_one_answer_are_those_of_the_edition(
+    data: str, edition: Any, wanted: dict[str, float]
+) -> None:
+    (frame,) = frames_in(report(Kind.STATISTICS, data + WORDS, Afn.ASK_VALUES))
+    message = body.read(frame, Reading(edition=edition))
+    assert message is not None
+    found = {each.name: each.value for each in message.values}
+    assert {name: found[name] for name in wanted} == wanted
+    assert body.write(frame, message) == frame.data
+
+
+def test_the_voltage_is_asked_for_as_the_values_are() -> None:
+    message = one(report(Kind.ALARM, "8012" + WORDS, Afn.ASK_VALUES))
+    assert message.values == (Value("voltage", 12.8, "V"),)
+
+
+def test_a_confirmation_of_a_picture_has_a_mode() -> None:
+    frame = Frame(False, 3, Kind.ACK, "4207031100", Afn.PICTURE, bytes.fromhex("00" + TP7), parts=7)
+    (found,) = frames_in(encode(frame))
+    assert found.message is not None
+    assert (found.parts, found.message.mode, found.message.label) == (7, 0, AT)
+
+
+def test_what_no_table_knows_is_carried_as_bytes() -> None:
+    for afn in (0x47, 0x7E, 0xD4, 0xEE):
+        raw = encode(Frame(True, 3, Kind.ACK, "4207031100", afn, b"\x01\x02\x03"))
+        (frame,) = frames_in(raw)
+        assert frame.message == Message(raw=b"\x01\x02\x03")
+    own = encode(Frame(True, 3, Kind.ACK, "4207031100", 0xFF, b"\x01\x02", own=0x21))
+    (frame,) = frames_in(own)
+    assert (frame.own, frame.data) == (0x21, b"\x01\x02")
