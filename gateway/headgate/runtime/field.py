@@ -151,7 +151,9 @@ class Field:
             port.options = resolve_options(
                 self._env, {"password": entry.password, **entry.options}, base
             )
-            attendance = Attendance(self._env, self._sink, port, driver, talkers, self._origins())
+            attendance = Attendance(
+                self._env, self._sink, port, driver, talkers, self._origins(), site.state_folder
+            )
             self._streams.add(attendance)
             return
         line = self._open(site, roster, channel_id, driver)

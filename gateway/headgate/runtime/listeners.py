@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
 
 import msgspec
@@ -76,8 +77,11 @@ class Attendance(Stream):
         driver: ListeningDriver,
         talkers: Sequence[Talker],
         origins: Origins,
+        folder: Path,
     ) -> None:
         self.port = port
+        #: Where frames for a second centre wait.
+        self._kept = folder / "relay" / f"{port.id}.db"
         self._listening = driver
         self._origins = origins
         self._calm: dict[int, asyncio.TimerHandle] = {}
@@ -92,23 +96,37 @@ class Attendance(Stream):
     async def _told(
         self, devices: Sequence[Device]
     ) -> AsyncIterator[Block | Alarm | Gap | Delivery]:
+        relay = await self._second_centre()
         try:
-            await self.port.open()
-        except OSError as error:
-            raise ChannelError(
-                str(error), code="HG-3604", port=self.port.url, reason=str(error.strerror)
-            ) from error
-        self._enter("up", "")
-        if (wanted := self.port.options.get("relay")) is not None:
-            self._relay = Relay(self._env, Rule.of(wanted), self._relay_lost)
-            self.port.on_relay = self._relay.put
-        try:
+            try:
+                await self.port.open()
+            except OSError as error:
+                raise ChannelError(
+                    str(error), code="HG-3604", port=self.port.url, reason=str(error.strerror)
+                ) from error
+            self._enter("up", "")
             async for delivery in self._listening.serve(self.port, devices):
                 yield delivery
         finally:
             await self.port.close()
-            if self._relay is not None:
-                await self._relay.stop()
+            if relay is not None:
+                await relay.stop()
+
+    async def _second_centre(self) -> Relay | None:
+        """Whoever gets the frames, too; before the first of them comes."""
+        wanted = self.port.options.get("relay")
+        if wanted is None and self._env.files.size(self._kept) is None:
+            return None
+        # What waits for a centre that the site does not name any more is given up, and told.
+        rule = Rule("", keep_bytes=0) if wanted is None else Rule.of(wanted)
+        relay = Relay(self._env, rule, self._kept, self._relay_lost)
+        await relay.open()
+        if wanted is None:
+            await relay.stop()
+            return None
+        self._relay = relay
+        self.port.on_relay = relay.put
+        return relay
 
     async def _deliver(self, delivery: Delivery) -> None:
         """Take a delivery over, and tell its sender when it is on disk."""
@@ -125,8 +143,12 @@ class Attendance(Stream):
             await self._take(block)
 
         async def durable() -> None:
+            # A station forgets what was confirmed: by then a second centre's frame is on disk, too.
+            saved = None if self._relay is None else self._relay.saved()
             # Also for what is known already: the record that holds it may still be under way.
             await self._sink.durable()
+            if saved is not None:
+                await saved
             if self._origins.held(delivery.blocks, delivery.origin):
                 # Sent again while the disk refuses: it lies in memory, and a power cut would take it.
                 raise SpoolError("held in memory only", code="HG-4001")

@@ -85,7 +85,7 @@ class Centre:
         self.port = ListeningPort(self.disk.env, "centre", "gates+listen://127.0.0.1:0")
         talkers = [Talker(device(n), lambda block: block, None) for n in (1, 2)]
         self.stream = Attendance(
-            self.disk.env, self.disk, self.port, driver, talkers, self.disk.origins
+            self.disk.env, self.disk, self.port, driver, talkers, self.disk.origins, folder
         )
 
     async def dialled(self, *stations: str) -> Dialled:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import ClassVar
@@ -40,6 +41,7 @@ class Lines(AttendingDriver):
             device = roll.claim(station, channel)
             if device is None:
                 return
+            roll.relay(station, frame.payload + b"\n", answered=True)
             block = device.block(channel.now_us(), {"value": int(value)})
             origin = Origin(station, "line", int(serial), None, frame.payload)
             try:
@@ -114,12 +116,16 @@ def devices() -> list[Device]:
 class Road:
     """A port with two stations of ours, 0001 and 0002."""
 
-    def __init__(self, folder: Path, url: str, limits: Limits | None = None) -> None:
+    def __init__(
+        self, folder: Path, url: str, limits: Limits | None = None, second: int | None = None
+    ) -> None:
         self.disk = Disk(folder)
         self.port = ListeningPort(self.disk.env, "centre", url, limits)
+        if second is not None:
+            self.port.options = {"relay": {"to": f"tcp://127.0.0.1:{second}"}}
         talkers = [Talker(device, lambda block: block, None) for device in devices()]
         self.stream = Attendance(
-            self.disk.env, self.disk, self.port, Lines(), talkers, self.disk.origins
+            self.disk.env, self.disk, self.port, Lines(), talkers, self.disk.origins, folder
         )
 
     async def up(self) -> int:
@@ -142,9 +148,10 @@ class Road:
 
 @contextlib.asynccontextmanager
 async def road(
-    folder: Path, url: str = "lines+listen://127.0.0.1:0", limits: Limits | None = None
-) -> AsyncIterator[Road]:
-    opened = Road(folder, url, limits)
+    folder: Path, url: str = "lines+listen://127.0.0.1:0", limits: Limits | None = None,
+    second: int | None = None,
+) -> AsyncIterator[Road]:  # fmt: skip
+    opened = Road(folder, url, limits, second)
     try:
         async with asyncio.timeout(30):
             await opened.up()
@@ -390,6 +397,57 @@ async def test_what_a_stage_filters_is_acknowledged_all_the_same(tmp_path: Path)
         assert values(r.disk) == []
         assert r.stream.talkers[1].health.state is DeviceState.OK
         await station.hang_up()
+
+
+# ------------------------------------------------------------ a second centre
+
+
+async def test_a_second_centre_that_is_away_costs_no_confirmation_and_its_frames_are_on_disk_by_then(
+    tmp_path: Path, port: int
+) -> None:
+    async with road(tmp_path, second=port) as r:
+        station = await Dialled.to(r.port.number)
+        for serial in range(3):
+            assert await station.say(f"0001 {serial} 42") == f"OK {serial}"
+            with contextlib.closing(sqlite3.connect(tmp_path / "relay" / "centre.db")) as db:
+                (waiting,) = db.execute("SELECT count(*) FROM waiting").fetchone()
+            assert waiting == serial + 1
+        assert r.stream.health().tally["relay-waiting"] == 3
+        await station.hang_up()
+    heard: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def second(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while line := await reader.readline():
+            writer.write(b"!")
+            heard.put_nowait(line)
+        writer.close()
+
+    server = await asyncio.start_server(second, "127.0.0.1", port)
+    async with road(tmp_path, second=port) as r, asyncio.timeout(30):
+        assert [await heard.get() for _ in range(3)] == [b"0001 %d 42\n" % n for n in range(3)]
+        while r.stream.health().tally["relay-waiting"]:
+            await asyncio.sleep(0.005)
+    server.close()
+    await server.wait_closed()
+
+
+async def test_a_second_centre_that_is_not_wanted_any_more_is_told_what_it_never_got(
+    tmp_path: Path, port: int
+) -> None:
+    async with road(tmp_path, second=port) as r:
+        station = await Dialled.to(r.port.number)
+        assert await station.say("0001 1 1") == "OK 1"
+        assert await station.say("0001 2 2") == "OK 2"
+        await station.hang_up()
+    async with road(tmp_path) as r:
+        told = [item for item in r.disk.items if isinstance(item, Event)]
+        lost = [each.fields for each in told if each.kind == "relay-lost"]
+        assert [(each["station"], each["frames"], each["over"]) for each in lost] == [
+            ("0001", 1, False), ("0001", 2, True),
+        ]  # fmt: skip
+        assert [(a.code, a.active) for a in r.alarms] == [
+            ("relay-lost", True), ("relay-lost", False),
+        ]  # fmt: skip
 
 
 async def test_a_port_that_is_taken_is_said_and_tried_again(tmp_path: Path) -> None:
