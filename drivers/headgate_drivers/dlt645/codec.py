@@ -14,6 +14,7 @@ from typing import Literal
 
 import msgspec
 
+from headgate.sdk import StreamCodec
 from headgate_drivers.dlt645 import neighbours
 from headgate_drivers.dlt645.frames import (
     HEAD,
@@ -39,7 +40,7 @@ _PLAUSIBLE = re.compile(rb"\x68(?s:.{6})\x68(?s:.{2})")
 LOOK_AHEAD = 16
 
 
-class Codec:
+class Codec(StreamCodec[Frame | Fault]):
     """One stream.
 
     Args:
@@ -47,30 +48,14 @@ class Codec:
         buffer: read from somebody else's buffer instead of what is fed; then `next` is asked.
     """
 
+    piece = LONGEST
+
     def __init__(self, side: Side = "monitor", buffer: bytearray | None = None) -> None:
+        super().__init__(buffer)
         self.side = side
-        self._buffer = bytearray() if buffer is None else buffer
 
-    @property
-    def waiting(self) -> int:
-        """How many bytes of something unfinished are kept."""
-        return len(self._buffer)
-
-    def feed(self, data: bytes) -> list[Frame | Fault]:
-        """Take bytes as they came; give what is complete by now, in order."""
-        found: list[Frame | Fault] = []
-        # In pieces, so that a flood is never kept whole.
-        for at in range(0, len(data), LONGEST):
-            self._buffer += data[at : at + LONGEST]
-            while (event := self.next()) is not None:
-                found.append(event)
-        return found
-
-    def end(self) -> Fault | None:
-        """The line has ended, or was silent for too long: what was kept is no frame any more."""
-        if not self._buffer:
-            return None
-        return self._fault("truncated", len(self._buffer))
+    def _truncated(self, count: int) -> Fault:
+        return self._fault("truncated", count)
 
     def _fault(self, code: Code, count: int, detail: str = "", frame: Frame | None = None) -> Fault:
         del self._buffer[:count]

@@ -6,6 +6,7 @@ of the head decides early whether a frame begins at all, so that a wrong length 
 
 from __future__ import annotations
 
+from headgate.sdk import StreamCodec
 from headgate_drivers.dlt698.frames import (
     LONGEST,
     START,
@@ -21,38 +22,19 @@ from headgate_drivers.dlt698.frames import (
 WAKE = 0xFE
 
 
-class Codec:
+class Codec(StreamCodec[Frame | Fault]):
     """One stream. FE before a frame is passed over."""
 
-    def __init__(self) -> None:
-        self._buffer = bytearray()
+    piece = LONGEST
 
-    @property
-    def waiting(self) -> int:
-        """How many bytes of something unfinished are kept."""
-        return len(self._buffer)
-
-    def feed(self, data: bytes) -> list[Frame | Fault]:
-        """Take bytes as they came; give what is complete by now, in order."""
-        found: list[Frame | Fault] = []
-        # In pieces, so that a flood is never kept whole.
-        for at in range(0, len(data), LONGEST):
-            self._buffer += data[at : at + LONGEST]
-            while (event := self._next()) is not None:
-                found.append(event)
-        return found
-
-    def end(self) -> Fault | None:
-        """The line has ended, or was silent for too long: what was kept is no frame any more."""
-        if not self._buffer:
-            return None
-        return self._fault("truncated", len(self._buffer))
+    def _truncated(self, count: int) -> Fault:
+        return self._fault("truncated", count)
 
     def _fault(self, code: Code, count: int) -> Fault:
         del self._buffer[:count]
         return Fault(code, count)
 
-    def _next(self) -> Frame | Fault | None:
+    def next(self) -> Frame | Fault | None:
         buffer = self._buffer
         while buffer and buffer[0] == WAKE:
             del buffer[0]

@@ -13,6 +13,7 @@ import re
 
 import msgspec
 
+from headgate.sdk import StreamCodec
 from headgate_drivers.gb26875 import adu
 from headgate_drivers.gb26875.frames import (
     HEAD,
@@ -34,34 +35,18 @@ _PLAUSIBLE = re.compile(rb"@@(?s:.{22})(?:(?s:.)[\x00-\x03]|\x00\x04)")
 LOOK_AHEAD = 16
 
 
-class Codec:
+class Codec(StreamCodec[Frame | Fault]):
     """One stream."""
 
+    piece = LONGEST
+
     def __init__(self) -> None:
-        self._buffer = bytearray()
+        super().__init__()
         #: Places in the buffer that look like a beginning and are none.
         self._refuted: set[int] = set()
 
-    @property
-    def waiting(self) -> int:
-        """How many bytes of something unfinished are kept."""
-        return len(self._buffer)
-
-    def feed(self, data: bytes) -> list[Frame | Fault]:
-        """Take bytes as they came; give what is complete by now, in order."""
-        found: list[Frame | Fault] = []
-        # In pieces, so that a flood is never kept whole.
-        for at in range(0, len(data), LONGEST):
-            self._buffer += data[at : at + LONGEST]
-            while (event := self._next()) is not None:
-                found.append(event)
-        return found
-
-    def end(self) -> Fault | None:
-        """The line has ended, or was silent for too long: what was kept is no frame any more."""
-        if not self._buffer:
-            return None
-        return self._fault("truncated", len(self._buffer))
+    def _truncated(self, count: int) -> Fault:
+        return self._fault("truncated", count)
 
     def _take(self, count: int) -> bytes:
         taken = bytes(self._buffer[:count])
@@ -73,7 +58,7 @@ class Codec:
         self._take(count)
         return Fault(code, count, detail, frame)
 
-    def _next(self) -> Frame | Fault | None:
+    def next(self) -> Frame | Fault | None:
         buffer = self._buffer
         at = _beginning(buffer, 0)
         if at:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from headgate.sdk import StreamCodec
 from headgate_drivers.hj212 import sealed
 from headgate_drivers.hj212.crc import crc16
 from headgate_drivers.hj212.editions import Edition
@@ -42,7 +43,7 @@ _BETWEEN = b"\r\n \t\0"
 _PRINTED = 5
 
 
-class Codec:
+class Codec(StreamCodec[Packet | Fault]):
     """One stream.
 
     Args:
@@ -55,41 +56,23 @@ class Codec:
         longest: int = LONGEST_DATA,
         keys: Callable[[str], bytes | None] = lambda mn: None,
     ) -> None:
+        super().__init__()
         self.longest = min(longest, LONGEST_SAID)
-        self._usual = HEAD + self.longest + TAIL
+        self.piece = HEAD + self.longest + TAIL
         #: The most that is ever kept: one longest packet, printed.
         self.most = HEAD + _PRINTED * self.longest + TAIL
         self._keys = keys
-        self._buffer = bytearray()
-
-    @property
-    def waiting(self) -> int:
-        """How many bytes of something unfinished are kept."""
-        return len(self._buffer)
 
     @property
     def unended(self) -> bool:
         """Whether what is kept is a packet of which only CR LF is missing: it may never come."""
         return self._unended() is not None
 
-    def feed(self, data: bytes) -> list[Packet | Fault]:
-        """Take bytes as they came; give what is complete by now, in order."""
-        found: list[Packet | Fault] = []
-        # In pieces, so that a flood is never kept whole.
-        for at in range(0, len(data), self._usual):
-            self._buffer += data[at : at + self._usual]
-            while (event := self._next()) is not None:
-                found.append(event)
-        return found
-
-    def end(self) -> Fault | None:
-        """The line has ended, or was silent for too long: what was kept becomes nothing more."""
-        if not self._buffer:
-            return None
+    def _truncated(self, count: int) -> Fault:
         packet = self._unended()
         if packet is not None:
-            return self._fault("bad_end", len(self._buffer), "no CR LF", packet)
-        return self._fault("truncated", len(self._buffer))
+            return self._fault("bad_end", count, "no CR LF", packet)
+        return self._fault("truncated", count)
 
     def _unended(self) -> Packet | None:
         buffer = self._buffer
@@ -108,7 +91,7 @@ class Codec:
         del self._buffer[:count]
         return Fault(code, count, detail, packet)
 
-    def _next(self) -> Packet | Fault | None:
+    def next(self) -> Packet | Fault | None:
         buffer = self._buffer
         while buffer and buffer[0] in _BETWEEN:
             del buffer[0]
@@ -185,7 +168,7 @@ class Codec:
             return self._fault(code, begins.start(), detail)
         if ends >= 0:
             return self._fault(code, ends + len(END), detail, self._counted(ends))
-        if len(buffer) < self._usual:
+        if len(buffer) < self.piece:
             return None
         return self._fault(code, len(buffer) - buffer.endswith(b"#"), detail)
 
@@ -207,7 +190,7 @@ class Codec:
         """Encrypted bytes as text; the length is that of the plain segment, or of what is there."""
         ends = self._buffer.find(END, HEAD)
         if ends < 0:
-            if len(self._buffer) < self.most - self._usual:
+            if len(self._buffer) < self.most - self.piece:
                 return None
             return self._fault("bad_length", len(self._buffer), "printed bytes without an end")
         head, mark, rest = bytes(self._buffer[HEAD:ends]).partition(CP)

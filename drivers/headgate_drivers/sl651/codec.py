@@ -13,6 +13,7 @@ import re
 
 import msgspec
 
+from headgate.sdk import StreamCodec
 from headgate_drivers.sl651 import body, spelling, text
 from headgate_drivers.sl651.frames import (
     CHECK,
@@ -55,34 +56,18 @@ def compose(message: Message, coding: Coding) -> bytes:
     return body.write(message) if coding is Coding.BCD else spelling.write(message)
 
 
-class Codec:
+class Codec(StreamCodec[Frame | Fault]):
     """One stream, which may change its coding from frame to frame."""
 
+    piece = LONGEST
+
     def __init__(self) -> None:
-        self._buffer = bytearray()
+        super().__init__()
         #: Places in the buffer that look like a beginning and are none.
         self._refuted: set[int] = set()
 
-    @property
-    def waiting(self) -> int:
-        """How many bytes of something unfinished are kept."""
-        return len(self._buffer)
-
-    def feed(self, data: bytes) -> list[Frame | Fault]:
-        """Take bytes as they came; give what is complete by now, in order."""
-        found: list[Frame | Fault] = []
-        # In pieces, so that a flood is never kept whole.
-        for at in range(0, len(data), LONGEST):
-            self._buffer += data[at : at + LONGEST]
-            while (event := self._next()) is not None:
-                found.append(event)
-        return found
-
-    def end(self) -> Fault | None:
-        """The line has ended, or was silent for too long: what was kept is no frame any more."""
-        if not self._buffer:
-            return None
-        return self._fault("truncated", len(self._buffer))
+    def _truncated(self, count: int) -> Fault:
+        return self._fault("truncated", count)
 
     def _take(self, count: int) -> None:
         del self._buffer[:count]
@@ -92,7 +77,7 @@ class Codec:
         self._take(count)
         return Fault(code, count, detail)
 
-    def _next(self) -> Frame | Fault | None:
+    def next(self) -> Frame | Fault | None:
         buffer = self._buffer
         at = _beginning(buffer, 0)
         if at:

@@ -13,6 +13,7 @@ import re
 
 import msgspec
 
+from headgate.sdk import StreamCodec
 from headgate_drivers.szy206 import body
 from headgate_drivers.szy206.body import AS_IT_FITS, Reading
 from headgate_drivers.szy206.frames import (
@@ -29,10 +30,9 @@ _BEGINS = re.compile(rb"\x68(?s:.)\x68|\x68(?s:.)?\Z")
 _PLAUSIBLE = re.compile(rb"\x68[^\x00]\x68")
 #: How many later beginnings are looked at while one frame waits for more bytes.
 LOOK_AHEAD = 16
-_PIECE = 4096
 
 
-class Codec:
+class Codec(StreamCodec[Frame | Fault]):
     """One stream.
 
     Args:
@@ -40,31 +40,13 @@ class Codec:
     """
 
     def __init__(self, how: Reading = AS_IT_FITS) -> None:
+        super().__init__()
         self.how = how
-        self._buffer = bytearray()
         #: Places in the buffer that look like a beginning and are none.
         self._refuted: set[int] = set()
 
-    @property
-    def waiting(self) -> int:
-        """How many bytes of something unfinished are kept."""
-        return len(self._buffer)
-
-    def feed(self, data: bytes) -> list[Frame | Fault]:
-        """Take bytes as they came; give what is complete by now, in order."""
-        found: list[Frame | Fault] = []
-        # In pieces, so that a flood is never kept whole.
-        for at in range(0, len(data), _PIECE):
-            self._buffer += data[at : at + _PIECE]
-            while (event := self._next()) is not None:
-                found.append(event)
-        return found
-
-    def end(self) -> Fault | None:
-        """The line has ended, or was silent for too long: what was kept is no frame any more."""
-        if not self._buffer:
-            return None
-        return self._fault("truncated", len(self._buffer))
+    def _truncated(self, count: int) -> Fault:
+        return self._fault("truncated", count)
 
     def _take(self, count: int) -> None:
         del self._buffer[:count]
@@ -74,7 +56,7 @@ class Codec:
         self._take(count)
         return Fault(code, count, detail)
 
-    def _next(self) -> Frame | Fault | None:
+    def next(self) -> Frame | Fault | None:
         buffer = self._buffer
         at = _beginning(buffer, 0)
         if at:

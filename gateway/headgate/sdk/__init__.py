@@ -75,6 +75,7 @@ from headgate.sdk.hooks import hookimpl
 from headgate.sdk.stage import Stage, Step
 from headgate.sdk.station_time import day_starts, shown, unix_us, zone_problems
 from headgate.sdk.stations import MOST_FAULTS, AttendingDriver, Deliver, Question, Roll
+from headgate.sdk.stream import StreamCodec
 from headgate.sdk.uplink import Acknowledged, Outbox, ProbeStep, StoredRecord, Uplink, UplinkContext
 
 #: What a plugin's manifest compares its `api` range with.
@@ -147,6 +148,7 @@ __all__ = [
     "Status",
     "Step",
     "StoredRecord",
+    "StreamCodec",
     "StreamingDriver",
     "Told",
     "Unframed",
