@@ -96,7 +96,9 @@ class RelayQueue:
 
     def _load(self) -> list[tuple[int, str, int]]:
         try:
-            self._env.files.make_folder(self._path.parent, 0o750)
+            folder = self._path.parent
+            self._env.files.make_folder(folder, 0o750)
+            self._env.files.sync_folder(folder.parent)  # else a power cut takes it, with all in it
             return self._rows()
         except (sqlite3.Error, OSError) as error:
             log.error("relay: frames kept cannot be read", extra={"error": str(error)})
