@@ -141,9 +141,8 @@ def _said(reply: bool, identifier: str, content: bytes) -> Message:
 def _asked(identifier: str, content: bytes) -> Message:
     flaws: tuple[str, ...]
     if identifier == VALVE and len(content) == 1:
-        known = content[0] in (OPEN, CLOSE)
-        flaws = () if known else (f"{content[0]:02X} is no valve command",)
-        return Message(fields=(Field("valve_command", f"{content[0]:02X}"),), flaws=flaws)
+        # Makers have others beside 55 and 99, as 66 and 77 for a valve that hands may turn.
+        return Message(fields=(Field("valve_command", f"{content[0]:02X}"),))
     if identifier == NEW_ADDRESS and len(content) == 7:
         return Message(fields=(Field("new_address", content[::-1].hex().upper()),))
     if identifier == SET_TIME and len(content) == 7:

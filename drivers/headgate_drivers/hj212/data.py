@@ -22,10 +22,11 @@ _PARTS = re.compile(r"(?:[^;,/]|/(?!/)|//.*?//|//)+|[;,]", re.DOTALL)
 _NUMBER = re.compile(
     r"[+-]?(?:[0-9]{1,30}(?:\.[0-9]{0,30})?|\.[0-9]{1,30})(?:[eE][+-]?[0-9]{1,2})?"
 )
-#: Fields of a factor that are numbers (table 4); all others are kept as they came.
+#: Fields of a factor that are numbers (table 4, and how many values a mean is of, as some loggers say);
+#: all others are kept as they came.
 NUMBERS = frozenset(
     ["Rtd", "Min", "Avg", "Max", "ZsRtd", "ZsMin", "ZsAvg", "ZsMax", "Cou", "ZsCou", "Data",
-     "DayData", "NightData", "RS", "RT"]
+     "DayData", "NightData", "RS", "RT", "ValidNum", "TotalNum"]
 )  # fmt: skip
 #: Items that are times to the second (table 4).
 TIMES = frozenset(["DataTime", "SystemTime", "BeginTime", "EndTime", "RestartTime"])

@@ -130,7 +130,9 @@ def read_segment(raw: bytes) -> tuple[Packet, tuple[str, ...]]:
     other: list[tuple[str, str]] = []
     for part in _COMMA.sub(r"\1;", head).split(";"):
         name, equals, value = part.partition("=")
-        name, value = name.strip(), value.strip()
+        # `PW=123456;,MN=8888;FLAG=0` occurs: a comma that belongs nowhere, and FLAG for Flag.
+        name, value = name.strip(" ,\t"), value.strip()
+        name = "Flag" if name == "FLAG" else name
         if name in _KNOWN and name not in said:
             said[name] = value
         elif name:
@@ -142,7 +144,7 @@ def read_segment(raw: bytes) -> tuple[Packet, tuple[str, ...]]:
         flaws.append(f"QN is no time: {qn[:20]}")
     if len(cn) != 4 or not (cn.isascii() and cn.isdecimal()):
         flaws.append(f"CN is no command: {cn[:20]}")
-    if not mn:
+    if "MN" not in said:  # empty, it is a logger that nobody set up, and known by no device
         flaws.append("no MN")
     number = _whole(said, "Flag", 255, flaws)
     flag = None if number is None else Flag.of(number)

@@ -108,7 +108,8 @@ def _in_series(form: Shape, items: list[Item]) -> bool:
 
 
 def _judge(item: Item, flaws: list[str]) -> None:
-    if isinstance(item, (Element, Series)) and item.wrong:
+    if isinstance(item, (Element, Series)) and item.wrong and item.code < OWN << 8:
+        # What a user's own elements (FFxx) hold is the maker's: no number, and no mistake of anybody.
         flaws.append(f"{item.code:02X} is no number: {str(item.digits)[:60]}")
     elif isinstance(item, Observed) and item.at is None:
         flaws.append(f"no time: {item.digits}")
