@@ -59,6 +59,8 @@ ENDS = {
     Direction.DOWN: (Control.ENQ, Control.ACK, Control.NAK, Control.EOT, Control.ESC),
 }
 
+_ANY_END = frozenset(end for each in ENDS.values() for end in each)
+
 MARK = {Coding.BCD: b"\x7e\x7e", Coding.ASCII: b"\x01"}
 #: Bytes up to and with the start character; bytes of the check.
 HEAD = {Coding.BCD: 14, Coding.ASCII: 24}
@@ -167,15 +169,14 @@ def read_frame(raw: bytes, coding: Coding, head: Head) -> Frame | Code:
     """The frame of exactly `head.size` bytes, its body not yet read; else what is wrong."""
     check = CHECK[coding]
     end = raw[-check - 1]
-    if end not in ENDS[head.direction]:
+    if end not in _ANY_END:
         return "bad_end"
     said = raw[-check:]
     if coding is Coding.ASCII:
-        if _HEX.fullmatch(said) is None:
-            return "bad_checksum"
-        said = bytes.fromhex(said.decode())
-    if int.from_bytes(said, "big") != crc16(raw[:-check]):
-        return "bad_checksum"
+        said = bytes.fromhex(said.decode()) if _HEX.fullmatch(said) else b""
+    if len(said) != CHECK[Coding.BCD] or int.from_bytes(said, "big") != crc16(raw[:-check]):
+        return "bad_checksum" if end in ENDS[head.direction] else "bad_end"
+    # The other direction's end with a right check is a frame: some software ends answers with ENQ.
     body, total, number = raw[HEAD[coding] : -check - 1], 0, 0
     if head.multi:
         counts, body = body[: COUNTS[coding]], body[COUNTS[coding] :]
