@@ -26,6 +26,7 @@ from headgate_drivers.gb26875.frames import (
     Frame,
     length_in,
     parse,
+    parse_head,
     read_frame,
 )
 
@@ -68,7 +69,8 @@ class Codec(StreamCodec[Frame | Fault]):
         length = length_in(buffer)
         if length > LONGEST_ADU:
             detail = f"{length} bytes of data, {LONGEST_ADU} allowed"
-            return self._fault("bad_length", self._later(HEAD), detail)
+            head = parse_head(bytes(buffer[:HEAD]))
+            return self._fault("bad_length", self._later(HEAD), detail, head)
         size = HEAD + length + TAIL
         if len(buffer) < size:
             ahead = self._whole_frame_in(len(buffer))
@@ -82,14 +84,11 @@ class Codec(StreamCodec[Frame | Fault]):
             return self._fault(frame, ahead)
         if frame == "bad_checksum":  # its end is where it says
             return self._fault(frame, size, "", parse(raw))
-        return self._fault(frame, self._end_of(size))
+        return self._fault(frame, self._end_of(size), "", parse_head(raw))
 
-    def _read(self, frame: Frame, size: int) -> Frame | Fault:
+    def _read(self, frame: Frame, size: int) -> Frame:
         self._take(size)
-        frame = msgspec.structs.replace(frame, message=adu.read(frame.adu))
-        if frame.message is not None and frame.message.flaws:
-            return Fault("bad_field", size, "; ".join(frame.message.flaws[:4]), frame)
-        return frame
+        return msgspec.structs.replace(frame, message=adu.read(frame.adu))
 
     def _end_of(self, size: int) -> int:
         """Where a frame with no end where it should be is over: at the next that may begin."""

@@ -1,45 +1,38 @@
 """Fire alarm transmitters of GB/T 26875.3-2011 that dial in: what they send is durable, then confirmed.
 
-A fire or a fault goes upstream as an alarm, before anything else and without waiting for room. A frame whose
-sum is wrong is denied (command 6), where its station is known; the transmitter sends it again.
+A fire or a fault goes upstream as an alarm, before anything else and without waiting for room. What is asked
+of a transmitter is asked again as clause 6.5 says: ten seconds, three times.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
 from headgate.sdk import (
-    MOST_FAULTS,
     AttendingDriver,
     Block,
     Channel,
+    ChannelTimeout,
     Deliver,
     Device,
-    Origin,
+    DeviceRefused,
+    Errand,
     Problem,
     ProfileError,
     Quality,
     Roll,
-    SpoolError,
-    Unframed,
+    Told,
     shown,
-    unix_us,
     zone_problems,
 )
 from headgate_drivers.gb26875.codec import Codec
-from headgate_drivers.gb26875.frames import Command, Fault, encode
-from headgate_drivers.gb26875.frames import Frame as Telegram
-from headgate_drivers.gb26875.items import Message
-from headgate_drivers.gb26875.points import POINT_KEYS, Building, Look, Said, items_of, looks
-from headgate_drivers.gb26875.replies import Centre, confirmation, denial, wants_answer
+from headgate_drivers.gb26875.errands import ERRANDS, asked, told
+from headgate_drivers.gb26875.frames import Command, Fault, Frame, encode
+from headgate_drivers.gb26875.points import POINT_KEYS, Building, Said, items_of, looks
+from headgate_drivers.gb26875.replies import ANSWER_S, RESENDS
+from headgate_drivers.gb26875.talk import Known, Talk
 
-log = logging.getLogger(__name__)
-
-#: A clock that is further off than this is set (type 90), where the profile says so.
-CLOCK_OFF_S = 60.0
 _LARGEST = 2**48 - 1
 
 
@@ -52,8 +45,9 @@ class Gb26875Driver(AttendingDriver):
 
     def __init__(self) -> None:
         super().__init__()
-        #: What each transmitter has told, kept over its calls.
-        self._buildings: dict[int, Building] = {}
+        self._known: dict[int, Known] = {}
+        #: How long a transmitter has to answer.
+        self.answer_s = ANSWER_S
 
     def check(self, device: Device) -> None:
         """Raises ProfileError: an address that is none, an item that is none, a zone that is none."""
@@ -79,12 +73,9 @@ class Gb26875Driver(AttendingDriver):
         names, codec, building = items_of(device), Codec(), Building()
         said: dict[str, Said] = {}
         for _, data in frames:
-            for found in codec.feed(data):
-                frame = found
+            for frame in codec.feed(data):
                 if isinstance(frame, Fault):
-                    if frame.code != "bad_field" or frame.frame is None:
-                        continue
-                    frame = frame.frame
+                    continue
                 if frame.message is not None:
                     building.alarms(device, frame.message, 0)
                     for look in looks(frame.message, names, building):
@@ -95,119 +86,45 @@ class Gb26875Driver(AttendingDriver):
 
     async def attend(self, channel: Channel, roll: Roll, deliver: Deliver) -> None:
         """One call."""
-        await _Talk(channel, roll, deliver, self._buildings).run()
+        await Talk(channel, roll, deliver, self._about, self.questions).run()
 
+    def _about(self, device: Device) -> Known:
+        return self._known.setdefault(device.number, Known())
 
-class _Talk:
-    """One call: its codec, and who it is."""
+    def errands(self, device: Device) -> Mapping[str, Errand]:
+        """Questions about itself and the building, its clock, who is on duty."""
+        return ERRANDS
 
-    def __init__(
-        self, channel: Channel, roll: Roll, deliver: Deliver, buildings: dict[int, Building]
-    ) -> None:
-        self._channel, self._roll, self._deliver = channel, roll, deliver
-        self._buildings = buildings
-        self._codec = Codec()
-        self._faults = 0
-        self._station = ""
-        self._block_us = 0
-        self._clock_set = False
+    async def errand(
+        self, channel: Channel, device: Device, name: str, arguments: Mapping[str, str]
+    ) -> Sequence[Told]:
+        """Ask, and again after ten seconds or a denial, three times (clause 6.5).
 
-    async def run(self) -> None:
-        """Until the call ends, or it is nobody of ours."""
-        async for piece in self._channel.frames(Unframed()):
-            for found in self._codec.feed(piece.payload):
-                if isinstance(found, Fault):
-                    if not await self._fault(found, piece.payload):
-                        return
-                elif not await self._frame(found):
-                    return
-
-    async def _fault(self, fault: Fault, raw: bytes) -> bool:
-        self._roll.faulty(self._channel, fault.code, raw)
-        self._faults += 1
-        frame = fault.frame
-        if frame is not None and fault.code == "bad_field":
-            return await self._frame(frame)  # its sum is right: what can be read is stored
-        if frame is not None and self._name(frame) == self._station != "":
-            device = self._roll.claim(self._station, self._channel)
-            if device is not None and wants_answer(frame):
-                await self._channel.send(encode(denial(frame, self._now(device))))
-        return self._faults < MOST_FAULTS
-
-    def _name(self, frame: Telegram) -> str:
-        """Whose frame it is.
-
-        Some transmitters leave their own address out: then it is this call's, or, in the first frame,
-        the one that they write as the target.
+        Raises:
+            DeviceRefused: it was denied each time (HG-3672), an argument is none, it has said nothing yet.
+            ChannelTimeout: no answer (HG-3673). ChannelClosed: the call ended.
         """
-        return str(frame.source) if frame.source else self._station or str(frame.target)
-
-    async def _frame(self, frame: Telegram) -> bool:
-        """One right frame; False ends the call."""
-        station = self._name(frame)
-        device = self._roll.claim(station, self._channel)
-        if device is None:
-            return False
-        self._station = station
-        if frame.message is None or not frame.message.flaws:
-            self._faults = 0
-        if frame.command in (Command.SEND_DATA, Command.REPLY, Command.CONTROL):
-            await self._report(frame, device)
-        return True
-
-    async def _report(self, frame: Telegram, device: Device) -> None:
-        building = self._buildings.setdefault(device.number, Building())
-        message = frame.message or Message(0, 0, ())
-        self._block_us = max(self._channel.now_us(), self._block_us + 1)
-        known = building.known()
-        alarms = building.alarms(device, message, self._block_us)
-        blocks = self._blocks(frame, message, device, building)
-        # Serial numbers wrap and begin anew: what it says, and when it was sent, belongs to the name.
-        said = frame.stamp + frame.adu
-        origin = Origin(self._station, f"{frame.command:02X}", frame.serial, None, said)
-        kept = False
-        try:
-            await self._deliver(blocks, origin, alarms)
-            kept = True
-        except SpoolError as error:
-            # Not confirmed, so the transmitter sends it again.
-            log.warning("report not confirmed", extra={"device": device.id, "reason": str(error)})
-            return
-        finally:
-            if not kept:  # its alarms are raised again when it comes again
-                building.forget(known)
-        if wants_answer(frame):
-            now = self._now(device)
-            await self._channel.send(encode(confirmation(frame, now)))
-            await self._judge_clock(frame, device, now)
-
-    def _blocks(
-        self, frame: Telegram, message: Message, device: Device, building: Building
-    ) -> list[Block]:
-        names = items_of(device)
-        told = looks(message, names, building)
-        now, sent = self._now(device), frame.sent_at
-        if "clock" in names and now is not None and sent is not None:
-            told = told or [Look(None, {})]
-            told[-1].said[names["clock"]] = (sent - now).total_seconds(), Quality.GOOD, 0
-        blocks = []
-        for look in told:
-            when = look.at or sent
-            own_us = None if when is None else unix_us(device, when)
-            blocks.append(device.partial(self._block_us, look.said, device_time_us=own_us))
-            self._block_us += 1  # several looks within one microsecond: ours must differ
-        return blocks
-
-    async def _judge_clock(self, frame: Telegram, device: Device, now: datetime | None) -> None:
-        sent = frame.sent_at
-        if now is None or self._clock_set or device.quirk("set_clock", "no") != "yes":
-            return
-        if sent is not None and abs((sent - now).total_seconds()) <= CLOCK_OFF_S:
-            return
-        self._clock_set = True
-        centre = Centre(frame.target, frame.source, frame.version)
-        await self._channel.send(encode(centre.set_clock(frame.serial + 1 & 0xFFFF, now)))
-
-    def _now(self, device: Device) -> datetime | None:
-        """Now by the transmitter's wall, in its zone; None while our clock is not trusted."""
-        return shown(device, self._roll.wall_us())
+        known = self._known.get(device.number)
+        if known is None:
+            raise DeviceRefused("it has said nothing yet", code="HG-3658", device=device.id)
+        serial, denied = known.centre.number(), False
+        for _ in range(1 + RESENDS):
+            now = shown(device, channel.wall_us())
+            # Anew for each: a clock that is set must be told what time it is then.
+            matter = asked(device, name, arguments, now)
+            frame = known.centre.say(matter.command, matter.message, serial, now)
+            try:
+                answer: Frame = await self.questions.ask(
+                    channel, device, serial, encode(frame), fits=matter.fits, answer_s=self.answer_s
+                )
+            except ChannelTimeout:
+                continue
+            denied = answer.command == Command.DENY
+            if not denied:
+                return told(answer)
+        tries, seconds = 1 + RESENDS, self.answer_s
+        if denied:
+            raise DeviceRefused("denied", code="HG-3672", device=device.id, tries=tries)
+        raise ChannelTimeout(
+            "no answer", code="HG-3673", device=device.id, tries=tries, seconds=seconds
+        )

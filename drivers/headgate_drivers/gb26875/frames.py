@@ -1,4 +1,4 @@
-"""One frame of GB/T 26875.3-2011 (clause 6): its head, its end, and how it is written.
+"""One frame of GB/T 26875.3-2011 (clause 6.6, table 1): its head, its end, and how it is written.
 
 40 40 | serial 2 | version 2 | time 6 | source 6 | target 6 | length 2 | command 1 | ADU | sum 1 | 23 23
 
@@ -15,19 +15,22 @@ import msgspec
 
 from headgate_drivers.gb26875.items import Message
 
-#: What can be wrong. `truncated` is said when the line ends, or when a later frame is whole already.
-Code = Literal["bad_start", "bad_length", "bad_end", "bad_checksum", "bad_field", "truncated"]
+#: What can be wrong (clause 6.5.3). `truncated` is said when the line ends, or when a later frame is whole
+#: already. A command that nobody knows is its receiver's to deny; objects that do not fit are `flaws`.
+Code = Literal["bad_start", "bad_length", "bad_end", "bad_checksum", "truncated"]
 
 START, END = b"\x40\x40", b"\x23\x23"
+#: The first of the commands that are a user's own.
+OWN = 128
 #: Bytes before the ADU; bytes behind it.
 HEAD, TAIL = 27, 3
-#: The longest ADU (clause 6.2).
+#: The longest ADU (table 1).
 LONGEST_ADU = 1024
 LONGEST = HEAD + LONGEST_ADU + TAIL
 
 
 class Command(IntEnum):
-    """What a frame is for (table 2). 7 to 127 are reserved, 128 and above a maker's own."""
+    """What a frame is for (table 2). 0 and 7 to 127 are reserved, 128 and above a user's own."""
 
     CONTROL = 1
     SEND_DATA = 2
@@ -68,8 +71,8 @@ class Fault(msgspec.Struct, frozen=True):
 
     Attributes:
         consumed: how many bytes were taken off the stream for it.
-        frame: with `bad_field` the frame, whose sum was right; with `bad_checksum` what its head says,
-            which may be wrong itself: enough to deny it, for nothing else.
+        frame: with `bad_checksum`, `bad_end` and `bad_length` what the head says, which may be wrong
+            itself: enough to deny it, for nothing else.
     """
 
     code: Code
@@ -117,6 +120,11 @@ def parse(raw: bytes) -> Frame:
         command=raw[26],
         adu=raw[HEAD:-TAIL],
     )
+
+
+def parse_head(raw: bytes) -> Frame:
+    """What a head says; the ADU is left out, nothing is checked."""
+    return parse(raw[:HEAD] + bytes(TAIL))
 
 
 def read_frame(raw: bytes) -> Frame | Code:

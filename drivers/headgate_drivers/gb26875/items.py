@@ -1,4 +1,4 @@
-"""What an application data unit of GB/T 26875.3 holds (clause 8), as data."""
+"""What an application data unit of GB/T 26875.3 holds (clause 8.2.1), as data."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class Ask(msgspec.Struct, frozen=True):
 
 
 class Order(msgspec.Struct, frozen=True):
-    """Types 89 (begin anew) and 91 (is anybody there? to be answered within so many minutes)."""
+    """Types 89 (begin anew: 0) and 91 (is anybody there? to be answered within so many minutes)."""
 
     value: int
 
@@ -136,6 +136,7 @@ class Quantity(msgspec.Struct, frozen=True):
     steps: int
 
 
+#: Table 6, by analogue type; 0 is not used, 13 to 127 are reserved, 128 and above a user's own.
 QUANTITIES: dict[int, Quantity] = {
     1: Quantity("events", "", 1),
     2: Quantity("height", "m", 100),
@@ -151,7 +152,7 @@ QUANTITIES: dict[int, Quantity] = {
     12: Quantity("air_speed", "m/s", 1),
 }
 
-#: Bit 0 clear is a test; all others are what they say while set (8.2.1.1, 8.2.1.2, 8.2.1.9).
+#: Bit 0 clear is a test; all others are what they say while set (figures 6, 7, 13, 9, 14).
 SYSTEM_BITS: dict[int, str] = {
     0: "normal", 1: "fire", 2: "fault", 3: "shielded", 4: "supervised", 5: "started",
     6: "feedback", 7: "delayed", 8: "main_power_fault", 9: "backup_power_fault", 10: "bus_fault",

@@ -1,4 +1,4 @@
-"""Which bytes the objects of each type of GB/T 26875.3 have (clause 8)."""
+"""Which bytes the objects of each type of GB/T 26875.3 have (clauses 8.2 and 8.3)."""
 
 from __future__ import annotations
 
@@ -44,33 +44,35 @@ _SIZES = {
 
 
 class Layout(NamedTuple):
-    """How the objects of a type are laid out."""
+    """How the objects of a type are laid out, and how many of them a unit may hold."""
 
     whose: Whose
     what: What
+    most: int = 1
 
 
+#: Clause 8.3.1 (upward, types 1 to 28) and 8.3.2 (downward), each with its greatest number of objects.
 LAYOUTS: dict[int, Layout] = {
-    1: Layout(Whose.SYSTEM, What.STATE_16),
-    2: Layout(Whose.COMPONENT, What.STATE_TEXT),
-    3: Layout(Whose.COMPONENT, What.ANALOGUE),
-    4: Layout(Whose.SYSTEM, What.OPERATION),
+    1: Layout(Whose.SYSTEM, What.STATE_16, 102),
+    2: Layout(Whose.COMPONENT, What.STATE_TEXT, 22),
+    3: Layout(Whose.COMPONENT, What.ANALOGUE, 63),
+    4: Layout(Whose.SYSTEM, What.OPERATION, 102),
     5: Layout(Whose.SYSTEM, What.VERSION),
-    6: Layout(Whose.SYSTEM, What.LONG_TEXT),
-    7: Layout(Whose.COMPONENT, What.TEXT),
+    6: Layout(Whose.SYSTEM, What.LONG_TEXT, 3),
+    7: Layout(Whose.COMPONENT, What.TEXT, 26),
     8: Layout(Whose.SYSTEM, What.TIME),
     21: Layout(Whose.TRANSMITTER, What.STATE_8),
-    24: Layout(Whose.TRANSMITTER, What.OPERATION),
+    24: Layout(Whose.TRANSMITTER, What.OPERATION, 127),
     25: Layout(Whose.TRANSMITTER, What.VERSION),
     26: Layout(Whose.TRANSMITTER, What.LONG_TEXT),
     28: Layout(Whose.TRANSMITTER, What.TIME),
-    61: Layout(Whose.SYSTEM, What.NOTHING),
-    62: Layout(Whose.ASKED, What.NOTHING),
-    63: Layout(Whose.ASKED, What.NOTHING),
+    61: Layout(Whose.SYSTEM, What.NOTHING, 102),
+    62: Layout(Whose.ASKED, What.NOTHING, 22),
+    63: Layout(Whose.ASKED, What.NOTHING, 63),
     64: Layout(Whose.SYSTEM, What.HISTORY),
     65: Layout(Whose.SYSTEM, What.NOTHING),
-    66: Layout(Whose.SYSTEM, What.NOTHING),
-    67: Layout(Whose.ASKED, What.NOTHING),
+    66: Layout(Whose.SYSTEM, What.NOTHING, 3),
+    67: Layout(Whose.ASKED, What.NOTHING, 26),
     68: Layout(Whose.SYSTEM, What.NOTHING),
     81: Layout(Whose.TRANSMITTER, What.RESERVED),
     84: Layout(Whose.TRANSMITTER, What.HISTORY),
@@ -81,6 +83,14 @@ LAYOUTS: dict[int, Layout] = {
     90: Layout(Whose.TRANSMITTER, What.TIME),
     91: Layout(Whose.TRANSMITTER, What.NUMBER),
 }
+#: How many operations may be asked for at once (clauses 8.3.2.4 and 8.3.2.10).
+MOST_OPERATIONS = 102
+#: Types below go up.
+DOWNWARD = 61
+#: Bytes of a time label (clause 8.2.2).
+LABEL = 6
+#: What ends with the label of figure 5, which some makers leave out.
+LABELLED = frozenset({What.STATE_8, What.STATE_16, What.STATE_TEXT, What.ANALOGUE, What.OPERATION})
 
 
 def size_of(layout: Layout, data: bytes, at: int) -> int | None:

@@ -22,7 +22,7 @@ from headgate_drivers.gb26875.layouts import TEXT, Layout, What, Whose
 
 def read(layout: Layout, raw: bytes) -> Item:
     """An object of exactly its size."""
-    whose, what = layout
+    whose, what = layout.whose, layout.what
     part, data = _part(whose, raw), raw[whose.value :]
     at = moment(data[-6:]) if len(data) >= 6 else None
     match what:
@@ -59,7 +59,7 @@ def write(layout: Layout, item: Item) -> bytes:
     Raises:
         ValueError: an item that has no place here, a number or a text that has no room.
     """
-    whose, what = layout
+    whose, what = layout.whose, layout.what
     try:
         return _part_bytes(whose, getattr(item, "part", None)) + _bytes(what, item)
     except struct.error as error:

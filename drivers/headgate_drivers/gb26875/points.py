@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
 import msgspec
 
 from headgate.sdk import Alarm, Device, Problem, ProfileError, Quality, Status, Value, status_word
+from headgate_drivers.gb26875.frames import OWN, Frame
 from headgate_drivers.gb26875.items import (
     Analogue,
     Configuration,
@@ -26,6 +27,7 @@ from headgate_drivers.gb26875.items import (
     Version,
     names_of,
 )
+from headgate_drivers.gb26875.tables import called
 
 POINT_KEYS: Mapping[str, str] = {
     "item": "fires, faults, shielded; transmitter.BIT, system.TYPE.NUMBER.BIT, "
@@ -47,7 +49,10 @@ RAISES: Mapping[int, tuple[str, int]] = {1: ("fire", 1000), 2: ("fault", 500)}
 _POWER = {"main_power_fault", "backup_power_fault", "power_fault", "bus_fault"}
 _LINKS = {"centre_link_fault", "monitor_link_fault"}
 _COUNTED = {"fires": 1, "faults": 2, "shielded": 3}
-_RESET = 13
+#: Of a system's state; the same of what was done at a system (type 4).
+_RESET, _WAS_RESET = 13, 0
+#: Fire and fault: what a reset ends.
+_CALM = sum(1 << bit for bit in RAISES)
 #: Of the transmitter's own state: it does not reach the panel.
 _PANEL_LOST = 6
 _UNKNOWN: Said = (None, Quality.BAD, status_word(Status.LINE_CLOSED))
@@ -88,64 +93,74 @@ class Building:
 
     def __init__(self) -> None:
         self._words: dict[str, int] = {}
+        self._counts = dict.fromkeys(_COUNTED.values(), 0)
+        #: What the parts had told before the last message; None: nothing.
+        self._undo: dict[str, int | None] = {}
 
     def alarms(self, device: Device, message: Message, at_us: int) -> list[Alarm]:
         """Conditions that begin or end with this message. What was never heard of may end, too."""
         found: list[Alarm] = []
-        for state in _states(message):
-            key = name_of(state.part)
-            if state.part is not None and state.part.address is None and state.word >> _RESET & 1:
-                found += self._reset(device, state.part, at_us)
-            before = self._words.get(key)
-            for bit, (code, severity) in raises(state.part).items():
-                active = bool(state.word >> bit & 1)
-                component = state.part is not None and state.part.address is not None
-                if before is None and not active and component and bit not in RAISES:
-                    continue
-                if before is None or bool(before >> bit & 1) != active:
-                    text = f"{key} {state.text}".rstrip()
-                    # The part stands in the code: each is raised and cleared by itself.
-                    found.append(
-                        Alarm(
-                            device.number, "", f"{code}/{key}", severity, active, at_us, None, text
-                        )
-                    )
-            if before is not None or len(self._words) < MOST_PARTS:
-                self._words[key] = state.word
+        self._undo = {}
+        for item in message.items:
+            if _resets(item):
+                found += self._reset(device, item, at_us)
+            if isinstance(item, State):
+                found += self._told(device, item, at_us)
         return found
 
-    def _reset(self, device: Device, system: Part, at_us: int) -> Iterator[Alarm]:
-        """A panel was reset: what its components said before is over."""
-        begins = f"component/{system.system}.{system.number}."
-        for key, word in self._words.items():
-            if not key.startswith(begins):
+    def _told(self, device: Device, state: State, at_us: int) -> Iterator[Alarm]:
+        part, key = state.part, name_of(state.part)
+        before = self._words.get(key)
+        if before is not None or len(self._words) < MOST_PARTS:
+            self._keep(key, state.word)
+        component = part is not None and part.address is not None
+        for bit, (code, severity) in raises(part).items():
+            active = bool(state.word >> bit & 1)
+            if before is None and not active and component and bit not in RAISES:
+                continue
+            if before is None or bool(before >> bit & 1) != active:
+                text = " ".join(filter(None, (key, _called(part), state.text)))
+                # The part stands in the code: each is raised and cleared by itself.
+                yield _alarm(device, f"{code}/{key}", severity, active, at_us, text)
+
+    def _reset(self, device: Device, item: Item, at_us: int) -> Iterator[Alarm]:
+        """A panel was reset: what its components said before is over, and what it said itself.
+
+        A state of the system itself is told anew with it.
+        """
+        system = name_of(getattr(item, "part", None))
+        begins = system.replace("system", "component") + "."
+        for key, word in list(self._words.items()):
+            if not key.startswith(begins) and (key != system or isinstance(item, State)):
                 continue
             for bit, (code, severity) in RAISES.items():
                 if word >> bit & 1:
-                    yield Alarm(
-                        device.number,
-                        "",
-                        f"{code}/{key}",
-                        severity,
-                        False,
-                        at_us,
-                        None,
-                        f"{key} reset",
-                    )
-            self._words[key] = word & ~6
+                    yield _alarm(device, f"{code}/{key}", severity, False, at_us, f"{key} reset")
+            self._keep(key, word & ~_CALM)
 
-    def known(self) -> dict[str, int]:
-        """What it has told so far: the words of its parts."""
-        return dict(self._words)
+    def _keep(self, key: str, word: int | None) -> None:
+        before = self._words.get(key)
+        self._undo.setdefault(key, before)
+        if word is None:
+            del self._words[key]
+        else:
+            self._words[key] = word
+        if not key.startswith("transmitter"):
+            for bit in self._counts:
+                self._counts[bit] += ((word or 0) >> bit & 1) - ((before or 0) >> bit & 1)
 
-    def forget(self, since: dict[str, int]) -> None:
-        """Go back to what it had told then."""
-        self._words = dict(since)
+    def before(self) -> Mapping[str, int | None]:
+        """What the last message has changed, for `forget`."""
+        return self._undo
+
+    def forget(self, before: Mapping[str, int | None]) -> None:
+        """A message was not kept: what it told is not known."""
+        for key, word in before.items():
+            self._keep(key, word)
 
     def counted(self, bit: int) -> int:
         """How many components and systems have this bit set."""
-        parts = [word for key, word in self._words.items() if not key.startswith("transmitter")]
-        return sum(word >> bit & 1 for word in parts)
+        return self._counts[bit]
 
 
 def raises(part: Part | None) -> dict[int, tuple[str, int]]:
@@ -155,6 +170,25 @@ def raises(part: Part | None) -> dict[int, tuple[str, int]]:
         if name in _POWER or name in _LINKS:
             found[bit] = name.replace("_", "-"), 500
     return found
+
+
+def _resets(item: Item) -> bool:
+    match item:
+        case State(part=Part(address=None), word=word):
+            return bool(word >> _RESET & 1)
+        case Operation(part=Part(), flags=flags):
+            return bool(flags >> _WAS_RESET & 1)
+        case _:
+            return False
+
+
+def _alarm(device: Device, code: str, severity: int, active: bool, at_us: int, text: str) -> Alarm:
+    return Alarm(device.number, "", code, severity, active, at_us, None, text)
+
+
+def _called(part: Part | None) -> str:
+    name = called(part)
+    return "" if part is None or name == called(Part(0, 0)) else name
 
 
 def name_of(part: Part | None) -> str:
@@ -191,8 +225,15 @@ def looks(message: Message, names: Mapping[str, str], building: Building) -> lis
     return found
 
 
-def _states(message: Message) -> Iterable[State]:
-    return (item for item in message.items if isinstance(item, State))
+def strange(frame: Frame, names: Mapping[str, str]) -> list[Look]:
+    """A frame whose command is a user's own: what it holds, as hex; nothing where no point wants it."""
+    if frame.command < OWN or "raw" not in names:
+        return []
+    return [
+        Look(
+            None, {names["raw"]: _text({"command": frame.command, "data": frame.adu.hex().upper()})}
+        )
+    ]
 
 
 def _values(item: Item, kind: int) -> Iterator[tuple[str, Said]]:
@@ -219,7 +260,8 @@ def _values(item: Item, kind: int) -> Iterator[tuple[str, Said]]:
 
 
 def _told(item: Item, kind: int) -> dict[str, Any]:
-    told = {"type": kind, "of": name_of(getattr(item, "part", None))} | _plain(item)
+    part = getattr(item, "part", None)
+    told = {"type": kind, "of": name_of(part), "called": called(part)} | _plain(item)
     told.pop("part", None)
     return told
 

@@ -7,16 +7,12 @@ from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from kit.dialled import Dialled, stored
-from kit.dialled import site as site_of
-from kit.running import Site
+from kit.dialled import stored
+from kit.fire import ADDRESS, AT, Panel, alarms, component, sent, site
 
 from headgate.model import Alarm
-from headgate_drivers.gb26875 import adu
-from headgate_drivers.gb26875.codec import Codec
 from headgate_drivers.gb26875.frames import Command, Frame, encode, stamp_of
-from headgate_drivers.gb26875.items import Ask, Message, Part, State
-from headgate_drivers.gb26875.replies import Centre
+from headgate_drivers.gb26875.items import Message, Part, State
 
 VECTORS = {
     each["name"]: bytes.fromhex(each["hex"])
@@ -27,32 +23,6 @@ VECTORS = {
 #: Its maker leaves the source address out, and writes its own as the target.
 FIRE = VECTORS["real_cmd2_type2_68"]
 GAS = VECTORS["gas_analog_25_3_LEL"]
-ADDRESS = 42070400000017
-AT = datetime(2026, 7, 18, 14, 30, 15)  # noqa: DTZ001
-
-
-def site(folder: Path, port: int, address: int = ADDRESS, udp: str = "") -> Site:
-    panel = {"panel": str(address)}
-    return site_of(folder, "gb26875", port, panel, "generic/fire-panel", udp=udp, interval="")
-
-
-class Panel(Dialled[Frame]):
-    """A transmitter's end of a call."""
-
-    codec = Codec
-
-
-def sent(serial: int, message: Message | None, *, source: int = ADDRESS) -> bytes:
-    data = b"" if message is None else adu.write(message)
-    return encode(Frame(serial, (1, 2), stamp_of(AT), source, 1, Command.SEND_DATA, data))
-
-
-def component(number: int, word: int, text: str = "3层走廊") -> Message:
-    return Message(2, 1, (State(Part(1, 1, 42, number), word, AT, text),))
-
-
-def alarms(at: Site) -> list[tuple[str, bool]]:
-    return [(each.code, each.active) for each in at.stored() if isinstance(each, Alarm)]
 
 
 async def test_a_fire_is_confirmed_with_its_serial_and_raised_with_its_place(
@@ -192,16 +162,3 @@ async def test_an_answer_and_an_empty_unit_are_no_reason_to_answer_wrongly(
         answer = await panel.answer()
         assert (answer.command, answer.serial) == (Command.ACK, 6)
         panel.close()
-
-
-def test_what_a_centre_begins_is_a_frame_that_a_transmitter_reads() -> None:
-    centre = Centre(1, ADDRESS)
-    for frame, kind in [
-        (centre.set_clock(4, AT), 90),
-        (centre.guard(10, 5, AT), 91),
-        (centre.ask(61, Ask(Part(1, 3)), 6, AT), 61),
-        (centre.ask(84, Ask(None, 5, AT), 7, AT), 84),
-    ]:
-        assert Codec().feed(encode(frame)) == [frame]
-        assert frame.message is not None
-        assert frame.message.type == kind

@@ -12,8 +12,18 @@ from kit.streams import Stream, StreamTests, vectors
 
 from headgate_drivers.gb26875 import adu
 from headgate_drivers.gb26875.codec import Codec
-from headgate_drivers.gb26875.frames import LONGEST, Command, Fault, Frame, encode, moment, stamp_of
+from headgate_drivers.gb26875.frames import (
+    LONGEST,
+    LONGEST_ADU,
+    Command,
+    Fault,
+    Frame,
+    encode,
+    moment,
+    stamp_of,
+)
 from headgate_drivers.gb26875.items import (
+    QUANTITIES,
     Analogue,
     Ask,
     Clock,
@@ -27,7 +37,8 @@ from headgate_drivers.gb26875.items import (
     State,
     Version,
 )
-from headgate_drivers.gb26875.layouts import LAYOUTS
+from headgate_drivers.gb26875.layouts import LAYOUTS, size_of
+from headgate_drivers.gb26875.tables import COMPONENTS, SYSTEMS
 
 VECTORS = vectors("gb26875")
 VALID = [v for v in VECTORS if v["kind"] == "valid"]
@@ -139,27 +150,38 @@ def test_a_length_that_is_not_allowed_is_no_reason_to_wait() -> None:
 
 
 @pytest.mark.parametrize("change", [b"\x02\x02", b"\x02\x00", b"\x15\x01"])
-def test_objects_that_do_not_fit_what_is_said_are_told_with_their_frame(change: bytes) -> None:
+def test_objects_that_do_not_fit_what_is_said_are_flaws_of_a_right_frame(change: bytes) -> None:
+    """Clause 6.5.3 says which checks a frame may fail: this is none of them."""
     (frame,) = frames_in(GOOD)
     wrong = Frame(
         7, (1, 1), stamp_of(AT), 1, 2, Command.SEND_DATA, change + frame.adu[2:]
     )  # fmt: skip
-    (event,) = all_of(encode(wrong))
-    assert isinstance(event, Fault)
-    assert event.code == "bad_field"
-    assert event.frame is not None
-    assert event.frame.adu == wrong.adu
+    (found,) = all_of(encode(wrong))
+    assert isinstance(found, Frame)
+    assert found.adu == wrong.adu
+    assert found.message is not None
+    assert len(found.message.flaws) == 1
 
 
-def test_a_fault_of_the_sum_says_enough_to_deny_it() -> None:
-    (event,) = all_of(GOOD[:-3] + bytes([GOOD[-3] ^ 1]) + GOOD[-2:])
+@pytest.mark.parametrize(
+    ("broken", "code"),
+    [
+        (GOOD[:-3] + bytes([GOOD[-3] ^ 1]) + GOOD[-2:], "bad_checksum"),
+        (GOOD[:-2] + b"#\x13", "bad_end"),
+        (GOOD[:24] + b"\x01\x04" + GOOD[26:], "bad_length"),
+    ],
+)
+def test_a_check_that_failed_says_enough_to_deny_it(broken: bytes, code: str) -> None:
+    event = all_of(broken)[0]
     assert isinstance(event, Fault)
+    assert event.code == code
     assert event.frame is not None
-    assert event.frame.target == 1108152157446
+    assert (event.frame.serial, event.frame.target) == (0, 1108152157446)
+    assert event.frame.command == Command.SEND_DATA
 
 
 PARTS = st.builds(Part, st.integers(0, 255), st.integers(0, 255))
-COMPONENTS = st.builds(
+WITHIN = st.builds(
     Part, st.integers(0, 255), st.integers(0, 255), st.integers(0, 255), st.integers(0, 2**32 - 1)
 )
 TIMES = st.none() | st.datetimes(
@@ -174,12 +196,12 @@ BYTE, WORD = st.integers(0, 255), st.integers(0, 0xFFFF)
 def messages(draw: st.DrawFn) -> Message:
     kinds: dict[int, st.SearchStrategy[Any]] = {
         1: st.builds(State, PARTS, WORD, TIMES),
-        2: st.builds(State, COMPONENTS, WORD, TIMES, TEXTS),
-        3: st.builds(Analogue, COMPONENTS, BYTE, st.integers(-32768, 32767), TIMES),
+        2: st.builds(State, WITHIN, WORD, TIMES, TEXTS),
+        3: st.builds(Analogue, WITHIN, BYTE, st.integers(-32768, 32767), TIMES),
         4: st.builds(Operation, PARTS, BYTE, BYTE, TIMES),
         5: st.builds(Version, PARTS, BYTE, BYTE),
         6: st.builds(Configuration, PARTS, TEXTS),
-        7: st.builds(Configuration, COMPONENTS, TEXTS),
+        7: st.builds(Configuration, WITHIN, TEXTS),
         8: st.builds(Clock, PARTS, TIMES),
         21: st.builds(State, st.none(), BYTE, TIMES),
         24: st.builds(Operation, st.none(), BYTE, BYTE, TIMES),
@@ -195,7 +217,7 @@ def messages(draw: st.DrawFn) -> Message:
         150: st.builds(Raw, st.binary(max_size=200)),
     }
     kind = draw(st.sampled_from(sorted(kinds)))
-    most = 1 if kind == 150 else 4
+    most = min(LAYOUTS[kind].most, 4) if kind in LAYOUTS else 1
     items = draw(st.lists(kinds[kind], min_size=1, max_size=most))
     return Message(kind, len(items), tuple(items))
 
@@ -209,10 +231,36 @@ def test_what_is_written_is_read_again(message: Message, serial: int, source: in
     assert all_of(encode(frame)) == [frame]
 
 
+#: Clause 8.3: bytes of one object (text of no length), and how many of them a unit may hold.
+SIZES = {
+    1: (10, 102), 2: (46, 22), 3: (16, 63), 4: (10, 102), 5: (4, 1), 6: (3, 3), 7: (38, 26), 8: (8, 1),
+    21: (7, 1), 24: (8, 127), 25: (2, 1), 26: (1, 1), 28: (6, 1),
+    61: (2, 102), 62: (6, 22), 63: (6, 63), 64: (9, 1), 65: (2, 1), 66: (2, 3), 67: (6, 26), 68: (2, 1),
+    81: (1, 1), 84: (7, 1), 85: (1, 1), 86: (1, 1), 88: (1, 1), 89: (1, 1), 90: (6, 1), 91: (1, 1),
+}  # fmt: skip
+
+
 def test_every_type_of_the_standard_has_its_layout() -> None:
-    up = {1, 2, 3, 4, 5, 6, 7, 8, 21, 24, 25, 26, 28}
-    down = {61, 62, 63, 64, 65, 66, 67, 68, 81, 84, 85, 86, 88, 89, 90, 91}
-    assert set(LAYOUTS) == up | down
+    found = {kind: (size_of(each, bytes(64), 0), each.most) for kind, each in LAYOUTS.items()}
+    assert found == SIZES
+    for kind, (size, most) in SIZES.items():
+        assert 2 + (255 + size if kind in (6, 26) else size) * most <= LONGEST_ADU
+
+
+def test_more_objects_than_a_unit_may_hold_are_not_written() -> None:
+    with pytest.raises(ValueError, match="holds 1, not 2"):
+        adu.write(Message(90, 2, (Clock(None, AT), Clock(None, AT))))
+
+
+def test_every_type_of_tables_4_and_5_has_its_name() -> None:
+    reserved = {
+        *range(2, 10), 14, 15, 19, 20, *range(26, 30), 38, 39, *range(45, 50), *range(54, 61),
+        *range(63, 69), *range(70, 74), *range(75, 78), 80, 89, 90, 93, 94, 100, *range(107, 111), 112,
+        119, 120, *range(122, 128),
+    }  # fmt: skip
+    assert set(COMPONENTS) == set(range(128)) - reserved
+    assert set(SYSTEMS) == {0, 1, *range(10, 25)}
+    assert set(QUANTITIES) == set(range(1, 13))
 
 
 @pytest.mark.parametrize("stamp", ["000000000000", "3C0000010107", "0000000101C8", "00000000011A"])
