@@ -1,6 +1,7 @@
 """SL 651-2014, the hydrological stations' protocol, at a centre that they dial.
 
-driver      calls of stations: what they report is on disk before it is confirmed
+driver      the stations of a port: checked, asked, commanded
+talk        one call: what a station reports is on disk before it is confirmed
 points      what a profile may name of a station
 
 crc         the check of a frame
@@ -14,6 +15,10 @@ text        bodies in ASCII coding, read
 spelling    bodies in ASCII coding, written
 control     pumps, valves, gates, quota, version, event counters
 packets     bodies sent in several packets (mode M3)
+switching   pumps, valves, gates, quota as points that are written
+errands     what a station can be asked besides its values
+answers     what it answered, for a person
+settings    what its parameters say, for a person
 replies     what a centre says: confirmations, questions, settings, commands
 elements    the table of elements (annex C)
 parameters  the tables of parameters (annex D)

@@ -1,53 +1,47 @@
 """Stations of SL 651-2014 that dial in: what they report is on disk before it is confirmed.
 
-Modes M1 to M3; a station that stays on the line may be told the time (4A), where its profile says so.
+Modes M1 to M4: a station on a call is also asked (36 to 51), told the time (4A) and commanded (4C to 4F).
 A frame that is wrong is not answered (clause 6.3.1.2), so the station sends again.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
 import msgspec
 
 from headgate.sdk import (
-    MOST_FAULTS,
     AttendingDriver,
     Block,
     Channel,
     Deliver,
     Device,
-    Origin,
+    DeviceRefused,
+    Errand,
     Problem,
     ProfileError,
+    ProtocolError,
     Quality,
     Question,
     Roll,
-    SpoolError,
-    Unframed,
+    Told,
+    Value,
     shown,
-    unix_us,
     zone_problems,
 )
+from headgate_drivers.sl651.answers import lines, off_by
 from headgate_drivers.sl651.codec import Codec
+from headgate_drivers.sl651.errands import ERRANDS, SET_CLOCK, frames
 from headgate_drivers.sl651.fields import Function
-from headgate_drivers.sl651.frames import Coding, Control, Direction, Fault, encode
+from headgate_drivers.sl651.frames import Fault, encode
 from headgate_drivers.sl651.frames import Frame as Telegram
-from headgate_drivers.sl651.items import Message, Observed
+from headgate_drivers.sl651.items import Message
 from headgate_drivers.sl651.packets import Assembly
-from headgate_drivers.sl651.points import POINT_KEYS, Look, Said, items_of, looks
-from headgate_drivers.sl651.replies import SLEEP, STAY, Centre, again, confirmation, wants_answer
-
-log = logging.getLogger(__name__)
-
-#: Clause 6.6.4.24: a clock that is further off than this is set.
-CLOCK_OFF = timedelta(minutes=5)
-_PACKET_ASKS = 3
-#: What a time field holds where nobody knows the time; stations' times have no zone.
-_UNKNOWN = datetime(2000, 1, 1)  # noqa: DTZ001
+from headgate_drivers.sl651.points import POINT_KEYS, Said, items_of, looks
+from headgate_drivers.sl651.replies import Centre
+from headgate_drivers.sl651.switching import FUNCTIONS, function_of, move
+from headgate_drivers.sl651.talk import CLOCK_OFF, UNKNOWN, Listens, Talk
 
 
 class Sl651Driver(AttendingDriver):
@@ -60,14 +54,16 @@ class Sl651Driver(AttendingDriver):
     def __init__(self) -> None:
         #: How each station spoke last: a question must bear its centre, password and coding.
         self._heads: dict[str, Telegram] = {}
+        #: What each told last of its pumps, valves and gates on its present call, by function.
+        self._told: dict[tuple[Channel, str, int], Message] = {}
 
     def question(self, device: Device, wall_us: int | None) -> Question | None:
-        """Function 37: what it measures now (clause 6.6.4, mode M4)."""
+        """Function 37: what it measures now (clause 6.6.4.10); None for stations that know no questions."""
         head = self._heads.get(str(device.address))
-        if head is None:
+        if head is None or device.quirk("asked", "yes") == "no":
             return None
         centre = Centre(head.centre, head.address, head.password, head.coding)
-        now = shown(device, wall_us) or _UNKNOWN
+        now = shown(device, wall_us) or UNKNOWN
         return Question(encode(centre.ask(Function.ASK_NOW, now)), f"{Function.ASK_NOW:02X}")
 
     def check(self, device: Device) -> None:
@@ -101,149 +97,108 @@ class Sl651Driver(AttendingDriver):
                     frame = packets.add(frame)
                 if frame is not None and frame.message is not None:
                     said = {}
-                    for look in looks(frame.message, names):
+                    for look in looks(frame.message, names, frame.function):
                         said.update(look.said)
                     if "clock" in names:  # a recording has no other clock than the station's own
                         said[names["clock"]] = 0.0, Quality.GOOD, 0
         return device.partial(0, said)
 
+    # ------------------------------------------------------------ what it is told and asked
+
+    async def write(self, channel: Channel, device: Device, point: str, raw: Value) -> Value:
+        """Pumps, valves, gates, quota (4C to 4F), sent once; what the station's answer says of the point.
+
+        Raises:
+            DeviceRefused: nothing was sent.
+            ChannelTimeout, ChannelClosed: it may have been done, or not.
+            ProtocolError: the answer says nothing of the point.
+        """
+        station = str(device.address)
+        place = next((p for p in device.points if p.point.name == point), None)
+        function = None if place is None else function_of(str(place.source.get("item", "")))
+        told = None if function is None else self._told.get((channel, station, function))
+        wanted = move(device, point, raw, told)
+        centre, now = self._centre(device), shown(device, channel.wall_us()) or UNKNOWN
+
+        def fits(frame: Telegram) -> bool:
+            return frame.message is not None and wanted.back(frame.message) == raw
+
+        answer: Telegram = await self.questions.ask(
+            channel, device, wanted.function, encode(wanted.frame(centre, now)), fits=fits
+        )
+        back = None if answer.message is None else wanted.back(answer.message)
+        if back is None:
+            raise ProtocolError(f"{device.id}: an answer that says nothing of {point}")
+        return back
+
+    def errands(self, device: Device) -> Mapping[str, Errand]:
+        """Functions 36 to 3A, 41, 43 to 46, 50, 51, and the clock, 4A."""
+        return {} if device.quirk("asked", "yes") == "no" else ERRANDS
+
+    async def errand(
+        self, channel: Channel, device: Device, name: str, arguments: Mapping[str, str]
+    ) -> Sequence[Told]:
+        """One of `errands`: what the station answered, line by line."""
+        wall = shown(device, channel.wall_us())
+        if name == SET_CLOCK and wall is None:
+            raise DeviceRefused("the clock is not trusted", code="HG-3657", device=device.id)
+        told: list[Told] = []
+        asked = frames(self._centre(device), device, name, arguments, wall or UNKNOWN)
+        for question in asked:
+            answer = await self._answer(channel, device, question)
+            told += lines(answer)
+        if name == SET_CLOCK and wall is not None:
+            off = off_by(answer, wall)
+            if off is not None and abs(off) > CLOCK_OFF:  # twice then, clause 6.6.4.24
+                now = shown(device, channel.wall_us()) or wall
+                again = self._centre(device).set_clock(now)
+                answer = await self._answer(channel, device, again)
+        if name in (SET_CLOCK, "clock"):
+            told.append(Told("clock", "" if answer.sent_at is None else str(answer.sent_at)))
+            since = shown(device, channel.wall_us())
+            off = None if since is None else off_by(answer, since)
+            if off is not None:
+                told.append(Told("off", round(off.total_seconds()), "s"))
+        return told
+
+    async def _answer(self, channel: Channel, device: Device, question: Telegram) -> Message:
+        answer: Telegram = await self.questions.ask(
+            channel, device, question.function, encode(question)
+        )
+        if answer.message is None:
+            raise ProtocolError(f"{device.id}: an answer without a body")
+        return answer.message
+
+    def _centre(self, device: Device) -> Centre:
+        """Whom a station takes a question of: the centre, password and coding that it speaks with itself.
+
+        Raises:
+            DeviceRefused: it has said nothing yet.
+        """
+        head = self._heads.get(str(device.address))
+        if head is None:
+            raise DeviceRefused("it has said nothing yet", code="HG-3658", device=device.id)
+        return Centre(head.centre, head.address, head.password, head.coding)
+
+    def spoke(self, frame: Telegram) -> None:
+        """How a station speaks: a question must bear its centre, password and coding."""
+        self._heads[frame.address] = msgspec.structs.replace(frame, body=b"", message=None)
+
+    def heard(self, channel: Channel, device: Device, frame: Telegram) -> None:
+        """A whole frame of a station: what it may answer, and what it tells of its pumps and gates."""
+        if frame.message is None:
+            return
+        if frame.function in FUNCTIONS and frame.message.items:
+            self._told[channel, frame.address, frame.function] = frame.message
+        self.questions.heard(channel, device, frame.function, frame)
+
     async def attend(self, channel: Channel, roll: Roll, deliver: Deliver) -> None:
         """One call."""
-        await _Talk(channel, roll, deliver, self._heads).run()
-
-
-class _Talk:
-    """One call: its codec, the packets that are still missing, the station's clock."""
-
-    def __init__(
-        self, channel: Channel, roll: Roll, deliver: Deliver, heads: dict[str, Telegram]
-    ) -> None:
-        self._channel, self._roll, self._deliver = channel, roll, deliver
-        self._heads = heads
-        self._codec = Codec()
-        self._packets = Assembly()
-        self._asked = 0
-        self._faults = 0
-        self._clock_set = False
-
-    async def run(self) -> None:
-        """Until the call ends, or it is nobody of ours."""
-        async for piece in self._channel.frames(Unframed()):
-            for found in self._codec.feed(piece.payload):
-                if isinstance(found, Fault):
-                    if not await self._fault(found, piece.payload):
-                        return
-                elif not await self._frame(found):
-                    return
-
-    async def _fault(self, fault: Fault, data: bytes) -> bool:
-        """What is no right frame is told; one with a right check and a wrong field is stored all the same."""
-        self._roll.faulty(self._channel, fault.code, data)
-        self._faults += 1
-        if fault.frame is not None:
-            return await self._frame(fault.frame)
-        return self._faults < MOST_FAULTS
-
-    async def _frame(self, frame: Telegram) -> bool:
-        """One right frame; False ends the call."""
-        if frame.direction is not Direction.UP:
-            return True  # an echo of our own, or somebody who is a centre himself
-        device = self._roll.claim(frame.address, self._channel)
-        if device is None:
-            return False
-        self._faults = 0
-        self._heads[frame.address] = msgspec.structs.replace(frame, body=b"", message=None)
-        last = frame.number == frame.total  # of packets only the last is answered
-        self._roll.relay(frame.address, encode(frame), answered=wants_answer(frame) and last)
-        if frame.total:
-            return await self._packet(frame, device)
-        await self._report(frame, device)
-        return True
-
-    async def _packet(self, packet: Telegram, device: Device) -> bool:
-        """Mode M3: the whole is confirmed once, what is missing is asked for one by one."""
-        whole = self._packets.add(packet)
-        if whole is not None:
-            self._asked = 0
-            await self._report(whole, device)
-        elif packet.number == packet.total or self._asked:
-            missing = self._packets.missing()
-            if missing and self._asked < _PACKET_ASKS * packet.total:
-                self._asked += 1
-                now = self._now(device) or _UNKNOWN
-                await self._channel.send(encode(again(packet, missing[0], now)))
-        return True
-
-    async def _report(self, frame: Telegram, device: Device) -> None:
-        message = frame.message
-        if message is None or frame.function == Function.KEEP_ALIVE:
-            return
-        blocks = self._blocks(message, device)
-        origin = Origin(
-            frame.address, f"{frame.function:02X}", message.serial, None, identity(frame, message)
-        )
         try:
-            await self._deliver(blocks, origin)
-        except SpoolError as error:
-            # Not confirmed, so the station keeps it and sends it again.
-            log.warning("report not confirmed", extra={"device": device.id, "reason": str(error)})
-            return
-        if wants_answer(frame) and device.quirk("confirm", "yes") != "no":
-            await self._confirm(frame, message, device)
-
-    async def _confirm(self, frame: Telegram, message: Message, device: Device) -> None:
-        now = self._now(device)
-        sent = message.sent_at
-        late = now is not None and sent is not None and abs(now - sent) > CLOCK_OFF
-        setting = late and not self._clock_set and device.quirk("set_clock", "no") == "yes"
-        sleeps = device.quirk("sleeps", "no") == "yes"
-        end = SLEEP if sleeps and not setting else STAY
-        # Without a trusted clock the station gets its own time back: nobody is set wrong by it.
-        at = now or sent or _UNKNOWN
-        await self._channel.send(encode(confirmation(frame, at, end)))
-        if setting and now is not None and frame.end != Control.ETB:
-            self._clock_set = True
-            centre = Centre(frame.centre, frame.address, frame.password, frame.coding)
-            for _ in range(2):  # twice, clause 6.6.4.24
-                await self._channel.send(encode(centre.set_clock(now)))
-
-    def _now(self, device: Device) -> datetime | None:
-        """Now by the station's wall, in its zone; None while our clock is not trusted."""
-        return shown(device, self._roll.wall_us())
-
-    def _blocks(self, message: Message, device: Device) -> Sequence[Block]:
-        names = items_of(device)
-        told = looks(message, names)
-        if "clock" in names and message.sent_at is not None:
-            now = self._now(device)
-            if now is not None:
-                off_s = (message.sent_at - now).total_seconds()
-                told = told or [Look(None, {})]
-                told[-1].said[names["clock"]] = off_s, Quality.GOOD, 0
-        at_us = self._channel.now_us()
-        blocks = []
-        for index, look in enumerate(told):
-            when = look.observed or message.sent_at
-            own_us = None if when is None else unix_us(device, when)
-            # One report, several instants of the station's clock: ours must differ, too.
-            blocks.append(device.partial(at_us + index, look.said, device_time_us=own_us))
-        return blocks
-
-
-#: Bytes before the time of sending, and of it: serial number 2, time 6; in ASCII coding twice that.
-_SENDING = {Coding.BCD: (2, 8), Coding.ASCII: (4, 16)}
-
-
-def identity(frame: Telegram, message: Message) -> bytes:
-    """What a report and its repetition have in common: the body without the time of sending.
-
-    Many stations stamp each sending anew. Only where nothing says when it was observed is that time what
-    tells one look from the next: stations whose serial number never moves exist, too.
-    """
-    if not any(isinstance(item, Observed) for item in message.items):
-        return bytes(frame.body)
-    begin, end = _SENDING[frame.coding]
-    return bytes(frame.body[:begin] + frame.body[end:])
+            await Talk(channel, roll, deliver, Listens(self.spoke, self.heard)).run()
+        finally:
+            for key in [key for key in self._told if key[0] is channel]:
+                del self._told[key]
 
 
 def _is_address(text: str) -> bool:

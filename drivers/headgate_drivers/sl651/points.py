@@ -8,17 +8,31 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from headgate.sdk import Device, Problem, ProfileError, Quality, Status, Value, status_word
-from headgate_drivers.sl651 import items
+from headgate.sdk import (
+    Access,
+    Device,
+    DevicePoint,
+    Problem,
+    ProfileError,
+    Quality,
+    Status,
+    Value,
+    status_word,
+)
+from headgate_drivers.sl651 import items, switching
 from headgate_drivers.sl651.items import Message, Row, rows
+from headgate_drivers.sl651.switching import MOST, ONE, WHOLE
 
 POINT_KEYS: Mapping[str, str] = {
-    "item": "identifier in hex (39), status.BIT, clock, picture, text, version or rest",
+    "item": "identifier in hex (39), status.BIT, pumps, pump.N, valves, valve.N, gate.N, gate_open.N, quota, "
+    "clock, picture, text, version or rest",
+    "count": "how many pumps, valves or gates the station has; 1 when absent",
 }
 #: What is no element: the station's clock against ours in seconds, bytes, texts, all that no point names.
-WORDS = ("clock", "picture", "text", "version", "rest")
-_ITEM = re.compile(r"(?:FF)?[0-9A-F]{2}|status\.(?:[12]?[0-9]|3[01])")
-_SLOT = timedelta(minutes=5)
+WORDS = ("clock", "picture", "text", "version", "rest", "pumps", "valves", "quota")
+_NUMBERED = re.compile(r"status\.(?:[12]?[0-9]|3[01])|(?:pump|valve|gate|gate_open)\.[1-9][0-9]?")
+_ITEM = re.compile(r"(?:FF)?[0-9A-F]{2}")
+SLOT = timedelta(minutes=5)
 
 #: Raw value, quality, status word: what a block says of a point.
 Said = tuple[Value, Quality, int]
@@ -43,8 +57,8 @@ def items_of(device: Device) -> dict[str, str]:
     problems = []
     for each in device.points:
         item = str(each.source.get("item", ""))
-        item = item if item in WORDS or item.startswith("status.") else item.upper()
-        if (item not in WORDS and not _ITEM.fullmatch(item)) or item in found:
+        item = item if _is_word(item) else item.upper()
+        if not (_is_word(item) or _ITEM.fullmatch(item)) or item in found or not _counts(each):
             where = f"{device.profile}: {each.point.name}"
             fields: dict[str, str | int | float] = {"point": each.point.name, "item": item or "-"}
             problems.append(Problem(where, "HG-3610", fields))
@@ -54,16 +68,36 @@ def items_of(device: Device) -> dict[str, str]:
     return found
 
 
-def looks(message: Message, names: Mapping[str, str]) -> list[Look]:
-    """A message as looks, oldest first; what no point names stands in `rest` of the newest."""
+def _is_word(item: str) -> bool:
+    return item in WORDS or _NUMBERED.fullmatch(item) is not None
+
+
+def _counts(place: DevicePoint) -> bool:
+    """Whether the number in an item is one of `count`, where it is written."""
+    item, count = str(place.source.get("item", "")), place.source.get("count", 1)
+    if not isinstance(count, int) or not 1 <= count <= MOST:
+        return False
+    kind, _, number = item.partition(".")
+    writable = Access.WRITE.value in place.point.access.value
+    if writable and kind in ONE and number.isdecimal():
+        return int(number) <= count
+    return not writable or item in WHOLE
+
+
+def looks(message: Message, names: Mapping[str, str], function: int = 0) -> list[Look]:
+    """A message as looks, oldest first; what no point names stands in `rest` of the newest.
+
+    Args:
+        function: what the message is for: pumps and valves are told apart by nothing else.
+    """
     by_time: dict[datetime | None, dict[str, Said]] = {}
     rest: dict[str, str] = {}
     for row in rows(message):
         observed = row.observed.at if row.observed is not None else None
-        for item, at, said in _values(row, observed):
+        for item, at, said in _values(row, observed, function):
             if (name := names.get(item)) is not None:
                 by_time.setdefault(at, {})[name] = said
-            elif item not in WORDS and not item.startswith("status."):
+            elif not _is_word(item):
                 rest[item] = str(said[0])
     if "rest" in names and rest:
         newest = max((at for at in by_time if at is not None), default=None)
@@ -74,18 +108,20 @@ def looks(message: Message, names: Mapping[str, str]) -> list[Look]:
     return [Look(at, by_time[at]) for at in order]
 
 
-def _values(row: Row, at: datetime | None) -> Iterator[tuple[str, datetime | None, Said]]:
+def _values(
+    row: Row, at: datetime | None, function: int
+) -> Iterator[tuple[str, datetime | None, Said]]:
     item = row.item
     match item:
         case items.Element(parameter=False):
             yield f"{item.code:02X}", at, _said(item.value, wrong=item.wrong)
         case items.Slots():
-            # The first slot ends five minutes after the observation time of the hour (clause 6.6.4.8).
+            # The time before them is the first slot's own (table 36).
             for index, value in enumerate(item.values):
-                when = None if at is None else at + index * _SLOT
+                when = None if at is None else at + index * SLOT
                 yield f"{item.code:02X}", when, _said(value)
         case items.Series():
-            step = _length(row.step)
+            step = length_of(row.step)
             for index, value in enumerate(item.values):
                 when = None if at is None else at + index * step
                 yield f"{item.code:02X}", when, _said(value)
@@ -98,6 +134,9 @@ def _values(row: Row, at: datetime | None) -> Iterator[tuple[str, datetime | Non
             yield "text", at, (item.text, Quality.GOOD, 0)
         case items.Version():
             yield "version", at, (item.data.decode("gb18030", "replace"), Quality.GOOD, 0)
+        case items.Switches() | items.Gates() | items.Quota():
+            for word, state in switching.said(item, function):
+                yield word, at, (_NO_VALUE if state is None else (state, Quality.GOOD, 0))
 
 
 def _said(value: float | None, *, wrong: bool = False) -> Said:
@@ -106,8 +145,9 @@ def _said(value: float | None, *, wrong: bool = False) -> Said:
     return float(value), Quality.GOOD, 0
 
 
-def _length(step: items.Step | None) -> timedelta:
+def length_of(step: items.Step | None) -> timedelta:
+    """How long a step is; where none is said, five minutes."""
     if step is None:
-        return _SLOT
+        return SLOT
     length = timedelta(days=step.days, hours=step.hours, minutes=step.minutes)
     return length or timedelta(hours=1)

@@ -211,7 +211,7 @@ async def test_a_station_on_line_is_asked_now_and_one_that_is_not_is_said_to_be_
 
 
 def test_a_repetition_that_is_stamped_anew_is_the_same_report_and_another_look_is_not() -> None:
-    from headgate_drivers.sl651.driver import identity
+    from headgate_drivers.sl651.talk import identity
 
     def name(data: bytes) -> bytes:
         frame = next(f for f in Codec().feed(data) if isinstance(f, Frame))
