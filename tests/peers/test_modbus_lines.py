@@ -32,11 +32,11 @@ from test_modbus_devices import (  # noqa: E402
 from headgate.channels import (  # noqa: E402
     ChannelSettings,
     ChannelState,
-    DialInChannel,
     ManagedChannel,
     TlsFiles,
     open_channel,
 )
+from headgate.channels.dialin import DialInChannel  # noqa: E402
 from headgate.columns import readings  # noqa: E402
 from headgate.env import system_env  # noqa: E402
 from headgate.sdk import ChannelTimeout, Device, DeviceRefused, Identity, Value  # noqa: E402

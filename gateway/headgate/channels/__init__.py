@@ -1,4 +1,7 @@
-"""Byte lines to devices, opened by URL. What a driver sees of them is `headgate.sdk.Channel`."""
+"""Byte lines to devices, opened by URL. What a driver sees of them is `headgate.sdk.Channel`.
+
+Each kind of line is imported when one is opened: most boxes have one or two.
+"""
 
 from __future__ import annotations
 
@@ -16,31 +19,19 @@ from headgate.channels.base import (
     Tap,
     TlsFiles,
 )
-from headgate.channels.bus import BusChannel
-from headgate.channels.dialin import DialInChannel, packets_of
-from headgate.channels.rfc2217 import Rfc2217Channel
-from headgate.channels.serial import SerialChannel
-from headgate.channels.tcp import TcpChannel, TlsChannel
-from headgate.channels.udp import UdpChannel
 from headgate.env import Env
 from headgate.errors import ConfigError, Problem
 from headgate.sdk import line_of
 
 __all__ = [
     "SCHEMES",
-    "BusChannel",
     "ChannelCounters",
     "ChannelSettings",
     "ChannelState",
-    "DialInChannel",
     "Direction",
     "ManagedChannel",
-    "Rfc2217Channel",
-    "SerialChannel",
     "Tap",
-    "TcpChannel",
     "TlsFiles",
-    "UdpChannel",
     "check_url",
     "open_channel",
 ]
@@ -49,32 +40,46 @@ _Open = Callable[[Env, ChannelSettings, SplitResult, int], ManagedChannel]
 
 
 def _tcp(env: Env, settings: ChannelSettings, url: SplitResult, port: int) -> ManagedChannel:
+    from headgate.channels.tcp import TcpChannel
+
     return TcpChannel(env, settings, _host(url), url.port or port)
 
 
 def _tls(env: Env, settings: ChannelSettings, url: SplitResult, port: int) -> ManagedChannel:
+    from headgate.channels.tcp import TlsChannel
+
     if settings.tls is None and settings.tls_files is None:
         settings = msgspec.structs.replace(settings, tls_files=TlsFiles())
     return TlsChannel(env, settings, _host(url), url.port or port)
 
 
 def _udp(env: Env, settings: ChannelSettings, url: SplitResult, port: int) -> ManagedChannel:
+    from headgate.channels.udp import UdpChannel
+
     return UdpChannel(env, settings, _host(url), url.port or port)
 
 
 def _bus(env: Env, settings: ChannelSettings, url: SplitResult, port: int) -> ManagedChannel:
+    from headgate.channels.bus import BusChannel
+
     return BusChannel(env, settings, _host(url), url.port or port, line_of(settings.url))
 
 
 def _rfc2217(env: Env, settings: ChannelSettings, url: SplitResult, port: int) -> ManagedChannel:
+    from headgate.channels.rfc2217 import Rfc2217Channel
+
     return Rfc2217Channel(env, settings, _host(url), url.port or port, line_of(settings.url))
 
 
 def _serial(env: Env, settings: ChannelSettings, url: SplitResult, port: int) -> ManagedChannel:
+    from headgate.channels.serial import SerialChannel
+
     return SerialChannel(env, settings, _path(url), line_of(settings.url))
 
 
 def _dial_in(env: Env, settings: ChannelSettings, url: SplitResult, port: int) -> ManagedChannel:
+    from headgate.channels.dialin import DialInChannel
+
     return DialInChannel(env, settings, _host(url), url.port or port, line_of(settings.url))
 
 
@@ -127,6 +132,8 @@ def check_url(channel_id: str, url: str) -> tuple[Problem, ...]:
         if opener is _dial_in:
             if port is None:
                 raise ValueError("no port")
+            from headgate.channels.dialin import packets_of
+
             packets_of(url)
     except ValueError as error:
         return (Problem(where, "HG-3011", {"url": url, "reason": str(error)}),)

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from headgate.cli.terminal import both
-from headgate.config import schema
+from headgate.config.schema import schema
 
 app = typer.Typer()
 

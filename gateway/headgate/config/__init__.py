@@ -15,7 +15,6 @@ from headgate.config.controls import Control, Controls, Heartbeat
 from headgate.config.field import Channel, Device, Stage
 from headgate.config.identity import Identity
 from headgate.config.load import Loaded, examine, load
-from headgate.config.schema import schema
 from headgate.config.secrets import resolve_options, resolve_secret
 from headgate.config.site import SCHEMA, Site
 from headgate.config.state import State
@@ -56,5 +55,4 @@ __all__ = [
     "load",
     "resolve_options",
     "resolve_secret",
-    "schema",
 ]

@@ -2,7 +2,7 @@
 
 A file that is changed after the check, or added, does not exist for the import; compiled files beside
 the code are not looked at. Data files are read through `importlib.resources` or, for profiles, through
-`Shelf`.
+`headgate.packages.shelf`.
 """
 
 from __future__ import annotations
@@ -12,13 +12,12 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources.abc import TraversableResources
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
-from headgate.env import ReadFiles
 from headgate.errors import PluginError
 from headgate.packages.judge import Verified
 from headgate.packages.tree import Tree
@@ -136,47 +135,3 @@ class _Resources(TraversableResources):
 
     def files(self) -> Any:
         return self._tree
-
-
-class Shelf:
-    """Files of verified packages, served from memory; all others as they lie on disk, some hidden."""
-
-    def __init__(
-        self,
-        files: ReadFiles,
-        packages: Mapping[Path, Mapping[str, bytes]],
-        hidden: Collection[Path] = (),
-    ) -> None:
-        self._files = files
-        self._trees = {root: Tree(content, "") for root, content in packages.items()}
-        self._hidden = hidden
-
-    def _find(self, path: Path) -> Tree | None:
-        for root, tree in self._trees.items():
-            if path == root or root in path.parents:
-                return tree.joinpath(*path.relative_to(root).parts)
-        return None
-
-    def read(self, path: Path, offset: int = 0, size: int | None = None) -> bytes:
-        """As `Files.read`."""
-        found = self._find(path)
-        if found is None:
-            return self._files.read(path, offset, size)
-        data = found.read_bytes()
-        return data[offset:] if size is None else data[offset : offset + size]
-
-    def size(self, path: Path) -> int | None:
-        """As `Files.size`."""
-        found = self._find(path)
-        if found is None:
-            return self._files.size(path)
-        return len(found.read_bytes()) if found.is_file() else 0 if found.is_dir() else None
-
-    def list(self, folder: Path) -> list[str]:
-        """As `Files.list`."""
-        found = self._find(folder)
-        if found is None:
-            return [n for n in self._files.list(folder) if folder / n not in self._hidden]
-        if found.is_file():
-            raise NotADirectoryError(str(folder))
-        return sorted(each.name for each in found.iterdir())

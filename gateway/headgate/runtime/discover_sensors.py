@@ -15,7 +15,8 @@ from typing import Any
 
 import msgspec
 
-from headgate.channels import BusChannel, Direction, ManagedChannel
+from headgate.channels import Direction, ManagedChannel
+from headgate.channels.bus import BusChannel
 from headgate.errors import ChannelError, ChannelTimeout, HeadgateError
 from headgate.model import Identity, PointTable
 from headgate.profiles import Library, Profile

@@ -23,7 +23,6 @@ from headgate.runtime.api import Handler
 from headgate.runtime.audited import who
 from headgate.runtime.commands.allowed import Allowed
 from headgate.runtime.commands.local import Local
-from headgate.runtime.discover import search_of
 from headgate.runtime.field import Field
 from headgate.runtime.inverse import raw_for, same
 from headgate.runtime.listeners import Attendance
@@ -304,8 +303,14 @@ class Errands:
         lines = {line.channel: line for line in self._field.channel_health()}
         if channel_id not in lines:
             raise self._no_channel(channel_id)
+        from headgate.runtime.discover import search_of  # a technician's day, not every start
+
+        library = self._library()
+        for each in library.profiles.named():
+            library.profiles.read(each)
+            await asyncio.sleep(0)  # fifty files at once would make looks late
         able = self._drivers().able(lines[channel_id].url.partition(":")[0])
-        search = search_of(request, self._field, self._library(), able, channel_id)
+        search = search_of(request, self._field, library, able, channel_id)
         async for told in search.run():
             yield told
 

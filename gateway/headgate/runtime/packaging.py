@@ -20,10 +20,10 @@ from headgate.errors import HeadgateError, PluginError, Problem
 from headgate.packages import Judge, Policy, Standing, Verified
 from headgate.packages.catalogue import MAX_CATALOGUE, Catalogue
 from headgate.packages.catalogue import parse as parse_catalogue
-from headgate.packages.importer import Shelf
 from headgate.packages.memory import Memory
 from headgate.packages.memory import load as load_memory
 from headgate.packages.memory import save as save_memory
+from headgate.packages.shelf import Shelf
 from headgate.packages.signature import CATALOGUE_LABEL, MAX_SIGNATURE, Trust, verify
 
 log = logging.getLogger(__name__)

@@ -14,17 +14,18 @@ from enum import StrEnum
 from functools import partial
 from importlib.metadata import packages_distributions
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pluggy
 
 from headgate.errors import PluginError, Problem
-from headgate.packages import Judge, Verified
-from headgate.packages.importer import enter, imports_of
 from headgate.runtime.brought import Brought, Promise
 from headgate.runtime.discovery import OURS, Found, discover, requirements, spelt
 from headgate.sdk import Driver, Stage, Uplink, hooks
+
+if TYPE_CHECKING:
+    from headgate.packages import Judge, Verified
 
 #: The extra that brings a library our own plugins need.
 EXTRAS = {"asyncua": "opcua", "bleak": "ble", "pymodbus": "sim"}
@@ -194,6 +195,8 @@ def _may_wait(plugin: Found) -> bool:
 
 def _take(manager: pluggy.PluginManager, registry: Registry, plugin: Found, judge: Judge) -> None:
     """Load a signed plugin of another maker, from the bytes that were checked."""
+    from headgate.packages.importer import enter
+
     try:
         if plugin.folder is None:
             raise PluginError("no manifest", code="HG-2020", plugin=plugin.name)
@@ -216,6 +219,8 @@ def _alone(plugin: Found, package: Verified) -> None:
     Raises:
         PluginError: it names a module outside of itself, or wants a library that we do not bring.
     """
+    from headgate.packages.importer import imports_of
+
     if plugin.module.partition(".")[0] != package.root.name:
         raise PluginError("module elsewhere", code="HG-2037", module=plugin.module)
     ours = set(requirements(OURS))

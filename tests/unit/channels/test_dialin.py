@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from headgate.channels import ChannelSettings, ChannelState, DialInChannel, open_channel
+from headgate.channels import ChannelSettings, ChannelState, open_channel
 from headgate.channels import dialin as dialin_room
+from headgate.channels.dialin import DialInChannel
 from headgate.env import Env, system_env
 from headgate.errors import ChannelClosed, ChannelTimeout, ConfigError
 from headgate.sdk import Frame

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kit.site import CHANNEL, DEVICE, GATEWAY, UPLINK, WHOLE, told
 
-from headgate.config import Duration, HostPort, Loaded, SecretRef, Size, Url, load, schema
+from headgate.config import Duration, HostPort, Loaded, SecretRef, Size, Url, load
 from headgate.config.check import Known
 from headgate.config.files import DEPTH_LIMIT, FILE_LIMIT, FILES_LIMIT, NODE_LIMIT, parse
 from headgate.config.load import examine
-from headgate.config.schema import reference_page
+from headgate.config.schema import reference_page, schema
 from headgate.env import system_env
 from headgate.errors import ConfigError, Problem
 from headgate.messages import render_problem

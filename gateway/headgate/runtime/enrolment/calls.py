@@ -5,14 +5,16 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import AsyncIterator, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from headgate.errors import ConfigError, HeadgateError
 from headgate.runtime.api import Handler
 from headgate.runtime.enrolment.bag import MAX_FILE, MAX_FILES
 from headgate.runtime.enrolment.desk import Desk, Requests
-from headgate.runtime.enrolment.judge import Verdict
 from headgate.runtime.enrolment.telling import status_of
+
+if TYPE_CHECKING:
+    from headgate.runtime.enrolment.judge import Verdict
 
 #: What waits to be imported, all files together.
 _MAX_STAGED: Final = 2 * MAX_FILE

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -23,10 +24,11 @@ from headgate.env import Env
 from headgate.errors import ConfigError, SecurityError
 from headgate.runtime.enrolment.certified import Certified, gather
 from headgate.runtime.enrolment.custody import Custody
-from headgate.runtime.enrolment.judge import Verdict, judge
 from headgate.runtime.enrolment.papers import Asked, Folder, Papers, Service
-from headgate.runtime.enrolment.roots import Standing
 from headgate.runtime.identity import Identity
+
+if TYPE_CHECKING:
+    from headgate.runtime.enrolment.judge import Verdict
 
 log = logging.getLogger(__name__)
 
@@ -224,6 +226,9 @@ class Desk:
         vouched: tuple[Certificate, ...],
         service: Service | None,
     ) -> Verdict:
+        from headgate.runtime.enrolment.judge import judge  # on the day of an import alone
+        from headgate.runtime.enrolment.roots import Standing
+
         papers, site = self.papers(), self._site()
         at = self.now()
         anchors = self.certified(None).anchors

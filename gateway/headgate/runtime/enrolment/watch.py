@@ -22,7 +22,6 @@ from headgate.model import Alarm, Item
 from headgate.runtime.enrolment.certified import Certified
 from headgate.runtime.enrolment.concerns import Ending, endings, step_of
 from headgate.runtime.enrolment.desk import Desk
-from headgate.runtime.enrolment.online import refresh_online, renew_online
 
 log = logging.getLogger(__name__)
 
@@ -174,9 +173,14 @@ class Watch:
 
     async def _keep_up(self, at: datetime) -> None:
         """Renew and fetch lists where the box was enrolled online; a failure waits for its next hour."""
-        if self._desk.renewal_due(at):
+        due, service = self._desk.renewal_due(at), self._desk.papers().service
+        if not due and service is None:
+            return
+        from headgate.runtime.enrolment.online import refresh_online, renew_online
+
+        if due:
             await self._try("renew", at, renew_online)
-        if self._desk.papers().service is not None:
+        if service is not None:
             await self._try("refresh", at, refresh_online, REFRESH)
 
     async def _try(
