@@ -2,7 +2,9 @@
 
 Of HJ 212-2025 only what `editions` names is known; the rest of it is not claimed.
 
-driver    calls of loggers: what they upload is on disk before it is answered
+driver    what a site may say of loggers, and what they are asked
+talk      calls of loggers: what they upload is on disk before it is answered
+errands   what a logger can be asked or told besides its values
 points    what a profile may name of a logger; marks as quality and status
 orders    what is asked of a logger on its call, and its answers
 

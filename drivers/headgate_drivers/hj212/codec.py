@@ -68,6 +68,24 @@ class Codec(StreamCodec[Packet | Fault]):
         """Whether what is kept is a packet of which only CR LF is missing: it may never come."""
         return self._unended() is not None
 
+    def feed(self, data: bytes) -> list[Packet | Fault]:
+        """Take bytes as they came; give what is complete by now, in order."""
+        return [event for event, _ in self.pieces(data)]
+
+    def pieces(self, data: bytes) -> list[tuple[Packet | Fault, bytes]]:
+        """As `feed`, each with its bytes."""
+        found: list[tuple[Packet | Fault, bytes]] = []
+        for at in range(0, len(data), self.piece):
+            self._buffer += data[at : at + self.piece]
+            while True:
+                before = bytes(self._buffer)
+                event = self.next()
+                if event is None:
+                    break
+                taken = before[: len(before) - len(self._buffer)]
+                found.append((event, taken.lstrip(_BETWEEN)))
+        return found
+
     def _truncated(self, count: int) -> Fault:
         packet = self._unended()
         if packet is not None:

@@ -1,4 +1,4 @@
-"""Systems, commands and return codes (HJ 212-2017 tables 5, 6, 7 and 9): facts.
+"""Systems, commands and return codes (HJ 212-2017, 6.6: tables 5, 6, 7 and 9): facts.
 
 `ST` and `CN` are kept as they came in a packet: one that is not known here is no fault.
 """
@@ -8,7 +8,8 @@ from __future__ import annotations
 from enum import Enum, IntEnum
 from typing import NamedTuple
 
-#: Table 5. 10-29 environment, 30-49 sources, 50-69 processes, 91-99 between the machines.
+#: Table 5. 10-29 environment, 30-49 sources, 50-69 processes, 91-99 between the machines. 44 and 45 are of
+#: 2025, as two public implementations of it have them.
 SYSTEMS: dict[str, str] = {
     "21": "地表水质量监测",
     "22": "空气质量监测",
@@ -27,6 +28,8 @@ SYSTEMS: dict[str, str] = {
     "38": "放射性环境污染源",
     "39": "工地扬尘污染源",
     "41": "电磁环境污染源",
+    "44": "用电监控",  # 2025
+    "45": "关键生产工况监控",  # 2025
     "51": "烟气排放过程监控",
     "52": "污水排放过程监控",
     "91": "系统交互",

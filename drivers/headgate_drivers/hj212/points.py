@@ -8,18 +8,25 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
-from headgate.sdk import Device, Problem, ProfileError, Quality, Status, Value, status_word
+from headgate.sdk import Access, Device, Problem, ProfileError, Quality, Status, Value, status_word
 from headgate_drivers.hj212 import data
 from headgate_drivers.hj212.data import NUMBERS, Mark, Record
 from headgate_drivers.hj212.factors import BY_OLD
 from headgate_drivers.hj212.frames import Packet
 
 POINT_KEYS: Mapping[str, str] = {
-    "item": "code-field (w01018-Rtd), of one command alone 2061/w01018-Avg; an item of CP; clock or rest"
+    "item": "code-field (w01018-Rtd), of one command alone 2061/w01018-Avg; an item of CP; clock or rest; "
+    "what is written: a control command and its factor (3012/w01018), 3021 with its parameter too"
 }
 #: What is no item of CP: the logger's clock against ours in seconds; all that no point names.
 WORDS = ("clock", "rest")
 _ITEM = re.compile(r"(?:[0-9]{4}/)?[A-Za-z][A-Za-z0-9]*|(?:[0-9]{4}/)?[A-Za-z0-9_]+-[A-Za-z]+")
+
+#: Control commands that a point may stand for (6.6.5, 2025: 3022, 3024); 3015 has no factor.
+_ORDER = re.compile(
+    r"(?P<cn>301[12346]|3022|3024)/(?P<factor>[A-Za-z0-9]{1,8})|(?P<retain>3015)"
+    r"|(?P<set>3021)/(?P<of>[A-Za-z0-9]{1,8})/(?P<info>[a-z][0-9a-z]{5})"
+)
 
 #: Raw value, quality, status word: what a block says of a point.
 Said = tuple[Value, Quality, int]
@@ -49,8 +56,26 @@ class Look(NamedTuple):
     said: dict[str, Said]
 
 
+class Order(NamedTuple):
+    """A control command that a point stands for; `info`: the parameter that 3021 sets."""
+
+    cn: str
+    factor: str
+    info: str = ""
+
+
+def order_of(item: str) -> Order | None:
+    """What writing an item commands; None for an item that is only told."""
+    found = _ORDER.fullmatch(item)
+    if found is None:
+        return None
+    if found["set"]:
+        return Order("3021", found["of"], found["info"])
+    return Order(found["cn"] or "3015", found["factor"] or "")
+
+
 def items_of(device: Device) -> dict[str, tuple[str, bool]]:
-    """The name of each point by its item, and whether it holds text.
+    """The name of each point that is told, by its item, and whether it holds text.
 
     Raises:
         ProfileError: an item that is none, or one that two points name.
@@ -59,6 +84,8 @@ def items_of(device: Device) -> dict[str, tuple[str, bool]]:
     problems = []
     for each in device.points:
         item = str(each.source.get("item", ""))
+        if each.point.access is Access.WRITE and order_of(item) is not None:
+            continue
         if _ITEM.fullmatch(item) is None or item in found:
             where = f"{device.profile}: {each.point.name}"
             fields: dict[str, str | int | float] = {"point": each.point.name, "item": item or "-"}

@@ -5,8 +5,8 @@
     notice    either -> CN      the other -> 9013
 
 An answer has the QN of what it answers, ST 91, and no wish for an answer itself; to a packet of 2005 the
-QN stands in CP, as that edition has it. Pure: when to answer
-is not said here. A reading must be durable first.
+QN stands in CP, as that edition has it. Pure: when to answer is not said here. A reading must be durable
+first.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from headgate_drivers.hj212.commands import BETWEEN, COMMANDS, Accepted, Done, Kind
-from headgate_drivers.hj212.editions import HEARTBEAT, Edition, edition
+from headgate_drivers.hj212.commands import BETWEEN, Accepted, Done, Kind
+from headgate_drivers.hj212.editions import NEW_KEY, Edition, command, edition
 from headgate_drivers.hj212.frames import Flag, Packet
 
 
 def kind(packet: Packet, *, up: bool) -> Kind | None:
     """What a packet begins, or that it is an answer; None for a command that is not known."""
-    command = COMMANDS.get(packet.cn)
-    if command is None:
+    found = command(packet)
+    if found is None:
         return None
-    return command.up if up else command.down
+    return found.up if up else found.down
 
 
 def wants_answer(packet: Packet) -> bool:
@@ -36,16 +36,15 @@ def wants_answer(packet: Packet) -> bool:
 
 
 _ANSWERS = ("9011", "9012", "9013", "9014")
-_UNKNOWN = ("1001", "1014", HEARTBEAT)
 
 
 def answer(packet: Packet) -> Packet | None:
     """What a platform answers to a packet from below: 9014 to data, 9013 to a notice.
 
-    None where nothing is answered: no wish for one, or a command of 2025 whose answer is not known here.
-    Parts are answered one by one: each has its own QN (annex C.50).
+    None where nothing is answered: no wish for one, or a wish for a new key (1014, 2025), which is not
+    handed out here. Parts are answered one by one: each has its own QN (annex C.50).
     """
-    if not wants_answer(packet) or packet.cn in _UNKNOWN:
+    if not wants_answer(packet) or packet.cn == NEW_KEY:
         return None
     begins = kind(packet, up=True)
     notice = begins is Kind.NOTICE
@@ -53,7 +52,7 @@ def answer(packet: Packet) -> Packet | None:
 
 
 def answer_as(packet: Packet, cn: str) -> Packet:
-    """An answer under a command that a site's contract names: of 2025 it is not known here which."""
+    """An answer under a command that a site's contract names."""
     return _back(packet, cn, "")
 
 

@@ -232,7 +232,15 @@ def test_the_newest_edition_is_recognised_and_not_claimed() -> None:
     )
     assert editions.edition(heartbeat) is editions.Edition.OF_2025
     assert not editions.understood(heartbeat)
-    assert replies.answer(heartbeat) is None
+    back = replies.answer(heartbeat)
+    assert back is not None
+    assert (back.cn, back.qn) == ("9013", heartbeat.qn)
+    hardware = msgspec.structs.replace(heartbeat, cn="1001")
+    assert replies.kind(hardware, up=True) is Kind.NOTICE
+    raw = msgspec.structs.replace(heartbeat, cn="2013")
+    assert replies.kind(raw, up=True) is Kind.UPLOAD
+    # No key is handed out here, and nobody is told that one was.
+    assert replies.answer(msgspec.structs.replace(heartbeat, cn="1014")) is None
     assert editions.understood(UPLOAD)
     assert editions.edition(Packet(cn="2011", mn="M")) is editions.Edition.OF_2005
     assert editions.name(heartbeat) == "心跳包"
@@ -254,7 +262,7 @@ def test_the_tables_know_both_editions_names() -> None:
         assert process.known(code) is not None
     assert process.known("x1") is None
     assert (len(factors.WATER), len(factors.AIR), len(factors.NOISE)) == (63, 121, 12)
-    assert len(SYSTEMS) == 20
+    assert len(SYSTEMS) == 22
 
 
 def test_every_command_begins_something_or_is_an_answer() -> None:

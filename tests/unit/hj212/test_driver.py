@@ -10,12 +10,24 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from kit.dialled import PATIENCE_S, Dialled, Heard, everything, local_us
-from kit.dialled import site as site_of
-from kit.running import Site
+from kit.dialled import PATIENCE_S, Heard, local_us
+from kit.logger import (
+    MN,
+    ST,
+    Logger,
+    Trusted,
+    cod,
+    own_profile,
+    packet,
+    sealed_packet,
+    site,
+    stored,
+)
 
-from headgate.env import ClockState, SystemClock, system_env
+from headgate.env import system_env
+from headgate.messages import severity
 from headgate.sdk import ProfileError
+from headgate_drivers.hj212 import talk
 from headgate_drivers.hj212.driver import Hj212Driver
 
 VECTORS = {
@@ -28,70 +40,6 @@ OUTFALL = VECTORS["CN2011_ST32_0e3c"]["text"].encode()
 OLD = VECTORS["CN2011_ST32_0253"]["text"].encode()
 ASKS_TIME = VECTORS["CN1013_ST80_5ce1"]["text"].encode()
 HEARTBEAT = VECTORS["CN9015_ST91_8a3f"]["text"].encode()
-MN, ST = "000101", "32"
-
-
-def site(
-    folder: Path, *mns: str, port: int, udp: str = "", options: str = "",
-    profile: str = "generic/water-outfall",
-) -> Site:  # fmt: skip
-    loggers = {f"log-{mn.lower()}": mn for mn in mns}
-    return site_of(folder, "hj212", port, loggers, profile, udp=udp, options=options)
-
-
-# ------------------------------------------------------------ a logger, written by the standard
-
-
-def check(data: bytes) -> int:
-    """Annex A of HJ 212-2017, as its text has it."""
-    register = 0xFFFF
-    for byte in data:
-        register = (register >> 8) ^ byte
-        for _ in range(8):
-            low, register = register & 1, register >> 1
-            if low:
-                register ^= 0xA001
-    return register
-
-
-def packet(
-    cn: str, cp: str, *, qn: str = "20260718143000001", mn: str = MN, st: str = ST, pw: str = "123456",
-    flag: int | None = 5, parts: str = "",
-) -> bytes:  # fmt: skip
-    head = f"QN={qn};" if qn else ""
-    flags = "" if flag is None else f"Flag={flag};"
-    said = f"{head}ST={st};CN={cn};PW={pw};MN={mn};{flags}{parts}CP=&&{cp}&&".encode()
-    return b"##%04d%b%04X\r\n" % (len(said), said, check(said))
-
-
-def cod(value: float, at: str = "20260718143000", **changes: Any) -> bytes:
-    return packet("2011", f"DataTime={at};w01018-Rtd={value},w01018-Flag=N", **changes)
-
-
-class Logger(Dialled[dict[str, str]]):
-    """A logger's end of a call."""
-
-    async def answer(self) -> dict[str, str]:
-        """The next packet's fields, its length and check verified."""
-        async with asyncio.timeout(PATIENCE_S):
-            head = await self.reader.readexactly(6)
-            assert head[:2] == b"##", head
-            said = await self.reader.readexactly(int(head[2:]))
-            assert await self.reader.readexactly(6) == b"%04X\r\n" % check(said)
-        fields, _, cp = said.decode().partition("CP=")
-        found = dict(each.partition("=")[::2] for each in fields.split(";") if each)
-        return {**found, "CP": cp.removeprefix("&&").removesuffix("&&")}
-
-
-def stored(at: Site) -> list[tuple[str, Any, str, int | None]]:
-    """(point, value, quality, time) of all that was stored but the clock's own."""
-    return [
-        (each.point, each.value, each.quality.name, each.device_time_us)
-        for each in everything(at)
-        if each.point != "clock_off"
-    ]
-
-
 # ------------------------------------------------------------ what is stored, what is answered
 
 
@@ -294,6 +242,52 @@ async def test_one_line_may_carry_several_loggers_and_a_stranger_among_them_ends
     assert [v for p, v, _, _ in stored(here) if p == "cod"] == [1.0, 2.0]
 
 
+async def test_a_packet_whose_end_never_comes_is_taken_when_the_line_is_silent(
+    tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(talk, "UNENDED_S", 0.05)
+    here = site(tmp_path, MN, port=port)
+    async with here.running():
+        logger = await Logger.to(port)
+        logger.send(cod(1.0)[:-2])
+        assert (await logger.answer())["QN"] == "20260718143000001"
+        logger.send(cod(2.0, qn="20260718143000002")[:-2])
+        assert (await logger.answer())["QN"] == "20260718143000002"
+        logger.close()
+    assert [v for p, v, _, _ in stored(here) if p == "cod"] == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("key", [None, "0" * 16, "31" * 16])
+async def test_encrypted_data_are_opened_with_the_key_and_refused_by_name_without_it(
+    tmp_path: Path, port: int, key: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    options = ""
+    if key is not None:
+        (tmp_path / "key").write_text(key)
+        options = f'options = {{ loggers = {{ "{MN}" = {{ secret = "file:key" }} }} }}'
+    here = site(tmp_path, MN, port=port, options=options)
+    sent = sealed_packet("2011", "DataTime=20260718143000;w01018-Rtd=7.5,w01018-Flag=N")
+    plain = packet("9015", "", qn="20260718143000002", flag=9)
+    async with here.running():
+        logger = await Logger.to(port)
+        logger.send(sent, plain)
+        first = await logger.answer()
+        if key == "0" * 16:
+            assert (first["CN"], first["QN"]) == ("9014", "20260718143000001")
+            first = await logger.answer()
+        assert (first["CN"], first["QN"]) == ("9013", "20260718143000002")
+        tally = (await here.status())["channels"][0]["tally"]
+        logger.close()
+    told = [v for p, v, _, _ in stored(here) if p == "cod"]
+    assert told == ([7.5] if key == "0" * 16 else [])
+    if key is None:
+        assert tally["bad-encrypted"] == 1
+        assert "HG-3623" in [getattr(r, "code", None) for r in caplog.records]
+    elif told == []:
+        assert tally["bad-bad_checksum"] == 1
+    assert key is None or key not in caplog.text
+
+
 async def test_where_the_site_gives_a_password_another_one_is_neither_stored_nor_answered(
     tmp_path: Path, port: int, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -341,35 +335,16 @@ async def test_a_notice_is_answered_9013_and_a_heartbeat_as_the_site_says(
         logger.send(ASKS_TIME)
         answer = await logger.answer()
         assert (answer["CN"], answer["QN"]) == ("9013", "20190708113403000")
-        logger.send(
-            HEARTBEAT, cod(1.0, mn=mn)
-        )  # what answers a heartbeat is not known: nothing does
-        assert (await logger.answer())["CN"] == "9014"
+        logger.send(HEARTBEAT, cod(1.0, mn=mn))
+        assert [(await logger.answer())["CN"] for _ in range(2)] == ["9013", "9014"]
         logger.close()
 
 
 @pytest.fixture
 def with_clock(tmp_path: Path) -> str:
     """The outfall's profile with its clock set."""
-    from headgate.profiles import packaged_folder
-
-    made = tmp_path / "profiles" / "our" / "outfall"
-    made.mkdir(parents=True)
-    text = (packaged_folder() / "generic" / "water-outfall" / "profile.toml").read_text()
-    text = text.replace("set_clock = false", "set_clock = true").replace(
-        'vendor = "generic"', 'vendor = "our"'
-    )
-    (made / "profile.toml").write_text(
-        text.replace('model = "water-outfall"', 'model = "outfall"').replace(
-            'heartbeat = "no"', 'heartbeat = "9014"'
-        )
-    )
-    return "our/outfall"
-
-
-class Trusted(SystemClock):
-    def wall_state(self) -> tuple[ClockState, int | None]:
-        return "synced", 1000
+    changed = {"set_clock = false": "set_clock = true", 'heartbeat = "9013"': 'heartbeat = "9014"'}
+    return own_profile(tmp_path, changed=changed)
 
 
 async def test_a_clock_that_is_off_is_set_once_and_how_it_went_is_heard(
@@ -433,5 +408,11 @@ def test_an_address_that_is_no_mn_is_told_before_anything_is_opened(
     ],
 )
 def test_an_option_that_is_wrong_is_told(options: dict[str, Any]) -> None:
-    (problem,) = Hj212Driver().check_channel("bureau", options)
-    assert problem.code == "HG-3622"
+    edition, problem = Hj212Driver().check_channel("bureau", options)
+    assert (edition.code, problem.code) == ("HG-3624", "HG-3622")
+
+
+def test_an_option_that_is_right_is_told_nothing_of_but_the_edition() -> None:
+    options = {"longest": 4096, "loggers": {"a": {"secret": "x"}}, "relay": {"to": "tcp://b:1"}}
+    assert [p.code for p in Hj212Driver().check_channel("bureau", options)] == ["HG-3624"]
+    assert severity("HG-3624") == "warning"
