@@ -93,6 +93,10 @@ class Cjt188Driver(PollingDriver):
     )  # fmt: skip
     point_keys: ClassVar[Mapping[str, str]] = {"item": " | ".join(ITEMS)}
 
+    def codec(self) -> Codec:
+        """For recorded bytes."""
+        return Codec()
+
     def plan(self, device: Device) -> Asked:
         """What is asked of this meter, and where each point's value comes from.
 

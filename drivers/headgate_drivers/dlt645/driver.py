@@ -127,6 +127,10 @@ class Dlt645Driver(PollingDriver):
         }  # fmt: skip
         return (Problem(f'channel "{channel}"', "HG-3640", fields),)
 
+    def codec(self) -> Codec:
+        """For recorded bytes."""
+        return Codec()
+
     def plan(self, device: Device) -> Asked:
         """What is asked of this meter, and where each point's value comes from.
 

@@ -49,6 +49,10 @@ class Gb26875Driver(AttendingDriver):
         #: How long a transmitter has to answer.
         self.answer_s = ANSWER_S
 
+    def codec(self) -> Codec:
+        """For recorded bytes."""
+        return Codec()
+
     def check(self, device: Device) -> None:
         """Raises ProfileError: an address that is none, an item that is none, a zone that is none."""
         problems = []

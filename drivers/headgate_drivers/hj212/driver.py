@@ -50,6 +50,10 @@ class Hj212Driver(AttendingDriver):
     def __init__(self) -> None:
         self._talks: dict[Channel, Talk] = {}
 
+    def codec(self) -> Codec:
+        """For recorded bytes."""
+        return Codec()
+
     def check(self, device: Device) -> None:
         """Raises ProfileError: an address that is no MN, an item that is none, a zone that is none."""
         problems = []

@@ -66,6 +66,10 @@ class Sl651Driver(AttendingDriver):
         now = shown(device, wall_us) or UNKNOWN
         return Question(encode(centre.ask(Function.ASK_NOW, now)), f"{Function.ASK_NOW:02X}")
 
+    def codec(self) -> Codec:
+        """For recorded bytes."""
+        return Codec()
+
     def check(self, device: Device) -> None:
         """Raises ProfileError: an address that is no station's, an item that is none."""
         problems = []

@@ -55,6 +55,10 @@ class Szy206Driver(AttendingDriver):
     schemes: ClassVar[tuple[str, ...]] = ("szy206+listen", "szy206+listen+udp")
     point_keys = POINT_KEYS
 
+    def codec(self) -> Codec:
+        """For recorded bytes."""
+        return Codec()
+
     def check(self, device: Device) -> None:
         """Raises ProfileError: an address, an item, a zone or a quirk that is none."""
         problems = []

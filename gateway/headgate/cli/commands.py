@@ -43,6 +43,7 @@ COMMANDS: dict[str, Command] = {
         "headgate.cli.discover:app", "find the devices on a line", "搜索线路上的设备"
     ),
     "trace": Command("headgate.cli.trace:app", "show the bytes of a line", "查看线路报文"),
+    "decode": Command("headgate.cli.decode:app", "what bytes of a line say", "解读报文"),
     "uplink": Command("headgate.cli.uplink:app", "test the way to a platform", "测试上行链路"),
     "plugins": Command("headgate.cli.plugins:app", "what is installed", "列出插件"),
     "plugin": Command("headgate.cli.plugin:app", "sign and check packages", "插件签名与校验"),

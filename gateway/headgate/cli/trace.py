@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,9 +13,11 @@ from typing import Annotated, Any
 import typer
 
 from headgate.cli.client import call, socket_of
+from headgate.cli.decode import as_text, codec_of
 from headgate.cli.terminal import both, tell
 from headgate.env import system_env
 from headgate.errors import HeadgateError
+from headgate.sdk import StreamCodec
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -27,6 +29,15 @@ def trace(
         Path | None,
         typer.Option(help=both("Also write them here.", "同时保存到文件。"), show_default=False),
     ] = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            "--decode",
+            metavar="PROTOCOL",
+            help=both("Say what they mean.", "同时解读报文。"),
+            show_default=False,
+        ),
+    ] = None,
     seconds: Annotated[
         float | None, typer.Option(help=both("Stop after this long.", "持续时长（秒）。"), min=0)
     ] = None,
@@ -35,12 +46,15 @@ def trace(
     """Until Ctrl-C, or until the time is over. Nothing is asked for it: it shows what goes by itself."""
     frames: list[dict[str, Any]] = []
     head: dict[str, Any] = {}
+    meaning = Meaning(protocol) if protocol else None
     try:
         with _ended_by_a_signal():
             for said in call(socket_of(site), "trace", channel=channel, seconds=seconds):
                 if "hex" in said:
                     frames.append(said)
                     typer.echo(_line(said, head))
+                    for line in meaning.of(said) if meaning else ():
+                        typer.echo(line)
                 elif "url" in said:
                     head = said
                 elif said.get("dropped"):
@@ -53,6 +67,26 @@ def trace(
             _save(save, head, frames)
     if save is not None and head:
         tell("HG-9154", frames=len(frames), path=save)
+
+
+class Meaning:
+    """What the bytes of a line mean. Each caller is a stream of its own, and so is what is said to it."""
+
+    def __init__(self, protocol: str) -> None:
+        self._protocol = protocol
+        self._codecs: dict[tuple[str, str], StreamCodec[Any]] = {}
+        codec_of(protocol)  # a name that is none is told before anything is traced
+
+    def of(self, frame: Mapping[str, Any]) -> Iterator[str]:
+        """Frames and faults that are complete now, indented."""
+        # A caller is its address; the name behind it is known a little later.
+        caller = str(frame.get("who", "")).partition(" ")[0]
+        place = caller, frame["way"]
+        codec = self._codecs.get(place)
+        if codec is None:
+            codec = self._codecs[place] = codec_of(self._protocol)
+        for event in codec.feed(bytes.fromhex(frame["hex"])):
+            yield from (f"    {line}" for line in as_text(event, ""))
 
 
 @contextmanager

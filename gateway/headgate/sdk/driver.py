@@ -14,6 +14,7 @@ from headgate.errors import Problem
 from headgate.model import Alarm, Block, Gap, Identity, Origin, Value
 from headgate.sdk.channel import Channel, Listener
 from headgate.sdk.device import Device
+from headgate.sdk.stream import StreamCodec
 
 OnStartFailure = Literal["retry", "fail", "skip"]
 
@@ -34,6 +35,13 @@ class Driver(ABC):
     def check_channel(self, channel: str, options: Mapping[str, Any]) -> Sequence[Problem]:
         """What is wrong with the `options` of a channel's entry, off the network. Pure."""
         return ()
+
+    def codec(self) -> StreamCodec[Any] | None:
+        """A codec for bytes that somebody recorded (`headgate decode`). Pure.
+
+        None: what bytes mean cannot be told without knowing what was asked.
+        """
+        return None
 
     async def identify(self, channel: Channel, device: Device) -> Identity | None:
         """What the device says of itself; None when it cannot tell."""
