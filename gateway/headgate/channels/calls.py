@@ -146,6 +146,10 @@ class Call(Channel):
         if name and not before:
             self.on_named(self)
 
+    def dismiss(self, name: str) -> None:
+        """That caller is on another call now."""
+        self.names.discard(name)
+
     def hang_up(self) -> None:
         """End this call."""
         if self.open:

@@ -226,6 +226,9 @@ class Channel(ABC):
     def introduce(self, name: str) -> None:  # noqa: B027 - only a call has a caller
         """Whoever calls has said who it is: a call that never does is ended soon."""
 
+    def dismiss(self, name: str) -> None:  # noqa: B027
+        """That caller has dialled anew: what is said to it goes over the other call."""
+
     def hang_up(self) -> None:  # noqa: B027
         """End this call; nothing on a line of our own."""
 

@@ -9,7 +9,9 @@
                 await deliver([device.block(...)], origin)  # on disk when it returns
                 await channel.send(confirmation(frame))
 
-A station reconnects long before our end of its old connection dies, so the newest call wins.
+A station reconnects long before our end of its old connection dies, so the newest call wins. A modem that
+got another address leaves an old call that is silent for ever; two stations with one number both go on
+talking, and that is how they are told apart.
 """
 
 from __future__ import annotations
@@ -41,8 +43,8 @@ class Deliver(Protocol):
 
 #: A call may bring this many faults in a row before it is ended: whoever that is speaks something else.
 MOST_FAULTS = 32
-#: Another call with a station's name within this time of its last word is a second source.
-_BOTH_TALK_US = 60_000_000
+#: What an older call still says within this time of the newer one's first word was under way already.
+UNDER_WAY_US = 5_000_000
 #: Deliveries of all calls that the core has not taken yet.
 _AHEAD = 64
 
@@ -56,31 +58,49 @@ class Roll:
         self._calls: dict[str, Channel] = {}
         #: Names by call: several stations may share one, behind a concentrator.
         self._names: dict[Channel, set[str]] = {}
-        self._heard_us: dict[str, int] = {}
+        #: The call that each was on before, at another address, and since when: whether it speaks again.
+        self._older: dict[str, tuple[Channel, int]] = {}
 
     def claim(self, station: str, channel: Channel) -> Device | None:
         """The device of a station that spoke on this call; None for one that the site does not name.
 
-        Call it for each frame: it is also how a second source is noticed. The older call is ended.
+        Call it for each frame: it is also how a second source is noticed. None, too, for an older call that
+        speaks although the station has dialled anew from elsewhere: it is hung up on.
         """
         device = self._devices.get(station)
         if device is None:
             self._listener.stranger(station, channel)
             return None
-        now_us = channel.now_us()
         before = self._calls.get(station)
-        if before is not channel:
+        if before is channel:
+            return device
+        now_us = channel.now_us()
+        older, since_us = self._older.get(station, (None, 0))
+        if older is channel:
+            if now_us - since_us < UNDER_WAY_US:
+                return device
+            del self._older[station]
+            self._listener.two_sources(device, channel, before or channel)
             if before is not None:
-                last_us = self._heard_us.get(station, -_BOTH_TALK_US)
-                if _host(before) != _host(channel) and now_us - last_us < _BOTH_TALK_US:
-                    self._listener.two_sources(device, before, channel)
-                self._names.get(before, set()).discard(station)
-                before.hang_up()
-            self._calls[station] = channel
-            self._names.setdefault(channel, set()).add(station)
-            channel.introduce(station)
-        self._heard_us[station] = now_us
+                return None
+        if before is not None:
+            self._displace(station, before, channel, now_us)
+        self._calls[station] = channel
+        self._names.setdefault(channel, set()).add(station)
+        channel.introduce(station)
         return device
+
+    def _displace(self, station: str, before: Channel, channel: Channel, now_us: int) -> None:
+        """The station has dialled anew. From one address its old call is dead; else it is listened to."""
+        names = self._names.get(before, set())
+        names.discard(station)
+        before.dismiss(station)
+        if (older := self._older.pop(station, None)) is not None:
+            older[0].hang_up()
+        if _host(before) == _host(channel) and not names:
+            before.hang_up()
+        else:
+            self._older[station] = before, now_us
 
     def faulty(self, channel: Channel, what: str, data: bytes) -> None:
         """Bytes of this call were no frame: counted, and told now and then."""
@@ -108,6 +128,8 @@ class Roll:
         for station in self._names.pop(channel, ()):
             if self._calls.get(station) is channel:
                 del self._calls[station]
+        for station in [name for name, (older, _) in self._older.items() if older is channel]:
+            del self._older[station]
 
 
 def _host(channel: Channel) -> str:

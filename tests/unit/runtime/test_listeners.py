@@ -291,17 +291,88 @@ async def test_who_dials_again_before_the_old_call_is_dead_takes_it_over_without
         await new.hang_up()
 
 
-async def test_two_sources_of_one_station_are_an_alarm_and_the_newer_wins(tmp_path: Path) -> None:
+async def test_a_modem_that_got_another_address_is_no_second_source(tmp_path: Path) -> None:
+    async with road(tmp_path, "lines+listen://*:0") as r:
+        # Its old connections stay half open: nothing is heard over them any more.
+        calls = [await Dialled.to(r.port.number, source=f"127.0.0.{n}") for n in (1, 2, 3, 1)]
+        for serial, call in enumerate(calls, 1):
+            assert await call.say(f"0001 {serial} {serial}") == f"OK {serial}"
+            assert [each.peer for each in r.stream.on_line()] == [
+                "{}:{}".format(*call.writer.get_extra_info("sockname"))
+            ]
+        assert r.alarms == []
+        assert r.port.tally["two-sources"] == 0
+        assert await calls[0].reader.read() == b""  # of those that are silent, one is kept open
+        assert await calls[1].reader.read() == b""
+        for call in calls:
+            await call.hang_up()
+
+
+async def test_what_was_under_way_when_a_station_dialled_anew_is_stored_and_no_alarm(
+    tmp_path: Path,
+) -> None:
+    async with road(tmp_path, "lines+listen://*:0") as r:
+        old = await Dialled.to(r.port.number)
+        assert await old.say("0001 1 1") == "OK 1"
+        new = await Dialled.to(r.port.number, source="127.0.0.2")
+        assert await new.say("0001 3 3") == "OK 3"
+        assert await old.say("0001 2 2") == "OK 2"
+        assert values(r.disk) == [1, 3, 2]
+        assert r.alarms == []
+        on = r.stream.on_line()
+        assert [each.peer.partition(":")[0] for each in on] == [
+            "127.0.0.2"
+        ]  # asked over the new call
+        for call in (old, new):
+            await call.hang_up()
+
+
+async def test_two_sources_of_one_station_are_an_alarm_and_the_newer_wins(
+    tmp_path: Path, both_talk: None
+) -> None:
     async with road(tmp_path, "lines+listen://*:0") as r:
         real = await Dialled.to(r.port.number)
         assert await real.say("0001 1 1") == "OK 1"
         other = await Dialled.to(r.port.number, source="127.0.0.2")
         assert await other.say("0001 2 2") == "OK 2"
+        assert r.alarms == []  # it may be a modem that got another address
+        assert await real.say("0001 3 3") == ""  # and is none: the older one still speaks
         await r.until("two-sources")
         assert [(a.device, a.code, a.active) for a in r.alarms] == [(1, "two-sources", True)]
-        assert await real.reader.read() == b""
-        for each in (real, other):
+        assert [each.partition(":")[0] for each in r.alarms[0].text.split()] == [
+            "127.0.0.1", "127.0.0.2",
+        ]  # fmt: skip
+        assert await other.say("0001 4 4") == "OK 4"
+        assert values(r.disk) == [1, 2, 4]
+        again = await Dialled.to(r.port.number)  # it dials again, and is the newer one now
+        assert await again.say("0001 5 5") == "OK 5"
+        assert await other.say("0001 6 6") == ""
+        assert r.port.tally["two-sources"] == 2
+        for each in (real, other, again):
             await each.hang_up()
+
+
+async def test_a_second_source_is_noticed_also_when_it_has_hung_up_already(
+    tmp_path: Path, both_talk: None
+) -> None:
+    async with road(tmp_path, "lines+listen://*:0") as r:
+        real = await Dialled.to(r.port.number)
+        assert await real.say("0001 1 1") == "OK 1"
+        other = await Dialled.to(r.port.number, source="127.0.0.2")
+        assert await other.say("0001 2 2") == "OK 2"
+        await other.hang_up()
+        while r.stream.on_line():
+            await asyncio.sleep(0.005)
+        assert await real.say("0001 3 3") == "OK 3"  # nobody else is there: it is believed
+        assert [a.code for a in r.alarms] == ["two-sources"]
+        assert [each.station for each in r.stream.on_line()] == ["0001"]
+        await real.hang_up()
+
+
+@pytest.fixture
+def both_talk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of an older call is under way any more: it speaks."""
+    monkeypatch.setattr("headgate.sdk.stations.UNDER_WAY_US", 0)
 
 
 async def test_a_caller_who_does_not_say_who_it_is_is_gone_soon(tmp_path: Path) -> None:
@@ -519,7 +590,7 @@ async def test_names_that_are_made_up_do_not_hide_the_station_that_was_just_put_
 
 
 async def test_an_alarm_of_two_sources_is_lowered_when_one_is_left(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, both_talk: None
 ) -> None:
     monkeypatch.setattr("headgate.runtime.listeners.CALM_S", 0.2)
     async with road(tmp_path, "lines+listen://*:0") as r:
@@ -527,6 +598,7 @@ async def test_an_alarm_of_two_sources_is_lowered_when_one_is_left(
         assert await real.say("0001 1 1") == "OK 1"
         other = await Dialled.to(r.port.number, source="127.0.0.2")
         assert await other.say("0001 2 2") == "OK 2"
+        assert await real.say("0001 3 3") == ""
         while len(r.alarms) < 2:
             await asyncio.sleep(0.01)
         assert [each.active for each in r.alarms] == [True, False]
@@ -534,7 +606,9 @@ async def test_an_alarm_of_two_sources_is_lowered_when_one_is_left(
             await each.hang_up()
 
 
-async def test_an_alarm_of_two_sources_does_not_outlive_the_port(tmp_path: Path) -> None:
+async def test_an_alarm_of_two_sources_does_not_outlive_the_port(
+    tmp_path: Path, both_talk: None
+) -> None:
     opened = Road(tmp_path, "lines+listen://*:0")
     async with asyncio.timeout(30):
         await opened.up()
@@ -542,6 +616,7 @@ async def test_an_alarm_of_two_sources_does_not_outlive_the_port(tmp_path: Path)
         assert await real.say("0001 1 1") == "OK 1"
         other = await Dialled.to(opened.port.number, source="127.0.0.2")
         assert await other.say("0001 2 2") == "OK 2"
+        assert await real.say("0001 3 3") == ""
         await opened.until("two-sources")
     for each in (real, other):
         await each.hang_up()
