@@ -137,7 +137,10 @@ class Codec(StreamCodec[Packet | Fault]):
             return self._printed()
         early = _LOOKS_ENDED.search(buffer, HEAD, end + TAIL - 1)
         if early is not None and early.end() != end + TAIL:
-            return self._fault("bad_length", early.end(), f"it ends before {length} bytes")
+            # Cut off, the packet behind it looks like its end: that one begins inside.
+            inside = _BEGINS.search(buffer, HEAD, early.end())
+            count = inside.start() if inside else early.end()
+            return self._fault("bad_length", count, f"it ends before {length} bytes")
         if len(buffer) < end + 4:
             return self._short(end)
         data, check = bytes(buffer[HEAD:end]), bytes(buffer[end : end + 4])
@@ -181,7 +184,7 @@ class Codec(StreamCodec[Packet | Fault]):
     def _lost(self, code: Code, at: int, detail: str) -> Fault | None:
         """Where it ends is not known: at the next CR LF, or where another packet begins."""
         buffer = self._buffer
-        ends, begins = buffer.find(END, at), _BEGINS.search(buffer, at)
+        ends, begins = buffer.find(END, at), _BEGINS.search(buffer, len(MARK))
         if begins is not None and (ends < 0 or begins.start() < ends):
             return self._fault(code, begins.start(), detail)
         if ends >= 0:
