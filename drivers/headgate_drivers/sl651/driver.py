@@ -70,6 +70,10 @@ class Sl651Driver(AttendingDriver):
         """For recorded bytes."""
         return Codec()
 
+    def says(self, frame: Telegram) -> Iterable[Told]:
+        """The elements by their names."""
+        return () if frame.message is None else lines(frame.message)
+
     def check(self, device: Device) -> None:
         """Raises ProfileError: an address that is no station's, an item that is none."""
         problems = []

@@ -11,11 +11,11 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import typer
 
-from headgate.cli.fields import fields_of, plain
+from headgate.cli.fields import fields_of, plain, word
 from headgate.cli.terminal import FAILED, both, reader
 from headgate.errors import HeadgateError
 from headgate.messages import entries, fix, say
-from headgate.sdk import StreamCodec
+from headgate.sdk import Driver, StreamCodec
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -59,22 +59,23 @@ def decode(
     ] = "text",
 ) -> None:
     """Every frame with its fields; every fault with what to try. Exit status 1: not all of it was frames."""
-    codecs = {"<": codec_of(protocol), ">": codec_of(protocol)}
+    driver = driver_of(protocol)
+    codecs = {"<": codec_of(driver), ">": codec_of(driver)}
     good, found = True, []
     for way, event in _events(codecs, _pieces(words or [], file)):
         good = good and not hasattr(event, "consumed")
         if form == "json":
             found.append({"way": way, **_as_data(event)})
         else:
-            typer.echo("\n".join(as_text(event, way if file else "")))
+            typer.echo("\n".join(as_text(driver, event, way if file else "")))
     if form == "json":
         typer.echo(json.dumps(found, ensure_ascii=False, indent=1))
     if not good:
         raise typer.Exit(FAILED)
 
 
-def codec_of(protocol: str) -> StreamCodec[Any]:
-    """A codec of a driver by its name.
+def driver_of(protocol: str) -> Driver:
+    """A driver by its name, that has a codec for bytes alone.
 
     Raises:
         HeadgateError: there is no such driver, or its frames cannot be told from bytes alone.
@@ -83,15 +84,19 @@ def codec_of(protocol: str) -> StreamCodec[Any]:
 
     registry = load()
     registry.complete()
-    able: dict[str, StreamCodec[Any]] = {}
-    for name, kind in registry.drivers.items():
-        codec = kind().codec()
-        if codec is not None:
-            able[name] = codec
+    drivers = {name: kind() for name, kind in registry.drivers.items()}
+    able = {name: driver for name, driver in drivers.items() if driver.codec() is not None}
     if protocol not in able:
         names = ", ".join(sorted(able))
         raise HeadgateError(f"{protocol}?", code="HG-9170", name=protocol, names=names)
     return able[protocol]
+
+
+def codec_of(driver: Driver) -> StreamCodec[Any]:
+    """A new codec of such a driver."""
+    codec = driver.codec()
+    assert codec is not None
+    return codec
 
 
 # ---------------------------------------------------------------- where the bytes come from
@@ -145,12 +150,13 @@ def _events(
 # ---------------------------------------------------------------- how it is shown
 
 
-def as_text(event: Any, way: str) -> Iterator[str]:
+def as_text(driver: Driver, event: Any, way: str) -> Iterator[str]:
     """A frame with its fields, or a fault with what to try, in lines."""
     mark = f"{way} " if way else ""
     if not hasattr(event, "consumed"):
         yield mark + type(event).__name__.lower()
         yield from fields_of(event)
+        yield from _said(driver, event)
         return
     lang, known = reader(), _MESSAGES.get(event.code, "")
     count = event.consumed
@@ -164,6 +170,16 @@ def as_text(event: Any, way: str) -> Iterator[str]:
     inside = getattr(event, "frame", None) or getattr(event, "packet", None)
     if inside is not None:
         yield from fields_of(inside)
+        yield from _said(driver, inside)
+
+
+def _said(driver: Driver, frame: Any) -> Iterator[str]:
+    said = list(driver.says(frame))
+    if said:
+        yield "  " + say("HG-9188", reader())
+    for each in said:
+        value = "-" if each.value is None else word(each.value)
+        yield f"    {each.name}  {value} {each.unit}".rstrip() + (f"  {each.at}" if each.at else "")
 
 
 def _as_data(event: Any) -> dict[str, Any]:

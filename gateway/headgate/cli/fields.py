@@ -42,12 +42,12 @@ def fields_of(struct: Any, indent: str = _INDENT) -> Iterator[str]:
             for each in value:
                 yield from _member(each, indent + _INDENT)
         else:
-            yield f"{indent}{name:<{width}}  {_word(name, value)}"
+            yield f"{indent}{name:<{width}}  {word(value, name)}"
 
 
 def _member(struct: Any, indent: str) -> Iterator[str]:
     items = [(name, value) for name, value in _items(struct) if not _empty(value)]
-    here = "  ".join(f"{name} {_word(name, v)}" for name, v in items if not _holds_more(v))
+    here = "  ".join(f"{name} {word(v, name)}" for name, v in items if not _holds_more(v))
     yield f"{indent}{type(struct).__name__.lower()}  {here}".rstrip()
     for name, value in items:
         if isinstance(value, msgspec.Struct):
@@ -78,9 +78,10 @@ def _empty(value: Any) -> bool:
     return value is None or (isinstance(value, str | bytes | tuple | dict) and not value)
 
 
-def _word(name: str, value: Any) -> str:
+def word(value: Any, name: str = "") -> str:
+    """One value as a person reads it; `name` is what it stands under."""
     if isinstance(value, Enum):
-        return f"{value.name.lower()} ({_word(name, value.value)})"
+        return f"{value.name.lower()} ({word(value.value, name)})"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int) and name in _IN_HEX:
@@ -92,9 +93,9 @@ def _word(name: str, value: Any) -> str:
     if isinstance(value, datetime):
         return value.isoformat(sep=" ")
     if isinstance(value, tuple):
-        return ", ".join("-" if each is None else _word("", each) for each in value)
+        return ", ".join("-" if each is None else word(each) for each in value)
     if isinstance(value, dict):
-        return ", ".join(f"{key} {_word('', each)}" for key, each in value.items())
+        return ", ".join(f"{key} {word(each)}" for key, each in value.items())
     return str(value)
 
 

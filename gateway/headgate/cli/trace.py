@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from headgate.cli.client import call, socket_of
-from headgate.cli.decode import as_text, codec_of
+from headgate.cli.decode import as_text, codec_of, driver_of
 from headgate.cli.terminal import both, tell
 from headgate.env import system_env
 from headgate.errors import HeadgateError
@@ -73,9 +73,8 @@ class Meaning:
     """What the bytes of a line mean. Each caller is a stream of its own, and so is what is said to it."""
 
     def __init__(self, protocol: str) -> None:
-        self._protocol = protocol
+        self._driver = driver_of(protocol)
         self._codecs: dict[tuple[str, str], StreamCodec[Any]] = {}
-        codec_of(protocol)  # a name that is none is told before anything is traced
 
     def of(self, frame: Mapping[str, Any]) -> Iterator[str]:
         """Frames and faults that are complete now, indented."""
@@ -84,9 +83,9 @@ class Meaning:
         place = caller, frame["way"]
         codec = self._codecs.get(place)
         if codec is None:
-            codec = self._codecs[place] = codec_of(self._protocol)
+            codec = self._codecs[place] = codec_of(self._driver)
         for event in codec.feed(bytes.fromhex(frame["hex"])):
-            yield from (f"    {line}" for line in as_text(event, ""))
+            yield from (f"    {line}" for line in as_text(self._driver, event, ""))
 
 
 @contextmanager

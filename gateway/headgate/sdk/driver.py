@@ -7,11 +7,12 @@ schemes. Errors from the tree in `headgate.errors` are all that may leave it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from headgate.errors import Problem
 from headgate.model import Alarm, Block, Gap, Identity, Origin, Value
+from headgate.sdk.asking import Told
 from headgate.sdk.channel import Channel, Listener
 from headgate.sdk.device import Device
 from headgate.sdk.stream import StreamCodec
@@ -42,6 +43,10 @@ class Driver(ABC):
         None: what bytes mean cannot be told without knowing what was asked.
         """
         return None
+
+    def says(self, frame: Any) -> Iterable[Told]:
+        """What a frame of `codec` means, a line each, where its fields do not say it by themselves. Pure."""
+        return ()
 
     async def identify(self, channel: Channel, device: Device) -> Identity | None:
         """What the device says of itself; None when it cannot tell."""

@@ -52,7 +52,11 @@ def test_a_frame_is_told_field_by_field(decode: Callable[..., Done]) -> None:
     assert done.status == 0
     assert "  address    0060000001\n" in done.out
     assert "  function   32H\n" in done.out
-    assert "element  code 39H  digits 00021245  decimals 3" in done.out and "21.245" in done.out
+    assert "element  code 39H  digits 00021245  decimals 3" in done.out
+    assert (
+        "  which means\n" in done.out
+        and "    39 瞬时河道水位、潮位  21.245 m  2026-11-21T19:49\n" in done.out
+    )
 
 
 @pytest.mark.parametrize(
