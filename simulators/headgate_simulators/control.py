@@ -8,13 +8,28 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 #: Does what one command says, at once or awaited; a `ValueError` tells what was wrong with it.
 Command = Callable[[Mapping[str, Any]], Awaitable[None] | None]
+
+
+@contextmanager
+def fitting(path: Path) -> Iterator[str]:
+    """A name for a socket that an address has room for (unix(7): 107 bytes), however deep its folder lies."""
+    if len(os.fsencode(path)) < 108:
+        yield str(path)
+        return
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
 
 
 async def obey(line: bytes | str, command: Command) -> dict[str, Any]:
@@ -44,7 +59,8 @@ class ControlSocket:
         """Listen. A socket file left by a dead simulator is replaced."""
         if self.path.is_socket():
             self.path.unlink()
-        self._server = await asyncio.start_unix_server(self._talk, self.path)
+        with fitting(self.path) as name:
+            self._server = await asyncio.start_unix_server(self._talk, name)
         self.path.chmod(0o600)
 
     async def stop(self) -> None:
@@ -76,7 +92,8 @@ def say(path: Path, command: Mapping[str, Any], timeout_s: float = 5.0) -> dict[
     """Send one command to the simulator that listens at `path`, and return its answer."""
     with socket.socket(socket.AF_UNIX) as line:
         line.settimeout(timeout_s)
-        line.connect(str(path))
+        with fitting(path) as name:
+            line.connect(name)
         line.sendall(json.dumps(command).encode() + b"\n")
         with line.makefile("rb") as answers:
             answer: dict[str, Any] = json.loads(answers.readline())

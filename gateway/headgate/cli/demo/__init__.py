@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 import signal
 import sys
@@ -20,8 +19,6 @@ from headgate.errors import HeadgateError
 app = typer.Typer(rich_markup_mode=None)
 #: Exit status of a program that was interrupted.
 INTERRUPTED = 130
-#: A Unix socket's name is at most 107 bytes.
-_LONGEST = 107 - len("/gateway.sock")
 
 
 @app.command(
@@ -93,6 +90,4 @@ def _folder(keep: Path | None) -> Path:
         folder.mkdir(parents=True)
     if not folder.is_dir() or any(folder.iterdir()):
         raise HeadgateError(f"{folder} is not empty", code="HG-9512", folder=folder)
-    if len(os.fsencode(folder)) > _LONGEST:
-        raise HeadgateError(f"{folder} is too long", code="HG-9513", folder=folder, most=_LONGEST)
     return folder

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from headgate.cli.demo.child import Child
+from headgate.env import reachable
 from headgate.errors import HeadgateError
 
 #: A simulator answers a command at once; on a busy machine later.
@@ -80,9 +81,9 @@ class Simulator:
 
     def _say(self, command: Mapping[str, Any]) -> dict[str, Any]:
         try:
-            with socket.socket(socket.AF_UNIX) as line:
+            with socket.socket(socket.AF_UNIX) as line, reachable(self.control) as name:
                 line.settimeout(ANSWER_S)
-                line.connect(str(self.control))
+                line.connect(name)
                 line.sendall(json.dumps(command).encode() + b"\n")
                 with line.makefile("rb") as answers:
                     answer: dict[str, Any] = json.loads(answers.readline())
