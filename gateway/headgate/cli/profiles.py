@@ -213,6 +213,11 @@ def _library(env: Env, folders: Sequence[Path] | None, plugins: Registry) -> Lib
     return load(env.files, search_path(folders or (), plugins.profile_folders), PointKeys(plugins))
 
 
+def every_profile(plugins: Registry) -> Iterable[Profile]:
+    """All profiles that this machine has."""
+    return _library(system_env(), None, plugins).profiles.values()
+
+
 def _own(library: Library, profile_id: str) -> ProfileError | None:
     """What is wrong with the file of `profile_id`, when that is why it is not there."""
     own = library.profiles.read(profile_id).problems

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -94,6 +96,56 @@ def ask(
         typer.echo("\n".join(answer(said)))
 
 
+@app.command(help=both("Strangers, as devices for a site file.", "把陌生测站写成设备条目。"))
+def strangers(
+    profile: Annotated[
+        str, typer.Option(help=both("The profile that fits them.", "适用的配置档。"))
+    ] = "",
+    channel: Annotated[
+        str, typer.Option(help=both("Those of one port only.", "只列一个端口。"))
+    ] = "",
+    site: Annotated[Path | None, typer.Option("--from", help=both("Site.", "站点。"))] = None,
+) -> None:
+    """A `[[device]]` for each number that dialled and is nobody's: look at them before you keep them."""
+    ports = [p for p in call(socket_of(site), "stations") if channel in ("", p["channel"])]
+    found = list(entries_of(ports, profile or _fitting(ports)))
+    if not found:
+        tell("HG-3690")
+        return
+    typer.echo("\n".join(found))
+    typer.echo(f"# {say('HG-3691', reader(), count=len(found))}", err=True)
+
+
+def _fitting(ports: list[dict[str, Any]]) -> dict[str, str]:
+    """The first profile, by name, that is for the driver of each port; empty where there is none."""
+    from headgate.cli.profiles import every_profile
+    from headgate.runtime.plugins import load
+
+    plugins = load()
+    named = sorted((profile.id, profile.driver) for profile in every_profile(plugins))
+    found = {}
+    for port in ports:
+        kind = plugins.driver_for(port["url"].partition(":")[0])
+        fits = [name for name, driver in named if kind is not None and driver == kind.name]
+        found[port["channel"]] = fits[0] if fits else ""
+    return found
+
+
+def entries_of(ports: list[dict[str, Any]], profile: str | Mapping[str, str]) -> Iterator[str]:
+    """One table of a site file for each stranger of these ports. `profile`: one for all, or by port."""
+    for port in ports:
+        for each in port["strangers"]:
+            number = _plain(each["station"])
+            fields = {
+                "id": re.sub(r"[^a-z0-9]+", "-", f"{port['channel']}-{number}".lower()).strip("-"),
+                "channel": port["channel"],
+                "address": number,
+                "profile": profile if isinstance(profile, str) else profile[port["channel"]],
+            }
+            rows = "".join(f"{key} = {json.dumps(value)}\n" for key, value in fields.items())
+            yield f"[[device]]  # {each['peer']}, {each['times']} x\n{rows}"
+
+
 def answer(said: dict[str, Any]) -> list[str]:
     """What came of asking, as lines of text."""
     if "errands" in said:
@@ -126,6 +178,7 @@ def page(port: dict[str, Any]) -> str:
             f"{word('times')} {_span(each['ago_s'])} {word('ago')}"
             for each in port["strangers"]
         ]
+        lines.append(f"    {say('HG-3692', reader())}")
     return "\n".join(lines)
 
 
