@@ -3,7 +3,9 @@
 options  what a site file says: who we are, which point is which factor
 marks    quality and status of a reading as a mark of the standard (pure)
 periods  readings into real time, minutes, hours and days (pure)
-bureau   one connection: uploads until answered (9014), requests answered or refused
+history  what was told, to be told again when a bureau asks (pure)
+requests what a bureau asks: carried out or refused
+bureau   one connection: uploads until answered (9014)
 uplink   its own cursor in the spool: open, gather, report, settle
 """
 

@@ -1,15 +1,9 @@
-"""One connection to a bureau: uploads until it answers 9014, its requests answered or refused.
-
-Of requests (clause 6.5.1) a bureau is given the time (1011) and intervals (1061, 1063). Every other one is
-refused (9011, QnRtn=2): nobody sets this gateway's clock, password or intervals from afar, and none of its
-outputs is moved by this protocol. A wrong password is QnRtn=3, another MN 4, a command of no meaning 8.
-"""
+"""One connection to a bureau: uploads until it answers 9014 (6.2, 6.5.2); its requests go to `requests`."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
 
@@ -17,11 +11,13 @@ import msgspec
 
 from headgate.sdk import UplinkError
 from headgate_drivers.hj212.codec import Codec
-from headgate_drivers.hj212.commands import COMMANDS, Accepted, Done, Kind
+from headgate_drivers.hj212.commands import Accepted, Kind
 from headgate_drivers.hj212.frames import LONGEST_SAID, Fault, Flag, Packet, encode
 from headgate_drivers.hj212.parts import split
-from headgate_drivers.hj212.replies import accepted, done, id_of, kind, noticed, wants_answer
+from headgate_drivers.hj212.replies import id_of, kind
+from headgate_drivers.hj212.sealed import must_be
 from headgate_plugins.hj212.options import Terms
+from headgate_plugins.hj212.requests import Desk, Requests
 
 log = logging.getLogger(__name__)
 
@@ -29,16 +25,18 @@ _READ = 4096
 
 
 class Bureau:
-    """An open connection. `local` tells the bureau's wall time, None while it is not trusted."""
+    """An open connection. `desk` carries out what the bureau asks."""
 
     def __init__(
         self,
         terms: Terms,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        local: Callable[[], datetime | None],
+        desk: Desk,
     ) -> None:
-        self._terms, self._reader, self._writer, self._local = terms, reader, writer, local
+        self._terms, self._reader, self._writer = terms, reader, writer
+        self._settings = desk.settings
+        self._requests = Requests(terms, desk, self._write, self.upload)
         self._answered: dict[str, asyncio.Event] = {}
         self._lost = asyncio.Event()
         self._listening = asyncio.create_task(self._listen(), name=f"bureau {terms.uplink}")
@@ -47,6 +45,7 @@ class Bureau:
         """Hang up."""
         self._listening.cancel()
         await asyncio.gather(self._listening, return_exceptions=True)
+        await self._requests.close()
         self._writer.close()
         with suppress(OSError):
             await self._writer.wait_closed()
@@ -68,13 +67,13 @@ class Bureau:
     async def _until_answered(self, packet: Packet) -> None:
         heard = self._answered[packet.qn] = asyncio.Event()
         try:
-            for _ in range(self._terms.tries):
+            for _ in range(self._settings.tries):
                 self._write(packet)
                 if await self._first_of(heard):
                     return
             raise UplinkError(
                 "the bureau does not answer", code="HG-3632", peer=self._terms.peer, cn=packet.cn,
-                tries=self._terms.tries,
+                tries=self._settings.tries,
             )  # fmt: skip
         finally:
             del self._answered[packet.qn]
@@ -84,7 +83,7 @@ class Bureau:
         waits = [asyncio.create_task(heard.wait()), asyncio.create_task(self._lost.wait())]
         try:
             await asyncio.wait(
-                waits, timeout=self._terms.answer_s, return_when=asyncio.FIRST_COMPLETED
+                waits, timeout=self._settings.answer_s, return_when=asyncio.FIRST_COMPLETED
             )
         finally:
             for each in waits:
@@ -96,19 +95,18 @@ class Bureau:
 
     def _write(self, packet: Packet) -> None:
         if not self.lost:
-            self._writer.write(encode(packet))
+            key = self._terms.key if must_be(packet.cn) else None
+            self._writer.write(encode(packet, key=key))
 
     # ------------------------------------------------------------ what it says
 
     async def _listen(self) -> None:
-        codec = Codec(LONGEST_SAID)
+        codec = Codec(LONGEST_SAID, lambda mn: self._terms.key)
         try:
             while data := await self._reader.read(_READ):
                 for found in codec.feed(data):
                     if isinstance(found, Fault):
-                        log.info(
-                            "no packet", extra={"uplink": self._terms.uplink, "what": found.code}
-                        )
+                        self._odd(found)
                     else:
                         self._heard(found)
         except OSError as error:
@@ -116,46 +114,29 @@ class Bureau:
         finally:
             self._lost.set()
 
+    def _odd(self, fault: Fault) -> None:
+        """Told; a request whose check is right is refused by what is wrong with it."""
+        log.info("no packet", extra={"uplink": self._terms.uplink, "what": fault.code})
+        if fault.packet is None or fault.packet.mn != self._terms.mn or not fault.packet.qn:
+            return
+        if fault.code == "bad_field":
+            wrong = _WRONG.get(fault.detail.partition(" ")[0], Accepted.UNKNOWN)
+            flag = fault.packet.flag or Flag(self._terms.version, split=False, answer=False)
+            self._requests.heard(msgspec.structs.replace(fault.packet, flag=flag), wrong)
+        elif fault.code in ("bad_end", "bad_length"):
+            self._heard(fault.packet)
+
     def _heard(self, packet: Packet) -> None:
         if packet.cn == "9014":
             waiting = self._answered.get(id_of(packet))
             if waiting is not None and packet.mn in (self._terms.mn, ""):
                 waiting.set()
-        elif kind(packet, up=False) is Kind.NOTICE:
-            if wants_answer(packet):
-                self._write(noticed(packet))
         elif kind(packet, up=False) is not Kind.REPLY:
-            self._request(packet)
+            self._requests.heard(packet)
 
-    def _request(self, packet: Packet) -> None:
-        result = self._judged(packet)
-        self._write(accepted(packet, result))
-        log.info(
-            "request of a bureau",
-            extra={"uplink": self._terms.uplink, "cn": packet.cn, "result": result.name},
-        )
-        if result is not Accepted.READY:
-            return
-        now = self._local()
-        said = {
-            "1011": f"SystemTime={now:%Y%m%d%H%M%S}" if now else "",
-            "1061": f"RtdInterval={self._terms.realtime_s}",
-            "1063": f"MinInterval={self._terms.minutes_s // 60}",
-        }[packet.cn]
-        if said:
-            flag = packet.flag and Flag(packet.flag.version, split=False, answer=False)
-            data = msgspec.structs.replace(packet, st=self._terms.st, flag=flag, cp=said, other=())
-            self._write(data)
-        self._write(done(packet, Done.SUCCESS if said else Done.FAILED))
 
-    def _judged(self, packet: Packet) -> Accepted:
-        if packet.mn != self._terms.mn:
-            return Accepted.WRONG_DEVICE
-        if packet.pw != self._terms.pw:
-            return Accepted.WRONG_PASSWORD
-        if packet.cn not in COMMANDS:
-            return Accepted.WRONG_COMMAND
-        return Accepted.READY if packet.cn in ("1011", "1061", "1063") else Accepted.REFUSED
+#: What of a packet whose check is right cannot be read, as 9011 says it (table 7).
+_WRONG = {"QN": Accepted.WRONG_ID, "Flag": Accepted.WRONG_FLAG, "CN": Accepted.WRONG_COMMAND}
 
 
 class Names:

@@ -12,6 +12,7 @@ import msgspec
 
 from headgate.sdk import UplinkContext
 from headgate.sdk.options import Options
+from headgate_drivers.hj212.sealed import key_of
 
 #: Keys that every uplink has; those that mean nothing here are passed over.
 COMMON = (
@@ -22,7 +23,7 @@ COMMON = (
 )  # fmt: skip
 OWN = (
     "mn", "st", "edition", "zone", "realtime", "minutes", "hours", "days", "least", "times",
-    "answer_timeout", "tries", "factors",
+    "answer_timeout", "tries", "factors", "secret",
 )  # fmt: skip
 _MN = re.compile(r"[0-9A-Za-z_.-]{1,40}")
 _CODE = re.compile(r"[0-9A-Za-z]{2,8}")
@@ -40,7 +41,7 @@ class Source(msgspec.Struct, frozen=True):
 
 
 class Terms(msgspec.Struct, frozen=True):
-    """Everything about one bureau. `realtime_s` 0: none. `epoch`: of this start."""
+    """Everything about one bureau. `realtime_s` 0: none. `epoch`: of this start. `key`: CP is encrypted."""
 
     uplink: str
     host: str
@@ -62,6 +63,7 @@ class Terms(msgspec.Struct, frozen=True):
     reconnect_max_s: float
     epoch: bytes
     sources: tuple[Source, ...]
+    key: bytes | None = None
 
     @property
     def peer(self) -> str:
@@ -108,6 +110,11 @@ def read_terms(context: UplinkContext) -> Terms:
     )
     if not sources:
         wrong("factors", "no factor is named")
+    edition = options.choice("edition", ("2017", "2025"), "2017")
+    secret = options.text("secret")
+    key = None if secret is None else key_of(secret)
+    if secret is not None and (key is None or edition != "2025"):
+        wrong("secret", "secret is no key of 32 hex characters, or edition is not 2025")
     terms = Terms(
         uplink=context.id,
         host=url.hostname or "",
@@ -115,7 +122,7 @@ def read_terms(context: UplinkContext) -> Terms:
         mn=mn,
         st=st,
         pw=str(context.options.get("password") or ""),
-        version=_FLAGS[options.choice("edition", ("2017", "2025"), "2017")],
+        version=_FLAGS[edition],
         zone=zone,
         realtime_s=int(realtime_s),
         minutes_s=int(minutes_s),
@@ -129,6 +136,7 @@ def read_terms(context: UplinkContext) -> Terms:
         reconnect_max_s=float(context.options.get("reconnect_max_s", 90.0)),
         epoch=bytes.fromhex(str(context.options.get("epoch") or "")),
         sources=sources,
+        key=key,
     )
     options.check(COMMON)
     return terms

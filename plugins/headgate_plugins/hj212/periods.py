@@ -23,6 +23,8 @@ from headgate_plugins.hj212.marks import NO_CONNECTION, NORMAL
 
 HOUR_S, DAY_S = 3600, 86_400
 REAL, MINUTES, HOUR, DAY = "2011", "2051", "2061", "2031"
+#: A period that is told later than this after it was due is made up for (RF of 2025 names no time).
+MADE_UP_S = 300
 
 
 class Told(NamedTuple):
@@ -108,6 +110,10 @@ class Book:
         self._sums: dict[Key, dict[str, _Sum]] = {}
         self._kept_s: dict[Key, float] = {}
 
+    def set_realtime(self, seconds: int) -> None:
+        """Another interval from now on; periods that are open keep their beginning."""
+        self._real_s = self._length_s[REAL] = seconds
+
     def take(self, told: Told, now_s: float) -> list[Key]:
         """One reading; give the periods whose report says that the bureau has it.
 
@@ -143,6 +149,11 @@ class Book:
         return sorted(
             found, key=lambda key: (key[1] + self._length_s[key[0]], self._length_s[key[0]])
         )
+
+    def is_late(self, key: Key, wall_s: float) -> bool:
+        """Whether a period could have been told long ago: it is made up for."""
+        cn, start = key
+        return wall_s > start + self._length_s[cn] + self._late_s[cn] + MADE_UP_S
 
     def report(self, key: Key) -> Report:
         """What is told of a period now."""

@@ -30,11 +30,14 @@ from headgate.sdk import (
     readings,
 )
 from headgate_drivers.hj212.data import Factor, Record, write
+from headgate_drivers.hj212.editions import Edition
 from headgate_drivers.hj212.frames import Flag, Packet
 from headgate_plugins.hj212.bureau import Bureau, Names
+from headgate_plugins.hj212.history import History
 from headgate_plugins.hj212.marks import mark_of
 from headgate_plugins.hj212.options import OWN, Source, Terms, read_terms
-from headgate_plugins.hj212.periods import Book, Key, Told
+from headgate_plugins.hj212.periods import REAL, Book, Key, Told
+from headgate_plugins.hj212.requests import Settings
 
 log = logging.getLogger(__name__)
 
@@ -120,6 +123,8 @@ class Reporting:
         self._waiting: dict[Key, set[Name]] = {}
         self._locked: list[StoredRecord] = []
         self._names = Names()
+        self._history = History()
+        self.settings = Settings(terms)
 
     def give_back(self) -> None:
         """What the bureau has not answered is offered again after the next start."""
@@ -222,7 +227,7 @@ class Reporting:
                 reason = str(failure) or "no answer"
                 error = UplinkError(reason, code="HG-3631", peer=terms.peer, reason=reason)
             else:
-                bureau = Bureau(terms, reader, writer, self._local)
+                bureau = Bureau(terms, reader, writer, self)
                 self._uplink.say("online", None)
                 try:
                     answered = [0]
@@ -240,7 +245,7 @@ class Reporting:
 
     async def _serve(self, bureau: Bureau, answered: list[int]) -> None:
         while not bureau.lost:
-            now = self._local()
+            now = self.local()
             due = [] if now is None else self._book.due(_seconds(now), time.monotonic())
             for key in due:
                 version = self._book.open[key].version
@@ -248,6 +253,7 @@ class Reporting:
                 packet = self._packet(key)
                 if packet is not None:
                     await bureau.upload(packet)
+                    self._history.keep(key, packet.cp)
                     answered[0] += 1
                     self._uplink.say("online", None)
                 self._book.told(key, version)
@@ -272,8 +278,8 @@ class Reporting:
                     self._settle(name)
 
     def _packet(self, key: Key) -> Packet | None:
-        report, now = self._book.report(key), self._local()
-        if not report.factors or now is None:
+        report, now = self._book.report(key), self.local()
+        if not report.factors or now is None or (key[0] == REAL and not self.settings.realtime):
             return None
         factors = tuple(
             Factor(code, tuple((name, self._text(code, value)) for name, value in fields))
@@ -281,18 +287,39 @@ class Reporting:
         )
         at = _EPOCH + timedelta(seconds=report.start_s)
         cp = write([Record(f"{at:%Y%m%d%H%M%S}", (), factors)])
+        return self._upload_of(report.cn, cp, now, made_up=self._book.is_late(key, _seconds(now)))
+
+    def _upload_of(self, cn: str, cp: str, now: datetime, *, made_up: bool) -> Packet:
+        # Only 2025 has a word for what is told later than it was due (RF).
+        marked = made_up and self._terms.version == Edition.OF_2025
         return Packet(
             qn=self._names.next(now, 1 + len(cp) // 512),
             st=self._terms.st,
-            cn=report.cn,
+            cn=cn,
             pw=self._terms.pw,
             mn=self._terms.mn,
             flag=Flag(self._terms.version, split=False, answer=True),
             cp=cp,
+            other=(("RF", "1"),) if marked else (),
         )
 
     def _text(self, code: str, value: float | str) -> str:
         return value if isinstance(value, str) else f"{value:.{self._digits[code]}f}"
+
+    # ------------------------------------------------------------ what the bureau asks
+
+    def set_realtime(self, seconds: int) -> None:
+        """Tell real time data each so many seconds from now on."""
+        self.settings.realtime_s = seconds
+        self._book.set_realtime(seconds)
+
+    def history(self, cn: str, begin: datetime, end: datetime) -> Sequence[Packet]:
+        """What was told of periods that begin between two times, as packets anew."""
+        now = self.local()
+        if now is None:
+            return ()
+        told = self._history.between(cn, _seconds(begin), _seconds(end))
+        return [self._upload_of(cn, cp, now, made_up=False) for _, cp in told]
 
     # ------------------------------------------------------------ time
 
@@ -300,7 +327,7 @@ class Reporting:
         at = datetime.fromtimestamp(wall_us // 1_000_000, UTC).astimezone(self._zone)
         return at.replace(tzinfo=None, microsecond=wall_us % 1_000_000)
 
-    def _local(self) -> datetime | None:
+    def local(self) -> datetime | None:
         wall_us = self._outbox.wall_us(self._uplink.now_us())
         return None if wall_us is None else self._wall(wall_us)
 

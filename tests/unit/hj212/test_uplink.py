@@ -15,6 +15,7 @@ from headgate.columns import pack
 from headgate.model import Block, Point, PointTable, Quality, Status, status_word
 from headgate.sdk import ConfigError, Item, UplinkContext
 from headgate_plugins.hj212 import Hj212Uplink
+from headgate_plugins.hj212.history import History
 from headgate_plugins.hj212.periods import Book, Told
 
 DIGEST = bytes(32)
@@ -308,6 +309,24 @@ async def test_readings_of_others_settle_at_once_and_are_told_nobody() -> None:
         ("CN=1011;PW=123456;MN=other;Flag=5;CP=&&&&", [("9011", "QnRtn=4")]),
         ("CN=7777;PW=123456;MN={mn};Flag=5;CP=&&&&", [("9011", "QnRtn=8")]),
         ("CN=2012;PW=123456;MN={mn};Flag=5;CP=&&&&", [("9013", "")]),
+        ("CN=1000;PW=123456;MN={mn};Flag=5;CP=&&OverTime=5;ReCount=3&&",
+         [("9011", "QnRtn=1"), ("9012", "ExeRtn=1")]),
+        ("CN=1000;PW=123456;MN={mn};Flag=5;CP=&&OverTime=0;ReCount=3&&",
+         [("9011", "QnRtn=1"), ("9012", "ExeRtn=3")]),
+        ("CN=1062;PW=123456;MN={mn};Flag=5;CP=&&RtdInterval=60&&",
+         [("9011", "QnRtn=1"), ("9012", "ExeRtn=1")]),
+        ("CN=1062;PW=123456;MN={mn};Flag=5;CP=&&RtdInterval=1&&",
+         [("9011", "QnRtn=1"), ("9012", "ExeRtn=3")]),
+        ("CN=1064;PW=123456;MN={mn};Flag=5;CP=&&MinInterval=1&&", [("9011", "QnRtn=2")]),
+        ("CN=1072;PW=123456;MN={mn};Flag=5;CP=&&NewPW=654321&&", [("9011", "QnRtn=2")]),
+        ("CN=2011;PW=123456;MN={mn};Flag=5;CP=&&&&",
+         [("9011", "QnRtn=1"), ("9012", "ExeRtn=1")]),
+        ("CN=2031;PW=123456;MN={mn};Flag=5;CP=&&BeginTime=20260718000000;EndTime=20260719000000&&",
+         [("9011", "QnRtn=1"), ("9012", "ExeRtn=100")]),
+        ("CN=2051;PW=123456;MN={mn};Flag=5;CP=&&BeginTime=20260719000000&&",
+         [("9011", "QnRtn=1"), ("9012", "ExeRtn=3")]),
+        ("CN=1011;PW=123456;MN={mn};Flag=x;CP=&&&&", [("9011", "QnRtn=6")]),
+        ("CN=11;PW=123456;MN={mn};Flag=5;CP=&&&&", [("9011", "QnRtn=8")]),
     ],
 )  # fmt: skip
 async def test_requests_are_answered_or_refused(
@@ -324,6 +343,98 @@ async def test_requests_are_answered_or_refused(
     assert {each["QN"] for each in bureau.heard} == {qn}
 
 
+@asynccontextmanager
+async def asked(bureau: Bureau, up: Hj212Uplink, box: MemoryOutbox) -> AsyncIterator[None]:
+    """An uplink that is on line."""
+    async with running(up, box):
+        async with asyncio.timeout(PATIENCE_S):
+            while not bureau.calls:
+                await asyncio.sleep(0.01)
+        yield
+
+
+def request(cn: str, cp: str, qn: str = "20260718150000123", st: str = "39") -> str:
+    return f"QN={qn};ST={st};CN={cn};PW=123456;MN={MN};Flag=5;CP=&&{cp}&&"
+
+
+async def test_history_is_told_again_each_period_until_it_is_answered_then_9012() -> None:
+    box = outbox(*[[block(k * 600 * SECOND, 0.010 * (k + 1), 50.0)] for k in range(4)])
+    async with running_bureau() as bureau:
+        up = made(bureau, realtime="0s")
+        async with asked(bureau, up, box):
+            await until_settled(box, 0, 1, 2, 3)
+            first = {factors_of(each["CP"])["DataTime"]: each for each in bureau.of("2051")}
+            bureau.answers = lambda packet: len(bureau.of("2051")) != 5  # the first of them is lost
+            bureau.say(request("2051", "BeginTime=20260718144000;EndTime=20260718145000"))
+            await bureau.until(lambda: bureau.of("9012"))
+        again = bureau.of("2051")[4:]
+    assert bureau.of("9012")[0]["CP"] == "ExeRtn=1"
+    times = [factors_of(each["CP"])["DataTime"] for each in again]
+    assert times == ["20260718144000", "20260718144000", "20260718145000"]
+    assert again[0]["QN"] == again[1]["QN"]
+    for each in again:
+        before = first[factors_of(each["CP"])["DataTime"]]
+        assert each["CP"] == before["CP"]
+        assert each["QN"] != before["QN"]
+
+
+async def test_real_time_data_stop_and_begin_again_as_the_bureau_wants_and_nothing_waits() -> None:
+    box = outbox()
+    async with running_bureau() as bureau:
+        up = made(bureau)
+        async with asked(bureau, up, box):
+            bureau.say(request("2012", ""))
+            await bureau.until(lambda: bureau.of("9013"))
+            box.opened = {0: [block(0, 0.086, 60.0)]}
+            box.put(record(0))
+            await until_settled(box, 0)
+            assert (len(bureau.of("2011")), len(bureau.of("2051"))) == (0, 1)
+            bureau.say(request("2011", "", qn="20260718150000124"))
+            await bureau.until(lambda: bureau.of("9012"))
+            box.opened = {1: [block(600 * SECOND, 0.086, 60.0)]}
+            box.put(record(1))
+            await until_settled(box, 1)
+            assert len(bureau.of("2011")) == 1
+
+
+async def test_a_request_for_another_system_is_refused_and_a_bureau_sets_how_long_is_waited() -> (
+    None
+):
+    async with running_bureau() as bureau:
+        up = made(bureau)
+        async with asked(bureau, up, outbox([])):
+            bureau.say(request("1011", "", st="21"))
+            await bureau.until(lambda: bureau.of("9011"))
+            assert bureau.of("9011")[0]["CP"] == "QnRtn=5"
+            bureau.say(request("1000", "OverTime=9;ReCount=2", qn="20260718150000125"))
+            bureau.say(request("1062", "RtdInterval=60", qn="20260718150000126"))
+            bureau.say(request("1061", "", qn="20260718150000127"))
+            await bureau.until(lambda: len(bureau.of("9012")) == 3)
+            assert bureau.of("1061")[0]["CP"] == "RtdInterval=60"
+
+
+async def test_a_bureau_of_2025_gets_encrypted_data_and_is_told_what_is_made_up_for() -> None:
+    box = outbox([block(0, 0.086, 60.0)])
+    async with running_bureau() as bureau:
+        bureau.key = b"0" * 16
+        up = made(bureau, edition="2025", secret="30" * 16)
+        async with running(up, box):
+            await until_settled(box, 0)
+    (real,) = bureau.of("2011")
+    assert (real["Flag"], real["RF"]) == ("9", "1")
+    assert factors_of(real["CP"])["a34002-Rtd"] == "86"
+
+
+def test_history_keeps_the_newest() -> None:
+    history = History()
+    for hour in range(800):
+        history.keep(("2061", hour * 3600), f"h{hour}")
+    history.keep(("2061", 0), "too old")
+    history.keep(("2011", 0), "not kept")
+    told = list(history.between("2061", 0, 800 * 3600))
+    assert (len(told), told[0], told[-1]) == (744, (56 * 3600, "h56"), (799 * 3600, "h799"))
+
+
 # ------------------------------------------------------------ what a site may say
 
 
@@ -334,6 +445,7 @@ async def test_requests_are_answered_or_refused(
         {"st": "x"}, {"zone": "Nowhere/At"}, {"minutes": "7min"}, {"factors": {}},
         {"factors": {"LA": "noise"}}, {"factors": {"LA": {"from": "a/b", "scale": 0}}},
         {"factors": {"LA": {"from": "a/b", "unit": "x"}}}, {"edition": "2005"}, {"odd": 1},
+        {"secret": "0" * 16}, {"edition": "2025", "secret": "short"},
     ],
 )  # fmt: skip
 async def test_what_is_wrong_in_a_site_file_is_told(options: dict[str, Any]) -> None:
