@@ -54,8 +54,10 @@ def said(item: Item) -> list[tuple[str, Any]]:
             return [("observation_time", f"{item.at:%Y-%m-%dT%H:%M}" if item.at else None)]
         case Element(parameter=True):
             return [(f"param_{item.code:02X}", item.value)]
-        case Element():
+        case Element() if item.code in ELEMENTS:
             return [(f"{item.code:02X}_{ELEMENTS[item.code].ascii}", item.value)]
+        case Element():  # in no table, or a user's own
+            return [(f"{item.code:02X}", item.value)]
         case Raw(code=3):
             return [("new_password", item.data.hex().upper()), ("param_03", _hex(item.data))]
         case Raw():
