@@ -28,7 +28,7 @@ from headgate.env import Env
 from headgate.envelope.payload import decode_table, encode_table
 from headgate.errors import ConfigError, HeadgateError, Problem, SecurityError, SpoolError
 from headgate.link.own import hold as hold_link_pair
-from headgate.messages import say
+from headgate.messages import Language, say
 from headgate.model import Alarm, ClockFix, Event
 from headgate.model import Identity as DeviceIdentity
 from headgate.runtime.api import LocalApi
@@ -692,13 +692,14 @@ class Gateway:
 
     # ------------------------------------------------------------ what it tells
 
-    def status(self) -> Mapping[str, Any]:
-        """How the gateway is, as the local API says it."""
+    def status(self, language: Language | None = None) -> Mapping[str, Any]:
+        """How the gateway is, as the local API says it: sentences in a reader's language, or the box's."""
+        language = language or self.site.gateway.language
         said = status_of(
             self._env, self.site, self.epoch, self._started_us, self._identity, self._provider.info,
             self._timekeeper.fix, self._writer.status, self._spool.status(),
         )  # fmt: skip
-        said["disk"] = self._disk.status(self._spool.status())
+        said["disk"] = self._disk.status(self._spool.status(), language)
         audit = self._audit.status()
         said["audit"] = msgspec.to_builtins(audit)
         boxes = self._outlets.status()
@@ -710,7 +711,6 @@ class Gateway:
         said["channels"] = msgspec.to_builtins(self._field.channel_health())
         said["devices"] = msgspec.to_builtins(self._field.device_health())
         said["account"] = self._daybook.report(self._state.devices())
-        language = self.site.gateway.language
         said["problems"] = [
             f"{p.where}: {say(p.code, language, **p.fields)} [{p.code}]" for p in self._problems
         ]

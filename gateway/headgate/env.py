@@ -437,6 +437,10 @@ class SystemFiles:
         os.close(descriptor)
 
     def database(self, path: Path) -> sqlite3.Connection:
+        if str(path) != ":memory:":
+            # SQLite would let everybody read; what it makes beside the file has the file's rights.
+            with suppress(OSError):
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640))
         return sqlite3.connect(path, isolation_level=None, check_same_thread=False)
 
 

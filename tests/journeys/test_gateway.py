@@ -278,3 +278,30 @@ async def test_status_is_json_all_the_way(tmp_path: Path, water_gauge_farm: Farm
         status = await ask(tmp_path, "status")
     assert json.loads(json.dumps(status)) == status
     assert status["identity"] == {**status["identity"], "enrolled": False, "local_wrap": True}
+
+
+async def test_status_speaks_the_readers_language_and_the_boxs_own_to_whoever_says_none(
+    tmp_path: Path, water_gauge_farm: FarmMaker
+) -> None:
+    write_site(tmp_path, water_gauge_farm(count=1).site("100ms"))
+    async with running(tmp_path):
+        await ask(tmp_path, "control-lock", reason="belt off")
+        asked = {lang: await ask(tmp_path, "status", lang=lang) for lang in ("zh", "en", "xx")}
+    (chinese,), (english,), (own,) = (asked[lang]["problems"] for lang in ("zh", "en", "xx"))
+    assert "锁定" in chinese
+    assert "locked out" in english
+    assert own == chinese  # the site file's language when it names none
+
+
+async def test_what_a_gateway_keeps_is_read_by_nobody_else(
+    tmp_path: Path, water_gauge_farm: FarmMaker
+) -> None:
+    """Also where the service's umask does not see to it."""
+    write_site(tmp_path, water_gauge_farm(count=1).site("100ms"))
+    async with running(tmp_path):
+        await all_good(tmp_path, 1)
+    state = tmp_path / "state"
+    files = [path for path in state.iterdir() if path.is_file()]
+    assert state / "state.db" in files
+    open_ones = [(path.name, oct(path.stat().st_mode)) for path in files if path.stat().st_mode & 7]
+    assert open_ones == []

@@ -87,7 +87,7 @@ async def test_after_a_wipe_a_search_of_the_disk_finds_no_key_and_no_password(
     assert "HG-9358" not in said and "Flash" in said  # honest about the medium
     assert kinds(export)[-3:] == ["wiped", "log-head", "proof"]
     left = [path.name for path in (disk / "state").rglob("*")]
-    assert sorted(left) == ["decommissioned", "lock"]
+    assert sorted(left) == ["decommissioned"]
     after = image(disk)
     found = [
         name
@@ -112,7 +112,7 @@ async def test_a_running_gateway_says_its_last_word_stops_and_does_not_come_back
         ended = asyncio.create_task(asyncio.to_thread(wipe, capsys, *words, "hg-test"))
         code, said = await ended
     assert code == 0, said
-    assert sorted(path.name for path in site.state.iterdir()) == ["decommissioned", "lock"]
+    assert sorted(path.name for path in site.state.iterdir()) == ["decommissioned"]
     told = kinds(tmp_path / "kept.jsonl")
     assert told.index("wiped") < told.index("stopping") and told[-1] == "proof"
     with pytest.raises(HeadgateError) as refused:

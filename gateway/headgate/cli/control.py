@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -10,6 +11,7 @@ import typer
 
 from headgate.cli.client import call, socket_of
 from headgate.cli.terminal import both, reader, site_path, tell
+from headgate.messages import explain, say
 
 app = typer.Typer(
     rich_markup_mode=None, no_args_is_help=True,
@@ -60,8 +62,16 @@ def show(
         typer.echo(f"\n{_word('last')}")
     for each in said["commands"][-10:]:
         what = f"{each['device']}/{each['point']} {each['operation']} {each['value']}"
-        code = f"  [{each['code']}] {each['text']}" if each["code"] else ""
+        code = f"  [{each['code']}] {_why(each)}" if each["code"] else ""
         typer.echo(f"  {each['state']:<11} {what}  {each['who']}{code}")
+
+
+def _why(command: Mapping[str, Any]) -> str:
+    """Why a command ended as it did, in the reader's language; as it was written down where that is all."""
+    entry, fields = explain(command["code"]), command.get("fields", {})
+    if entry is None or not entry.placeholders(reader()) <= set(fields):
+        return str(command["text"])
+    return say(command["code"], reader(), **fields)
 
 
 @app.command(help=both("Take no remote commands.", "锁定远方控制。"))

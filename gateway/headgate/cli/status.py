@@ -97,7 +97,7 @@ def status(
     """Print the status; with --watch again every second until interrupted."""
     socket = socket_of(site)
     while True:
-        data = next(call(socket, "status"))
+        data = next(call(socket, "status", lang=reader()))
         typer.echo(json.dumps(data, indent=2) if form == "json" else page(data))
         if not watch:
             return

@@ -7,11 +7,14 @@ from typing import Any
 
 from headgate import columns
 from headgate.errors import HeadgateError
+from headgate.messages import Language
 from headgate.model import Quality, Reading
 from headgate.runtime.api import Handler
 from headgate.runtime.poller import LookDetail, Poller
 from headgate.runtime.roster import nearest
 from headgate.sdk import Device
+
+_LANGUAGES: Mapping[str, Language] = {"zh": "zh", "en": "en"}
 
 
 class Calls:
@@ -19,7 +22,7 @@ class Calls:
 
     def __init__(
         self,
-        status: Callable[[], Mapping[str, Any]],
+        status: Callable[[Language | None], Mapping[str, Any]],
         poller: Poller,
         devices: Callable[[], Mapping[str, Device]],
         reload: Callable[[], Awaitable[Mapping[str, Any]]],
@@ -38,8 +41,8 @@ class Calls:
         }  # fmt: skip
 
     async def status(self, request: Mapping[str, Any]) -> AsyncIterator[Any]:
-        """How the gateway is."""
-        yield self._status()
+        """How the gateway is. `lang` says in which language; the box's own without it."""
+        yield self._status(_LANGUAGES.get(str(request.get("lang"))))
 
     async def reload(self, request: Mapping[str, Any]) -> AsyncIterator[Any]:
         """Take over what changed in the site file; says what did. A broken file changes nothing."""

@@ -10,7 +10,7 @@ import msgspec
 
 from headgate.config import Site
 from headgate.env import Env
-from headgate.messages import say
+from headgate.messages import Language, say
 from headgate.model import Alarm, Item
 from headgate.runtime.metrics import Sample
 from headgate.runtime.wear import WearMeter
@@ -91,15 +91,18 @@ class Disk:
         severity = _SEVERITY[trouble.alarm]
         self._put(Alarm(0, _POINT, trouble.alarm, severity, active, now, float(free), trouble.code))
 
-    def status(self, spool: SpoolStatus) -> dict[str, Any]:
-        """The part of the status that concerns the disk; `problems` are sentences."""
+    def status(self, spool: SpoolStatus, language: Language | None = None) -> dict[str, Any]:
+        """The part of the status that concerns the disk; `problems` are sentences, in the box's language."""
+        language = language or self._language
         wear = self._wear.look(spool.payload, spool.written, self._state.written)
-        problems = [f"{self._sentence(t.code, t.fields)}" for t in self._active.values()]
+        problems = [f"{_sentence(t.code, language, t.fields)}" for t in self._active.values()]
         if self._state.rebuilt:
-            problems.append(self._sentence("HG-4026", {"folder": self._folder}))
+            problems.append(_sentence("HG-4026", language, {"folder": self._folder}))
         if damaged := self._set_aside():
             files = ", ".join(damaged)
-            problems.append(self._sentence("HG-4029", {"folder": self._folder, "files": files}))
+            problems.append(
+                _sentence("HG-4029", language, {"folder": self._folder, "files": files})
+            )
         return {
             "troubles": list(self._active),
             "problems": problems,
@@ -114,8 +117,9 @@ class Disk:
             return []
         return [n for n in names if n.endswith(".damaged") and not n.startswith("state.db")]
 
-    def _sentence(self, code: str, fields: Mapping[str, str | int | float]) -> str:
-        return f"{say(code, self._language, **fields)} [{code}]"
+
+def _sentence(code: str, language: Language, fields: Mapping[str, str | int | float]) -> str:
+    return f"{say(code, language, **fields)} [{code}]"
 
 
 def disk_metrics(status: Mapping[str, Any]) -> Iterator[Sample]:

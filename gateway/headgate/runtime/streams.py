@@ -127,8 +127,8 @@ class Stream:
         return self._driver.listen(self.line, devices)
 
     async def _deliver(self, delivery: Delivery) -> None:
-        """Take over what a device that dialled in sent."""
-        raise NotImplementedError
+        """What a device that dialled in sent: a port takes it over; on a line nobody waits to be answered."""
+        raise TypeError(f"driver {self._driver.name} gave a delivery, and nobody dialled in")
 
     async def _follow(self, told: AsyncIterator[Block | Alarm | Gap | Delivery]) -> None:
         """Take what a driver tells until it ends."""

@@ -84,6 +84,18 @@ def test_a_token_is_good_until_its_time_is_over(
     assert len(scene.plant.wire) == (state == "confirmed")
 
 
+def test_a_selection_that_nobody_operated_is_told_as_run_out(
+    tmp_path: Path, wang: Operator
+) -> None:
+    async def story(scene: Scene) -> None:
+        await scene.answer(wang.select(content()))
+        over = await scene.answer()
+        assert (over.state, over.code) == ("expired", "HG-6539")
+        assert "ran out" in over.text
+
+    play(Scene(tmp_path), story)
+
+
 def test_another_token_is_none_and_costs_the_selection(tmp_path: Path, wang: Operator) -> None:
     async def story(scene: Scene) -> None:
         selected = await scene.answer(wang.select(content()))

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import ClassVar
 
-from headgate.model import Alarm, Block, Event, Gap, GapReason, Plan, Point
+from headgate.model import Alarm, Block, Event, Gap, GapReason, Origin, Plan, Point
 from headgate.runtime.ownline import OwnLine
 from headgate.runtime.streams import Stream, Talker
-from headgate.sdk import Channel, Device, DevicePoint, StreamingDriver
+from headgate.sdk import Channel, Delivery, Device, DevicePoint, StreamingDriver
 from headgate.testing.devices import make_device
 from headgate.testing.env import LoopClock, fake_env, run
 
@@ -102,3 +102,32 @@ def test_what_was_not_kept_of_it_is_one() -> None:
 def test_a_past_that_takes_long_to_come_is_no_silence_either() -> None:
     slow = [(20 + at, float(at)) for at in range(2, 20)]
     assert gaps_of([(1, 1), *slow, (39, 39)]) == [(19, 39)]
+
+
+class Confused(Script):
+    """Talks on a line, and wants a receipt as one that dialled in would."""
+
+    name: ClassVar[str] = "confused"
+
+    async def listen(  # type: ignore[override]
+        self, channel: Channel, devices: Sequence[Device]
+    ) -> AsyncIterator[Delivery]:
+        self.done.set()
+        yield Delivery([self._device.block(1, {"level": 1.0})], Origin("confused", "1", 1, None, b""))
+
+
+def test_a_delivery_on_a_line_that_nobody_dialled_is_the_drivers_fault_and_said() -> None:
+    async def main() -> None:
+        env = fake_env(LoopClock())
+        device = make_device([DevicePoint(Point("level", "f64"))], interval_us=SECOND)
+        kept, driver = Kept(), Confused([], device)
+        line = OwnLine(env, "c", "opc.tcp://h", {})
+        stream = Stream(env, kept, line, driver, [Talker(device, lambda block: block, None)])
+        await driver.done.wait()
+        await asyncio.sleep(0)
+        assert stream.state == "down"
+        assert "driver confused" in stream.reason
+        await stream.stop()
+        assert kept.blocks == []
+
+    run(main)

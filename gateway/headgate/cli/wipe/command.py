@@ -87,6 +87,7 @@ def wipe(
         done = destroy(loaded)
         if fill:
             fill_free_space(folder)
+        env.files.remove(folder / "lock")  # nothing of ours but the mark is left
     finally:
         env.files.unlock(lock)
     for path, reason in done.kept:

@@ -372,7 +372,7 @@ class Desk:
                 for selection in self.selections.over(self._now_us()):
                     kept = self.journal.command(selection.content.command)
                     if kept is not None and kept.state == "selected":
-                        await self._conclude(over(kept, "expired", "HG-6504"))
+                        await self._conclude(over(kept, "expired", "HG-6539"))
             except Exception:
                 log.exception("selections were not looked at")
 
