@@ -25,6 +25,12 @@ def sl651(
     ] = "127.0.0.1:5651",
     udp: Annotated[bool, typer.Option("--udp", help="Datagrams instead of TCP.")] = False,
     mode: Annotated[Literal["m1", "m2"], typer.Option(help="m1: nobody confirms.")] = "m2",
+    kind: Annotated[
+        Literal["river", "pump"], typer.Option(help="pump: pumps and a gate that a centre moves.")
+    ] = "river",
+    coding: Annotated[
+        Literal["bcd", "ascii"], typer.Option(help="How frames are written.")
+    ] = "bcd",
     every: Annotated[float, typer.Option(help="World seconds between timed reports.")] = 300.0,
     hourly: Annotated[float, typer.Option(help="World seconds between hours; 0: none.")] = 3600.0,
     pictures: Annotated[float, typer.Option(help="World seconds between pictures; 0: none.")] = 0.0,
@@ -61,7 +67,7 @@ def sl651(
         habits = Habits(
             host=host.strip("[]"), port=int(port), transport="udp" if udp else "tcp", mode=mode,
             every_s=every, hourly_s=hourly, picture_s=pictures, keep_alive_s=keep_alive,
-            answer_s=answer, redial_s=redial, behind_s=behind, serial=serial,
+            answer_s=answer, redial_s=redial, behind_s=behind, serial=serial, kind=kind, coding=coding,
         )  # fmt: skip
         plan = StationsPlan(
             count, seed, speed, habits,

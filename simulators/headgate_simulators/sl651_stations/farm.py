@@ -8,13 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from headgate_simulators.sl651_stations.coding import Characters, Hex
 from headgate_simulators.sl651_stations.faults import EVERY, StationFault, Wrong
-from headgate_simulators.sl651_stations.reports import Instruments
+from headgate_simulators.sl651_stations.plant import Plant
+from headgate_simulators.sl651_stations.reports import Instruments, PumpInstruments
 from headgate_simulators.sl651_stations.station import Habits, Station
 from headgate_simulators.truth import Truth, header
 from headgate_simulators.world import Storm, World, WorldClock
 
-PROFILE = "generic/hydrological-station"
+PROFILES = {"river": "generic/hydrological-station", "pump": "generic/pump-gate-station"}
 _FLUSH_S = 0.5
 
 
@@ -58,11 +60,17 @@ class StationsFarm:
 
     def _station(self, number: int, source: str | None = None) -> Station:
         address = bytes.fromhex(f"006{number:07d}")
-        instruments = Instruments(self.world, self._places[number - 1], address)
+        habits, plant, place = self.plan.habits, Plant(), self._places[number - 1]
+        coding = Characters() if habits.coding == "ascii" else Hex()
+        instruments = (
+            PumpInstruments(self.world, place, address, plant, coding)
+            if habits.kind == "pump"
+            else Instruments(self.world, place, address, coding)
+        )
         name = f"st-{number:03d}"
         return Station(
-            name if source is None else f"{name}/twin", self.plan.habits, instruments, self.clock,
-            self._now, self.truth.write, source,
+            name if source is None else f"{name}/twin", habits, instruments, self.clock,
+            self._now, self.truth.write, source, plant,
         )  # fmt: skip
 
     @property
@@ -71,7 +79,7 @@ class StationsFarm:
         return [
             {
                 "id": name, "name": f"Station {name[3:]} {self._places[at].name}",
-                "model": PROFILE, "address": f"006{at + 1:07d}", "counter": False,
+                "model": PROFILES[self.plan.habits.kind], "address": f"006{at + 1:07d}", "counter": False,
             }
             for at, name in enumerate(self.stations)
         ]  # fmt: skip

@@ -18,6 +18,9 @@ class StationFault(Enum):
     GLUE = "glue"  # a keep-alive and a report in one segment
     SPLIT = "split"  # a report in segments of `value` bytes (7)
     WRONG_CRC = "wrong-crc"  # the first try of each report has a wrong check
+    MUTE = "mute"  # it does what it is told (4C to 4F), and says nothing
+    RESET = "reset"  # it does what it is told, and hangs up instead of an answer
+    IGNORE = "ignore"  # it answers an order with how it was before, and moves nothing
     TWIN = "twin"  # a second station with its number, from 127.0.0.2
 
 

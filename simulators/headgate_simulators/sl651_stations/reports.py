@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from headgate_simulators.sl651_stations import wire
+from headgate_simulators.sl651_stations.coding import Coding, Hex
+from headgate_simulators.sl651_stations.plant import PUMP_STATION, Plant
 from headgate_simulators.world import Place, World
 
 TEST, TIMED, ADDED, HOURLY, PICTURE, KEEP_ALIVE = 0x30, 0x32, 0x33, 0x34, 0x36, 0x2F
@@ -16,8 +17,8 @@ ZONE = timedelta(hours=8)
 RIVER = 0x48
 _SLOT_S = 300.0
 _HOUR_S = 3600.0
-#: A picture's packets have so much of it each.
-_PACKET = 512
+#: A picture's packets have so much of it each; what is longer than the other is sent in packets.
+_PACKET, LONGEST = 512, 1024
 
 
 @dataclass(slots=True)
@@ -38,9 +39,15 @@ class Report:
 class Instruments:
     """A rain gauge, a staff and a battery at one place."""
 
-    def __init__(self, world: World, place: Place, address: bytes) -> None:
+    #: What is reported by the hour: slots, where there is a rain gauge.
+    hourly = True
+
+    def __init__(
+        self, world: World, place: Place, address: bytes, coding: Coding | None = None
+    ) -> None:
         self._world, self._place = world, place
-        self._named = b"\xf1\xf1" + address + bytes([RIVER])
+        self.coding = coding or Hex()
+        self._named = self.coding.station(address, RIVER)
         self.address = address
 
     def level_m(self, t: float) -> float:
@@ -55,9 +62,10 @@ class Instruments:
         minute = _minute(t + ahead_s)
         day = round(max(0.0, self._rain_mm(t) - self._rain_mm(t - t % 86400)), 1)
         total, level = self._rain_mm(t), self.level_m(t)
-        content = self._named + b"\xf0\xf0" + wire.when(local(minute), 5)
-        content += wire.element(0x20, day, 3, 1) + wire.element(0x26, total, 3, 1)
-        content += wire.element(0x39, level, 4, 3) + wire.element(0x38, 12.61, 2, 2)
+        write = self.coding
+        content = self._named + write.observed(local(minute))
+        content += write.element(0x20, day, 3, 1) + write.element(0x26, total, 3, 1)
+        content += write.element(0x39, level, 4, 3) + write.element(0x38, 12.61, 2, 2)
         values = {"rain_now": day, "rain_total": total, "water_level": level, "battery": 12.61}
         return content, {minute: values}
 
@@ -74,12 +82,13 @@ class Instruments:
             rain.append(max(0, tenths))
             levels += cm.to_bytes(2, "big")
             told[_minute(at + ahead_s)] = {"rain_5min": rain[-1] / 10, "level_5min": cm / 100}
-        begins = b"\xf0\xf0" + wire.when(local(_minute(first + ahead_s)), 5)
-        content = self._named + begins + b"\xf4\x60" + rain
+        write = self.coding
+        begins = write.observed(local(_minute(first + ahead_s)))
+        content = self._named + begins + write.slots(0xF4, bytes(rain), 1)
         last = _minute(end + ahead_s)
-        content += b"\xf0\xf0" + wire.when(local(last), 5)
-        content += wire.element(0x26, self._rain_mm(end), 3, 1)
-        content += begins + b"\xf5\xc0" + levels
+        content += write.observed(local(last))
+        content += write.element(0x26, self._rain_mm(end), 3, 1)
+        content += begins + write.slots(0xF5, bytes(levels), 2)
         told[last]["rain_total"] = self._rain_mm(end)
         return content, told
 
@@ -89,8 +98,39 @@ class Instruments:
         seed = int(minute).to_bytes(8, "big")
         inside = bytes((seed[n % 8] * 31 + n * 7) & 0x7F for n in range(max(0, size - 4)))
         data = b"\xff\xd8" + inside + b"\xff\xd9"
-        content = self._named + b"\xf0\xf0" + wire.when(local(minute), 5) + b"\xf3\xf3" + data
+        content = self._named + self.coding.observed(local(minute)) + self.coding.picture(data)
         return content, {minute: {"picture": data.hex()}}
+
+
+class PumpInstruments(Instruments):
+    """Levels on both sides, a gate's gauge, how many pumps run, the state word; no rain gauge."""
+
+    hourly = False
+
+    def __init__(
+        self, world: World, place: Place, address: bytes, plant: Plant, coding: Coding | None = None
+    ) -> None:
+        super().__init__(world, place, address, coding)
+        self._plant = plant
+        self._named = self.coding.station(address, PUMP_STATION)
+
+    def look(self, t: float, ahead_s: float) -> tuple[bytes, dict[float, dict[str, Any]]]:
+        """Elements 3B, 3A, 09, 19, 27, 45, 38 at world time `t`."""
+        minute, write, plant = _minute(t + ahead_s), self.coding, self._plant
+        inside, running = self.level_m(t), plant.pumps.bit_count()
+        values = {
+            "level_inside": inside, "level_outside": round(inside - 0.4, 3),
+            "gate_height": plant.gate_cm / 100, "pumps_running": running, "flow": 0.8 * running,
+            "battery": 12.61, "mains_failed": False, "pumps_stopped": not running,
+        }  # fmt: skip
+        content = self._named + write.observed(local(minute))
+        content += write.element(0x3B, inside, 4, 3)
+        content += write.element(0x3A, inside - 0.4, 4, 3)
+        content += write.element(0x09, plant.gate_cm / 100, 3, 2) + write.element(
+            0x19, running, 1, 0
+        )
+        content += write.element(0x27, 0.8 * running, 5, 3) + write.state(plant.state)
+        return content + write.element(0x38, 12.61, 2, 2), {minute: values}
 
 
 def packets(body: bytes) -> list[bytes]:

@@ -2,7 +2,7 @@
 
 Table 15 and clause 6.3: in M1 nobody answers; in M2 each report is kept until it is confirmed, sent three
 times on a line and then the line is given up; in M3 a body in packets is confirmed once, or one packet of it
-is asked for again; in M4 the centre asks (37, 3A) and sets the clock (4A).
+is asked for again; in M4 the centre asks (36 to 51), sets the clock (4A), moves pumps and gates (4C to 4F).
 """
 
 from __future__ import annotations
@@ -12,15 +12,18 @@ import random
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from headgate_simulators.sl651_stations import reports, wire
 from headgate_simulators.sl651_stations.faults import StationFault
 from headgate_simulators.sl651_stations.line import Line, Transport
+from headgate_simulators.sl651_stations.plant import ORDERS, Plant
 from headgate_simulators.sl651_stations.reports import Instruments, Report
 from headgate_simulators.world import WorldClock
 
 Mode = Literal["m1", "m2"]
+Kind = Literal["river", "pump"]
 _TRIES = 3  # once, and again at most twice
 _GONE = (OSError, ConnectionError)
 
@@ -46,6 +49,8 @@ class Habits:
     #: World seconds of looks that a station has kept while its line was down.
     behind_s: float = 0.0
     serial: int = 1
+    kind: Kind = "river"
+    coding: Literal["bcd", "ascii"] = "bcd"
 
 
 class Station:
@@ -60,8 +65,10 @@ class Station:
         now: Callable[[], float],
         write: Callable[[Mapping[str, Any]], None],
         source: str | None = None,
+        plant: Plant | None = None,
     ) -> None:
         self.name = name
+        self.plant = plant or Plant()
         self.faults: dict[StationFault, float] = {}
         self.kept: deque[Report] = deque()
         self._habits, self._instruments = habits, instruments
@@ -115,7 +122,8 @@ class Station:
         # Stations are not all due in the same second.
         offset = self._random.random() * min(habits.every_s, 60.0)
         timed = _next(begin, habits.every_s)
-        hourly = _next(begin, habits.hourly_s) if habits.hourly_s else float("inf")
+        by_hour = habits.hourly_s and self._instruments.hourly
+        hourly = _next(begin, habits.hourly_s) if by_hour else float("inf")
         seen = _next(now, habits.picture_s) if habits.picture_s else float("inf")
         while True:
             due = min(timed, hourly, seen)
@@ -239,13 +247,13 @@ class Station:
 
     def _frame(self, function: int, body: bytes, **more: Any) -> bytes:
         habits = self._habits
-        return wire.up(
+        return self._instruments.coding.up(
             habits.centre, self._instruments.address, habits.password, function, body, **more
         )
 
     def _begin(self, serial: int) -> bytes:
         at = reports.local(self._world() + self.ahead_s)
-        return serial.to_bytes(2, "big") + wire.when(at, 6)
+        return self._instruments.coding.begin(serial, at)
 
     def _keep_alive(self, line: Line) -> None:
         if StationFault.SILENT not in self.faults:
@@ -305,15 +313,51 @@ class Station:
 
     def _asked(self, line: Line, told: wire.Told) -> None:
         """Mode M4: what the centre asks is answered with the same function."""
+        said: dict[str, Any] = {"t": self._now(), "device": self.name}
         if told.function == reports.SET_CLOCK:
-            at = told.body[2:8].hex()
-            self._write({"t": self._now(), "device": self.name, "clock_set": at})
+            self._write({**said, "clock_set": told.sent})
             self.faults.pop(StationFault.CLOCK, None)
-            line.send(self._frame(told.function, self._begin(self._serial)))
+            content: bytes | None = self._instruments.coding.station(self._instruments.address)
         elif told.function in (reports.ASK_NOW, reports.ASK_ELEMENTS):
+            self._write({**said, "asked": f"{told.function:02X}"})
             content, _ = self._instruments.look(self._world(), self.ahead_s)
-            self._write({"t": self._now(), "device": self.name, "asked": f"{told.function:02X}"})
-            line.send(self._frame(told.function, self._begin(self._serial) + content))
+        elif told.function == reports.PICTURE:
+            self._write({**said, "asked": f"{told.function:02X}"})
+            size = self._habits.picture_bytes
+            content, _ = self._instruments.picture(self._world(), self.ahead_s, size)
+        else:
+            content = self._answer(told, said)
+        if content is None or line is not self._line:
+            return
+        body = self._begin(self._serial) + content
+        parts = reports.packets(body) if len(body) > reports.LONGEST else []
+        if not parts:
+            line.send(self._frame(told.function, body))
+        for number in range(1, len(parts) + 1):
+            line.send(self._packet(told.function, parts, number))
+
+    def _answer(self, told: wire.Told, said: dict[str, Any]) -> bytes | None:
+        """Orders are done, and written down before anything is said; None: it says nothing."""
+        if told.function in ORDERS:
+            self.plant.ignores = StationFault.IGNORE in self.faults
+            self.plant.order(told)
+            stands = self.plant.standing(told.function).hex()
+            order = {"ordered": f"{told.function:02X}", "data": told.data.hex(), "stands": stands}
+            self._write({**said, **order})
+            if StationFault.RESET in self.faults:
+                self.hang_up()
+                return None
+            if StationFault.MUTE in self.faults:
+                return None
+        else:
+            self._write({**said, "asked": f"{told.function:02X}"})
+        at = reports.local(self._world() + self.ahead_s)
+        return self.plant.answer(
+            told, self._instruments.coding, self._instruments.address, at, self._level_at
+        )
+
+    def _level_at(self, at: datetime) -> float:
+        return self._instruments.level_m((at - reports.ZONE).replace(tzinfo=UTC).timestamp())
 
 
 def _next(t: float, step: float) -> float:
