@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from headgate_simulators.faults import Fault
+from headgate_simulators.gb26875_panels.command import gb26875
 from headgate_simulators.hj212_loggers.command import hj212
 from headgate_simulators.manhole_street.command import manhole_street
 from headgate_simulators.mixed_bus.command import mixed_bus
@@ -235,6 +236,7 @@ app.command("manhole-street")(manhole_street)
 app.command("mixed-bus")(mixed_bus)
 app.command("hj212")(hj212)
 app.command("sl651")(sl651)
+app.command("gb26875")(gb26875)
 
 
 @app.command("lid")

@@ -84,6 +84,19 @@ class Centre:
     answer_s: float = 10.0
     redial_s: float = 5.0
 
+    @classmethod
+    def parse(cls, written: str, transport: Transport, answer_s: float, redial_s: float) -> Centre:
+        """`ADDR:PORT`; a `ValueError` says what to write instead."""
+        host, _, port = written.rpartition(":")
+        if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+            raise ValueError(f"to {written!r}: write ADDR:PORT, for example 127.0.0.1:5206")
+        return cls(host.strip("[]"), int(port), transport, answer_s, redial_s)
+
+    @property
+    def address(self) -> str:
+        """As a site file has it."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
 
 class Caller(ABC):
     """One device; `run` until cancelled.

@@ -235,6 +235,37 @@ class RunningHydro(Running):
         return site_fragment(self.devices, f"sl651+listen://{self._to}", interval)
 
 
+class RunningPanels(Running):
+    """Fire alarm transmitters that dial a centre. Arguments are those of `DialPlan` and `Habits`."""
+
+    def __init__(
+        self,
+        truth: Truth | None = None,
+        port: int = 0,
+        answer_s: float = 10.0,
+        redial_s: float = 0.2,
+        dial: Mapping[str, Any] | None = None,
+        **habits: Any,
+    ) -> None:
+        from headgate_simulators.dial_farm import DialPlan
+        from headgate_simulators.dialling import Centre
+        from headgate_simulators.gb26875_panels.farm import PanelsFarm, PanelsPlan
+        from headgate_simulators.gb26875_panels.panel import Habits
+
+        kept = truth or TruthList()
+        centre = Centre(port=port, answer_s=answer_s, redial_s=redial_s)
+        plan = DialPlan(**{"centre": centre, **(dial or {})})
+        self._to = f"{centre.host}:{centre.port}"
+        farm = PanelsFarm(PanelsPlan(plan, Habits(**habits)), kept)
+        self.panels = farm.devices
+        super().__init__(farm, kept)
+
+    def site(self, interval: str = "10min") -> str:
+        from headgate_simulators.dial_farm import site_fragment
+
+        return site_fragment(self.devices, "fire", f"gb26875+listen://{self._to}", interval)
+
+
 FarmMaker = Callable[..., RunningFarm]
 BusMaker = Callable[..., RunningBus]
 StreetMaker = Callable[..., RunningStreet]
@@ -242,6 +273,7 @@ StationsMaker = Callable[..., RunningStations]
 PlcsMaker = Callable[..., RunningPlcs]
 LoggersMaker = Callable[..., RunningLoggers]
 HydroMaker = Callable[..., RunningHydro]
+PanelsMaker = Callable[..., RunningPanels]
 
 
 @pytest.fixture
@@ -302,3 +334,10 @@ def sl651_stations() -> Iterator[HydroMaker]:
     """Hydrological stations that dial: `sl651_stations(count=3, port=port, speed=120, every_s=60)`."""
     with ExitStack() as running:
         yield lambda **wanted: running.enter_context(RunningHydro(**wanted))
+
+
+@pytest.fixture
+def gb26875_panels() -> Iterator[PanelsMaker]:
+    """Fire alarm transmitters that dial: `panels = gb26875_panels(port=port, dial={"count": 3})`."""
+    with ExitStack() as running:
+        yield lambda **wanted: running.enter_context(RunningPanels(**wanted))
