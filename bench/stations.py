@@ -1,11 +1,14 @@
-"""Stations of SL 651 at their real rates behind one gateway, after an hour in which none reached it.
+"""Stations of SL 651 and loggers of HJ 212 behind one gateway: load, flood, storm, many calls.
 
-    PYTHONPATH=tests python -m bench.stations --count 500 --seconds 420
+    PYTHONPATH=tests python -m bench.stations load --stations 500 --loggers 200 --seconds 420 [--relay]
 
-Each station keeps an hour of reports (a timed one every five minutes, the hour's slots) and reports them as
-fast as they are confirmed, one after the other; from there on it reports at the pace of real time, all of
-them within a minute of the same slot. Everything is on this one machine: stations, broker, platform and
-gateway share its processors, so absolute figures belong to it. The judge is the stations' own log.
+load     an hour of catch-up of all at once, then their real rates
+flood    2,000 strangers a minute come and go, and come not, in turns, beside stations that report
+storm    all hang up at once; the gateway is killed, and the broker; until everybody is served again
+calls    4,000 calls at once: keep-alives, and reports at their real rate
+
+Everything is on this one machine, so absolute figures belong to it. The judges are the stations' and the
+loggers' own accounts.
 """
 
 from __future__ import annotations
@@ -19,85 +22,207 @@ import time
 from pathlib import Path
 from typing import Any
 
-from kit.hydro import StationRoad, judge, read_log
-
+from bench.front_end import FrontEnd, spread
+from bench.strangers import Strangers
 from headgate.errors import HeadgateError
 
-TICKS = os.sysconf("SC_CLK_TCK")
+#: As stations and loggers are set in the field.
+REAL = (
+    "--speed", "1", "--every", "300", "--hourly", "3600", "--keep-alive", "40", "--answer", "10",
+    "--redial", "5",
+)  # fmt: skip
+#: An hour of a logger that reports every 30 s.
+HOUR_OF_PACKETS = 120
 
 
-def _usage(pid: int) -> tuple[float, float]:
-    """CPU seconds so far and the largest resident set in MB."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    status = Path(f"/proc/{pid}/status").read_text()
-    peak = next(line for line in status.splitlines() if line.startswith("VmHWM"))
-    return (int(fields[11]) + int(fields[12])) / TICKS, int(peak.split()[1]) / 1024
+async def _arrived(road: FrontEnd, found: dict[str, Any]) -> dict[str, Any]:
+    """Let everything arrive, and judge it."""
+    found["tally"] = await road.tally()
+    found["peak_mb"] = road.usage().peak_mb
+    if road.relay:
+        async with asyncio.timeout(300):
+            while (await road.tally()).get("relay-waiting"):  # noqa: ASYNC110 - it is polled
+                await asyncio.sleep(0.5)
+    if not await road.finish(600):
+        raise HeadgateError(f"not everything arrived: {road.gateway.tail()}")
+    return found
 
 
-def _share(values: list[float], part: float) -> float | None:
-    ordered = sorted(values)
-    return round(ordered[min(len(ordered) - 1, int(part * len(ordered)))], 3) if ordered else None
-
-
-async def measure(folder: Path, count: int, seconds: float) -> dict[str, Any]:
-    """One run: an hour of catch-up, then real time for so long."""
-    options = [
-        "--speed", "1", "--every", "300", "--hourly", "3600", "--keep-alive", "40", "--answer", "10",
-        "--redial", "5", "--behind", "3600",
-    ]  # fmt: skip
-    async with StationRoad(folder, *options, count=count) as road:
-        pid = road.gateway.pid
-        assert pid is not None
-        began = time.monotonic()
-        cpu_at_start, _ = _usage(pid)
-        caught_up: float | None = None
-        cpu_caught_up = 0.0
-        while (past := time.monotonic() - began) < seconds:
-            await asyncio.sleep(1.0)
+async def load(folder: Path, asked: argparse.Namespace) -> dict[str, Any]:
+    """An hour of catch-up, then real time for so long."""
+    road = FrontEnd(
+        folder, *REAL, "--behind", "3600", stations=asked.stations, loggers=asked.loggers,
+        backlog=HOUR_OF_PACKETS, relay=asked.relay,
+    )  # fmt: skip
+    async with road:
+        start, began = road.usage(), time.time()
+        if road.farm is not None:
+            await road.farm.start()
+        await asyncio.sleep(3)
+        while road.logger_packets_waiting or not road.all_told:
             road.check()
-            if caught_up is None and past > 5:
-                log = read_log(road.truth)
-                if log.told and log.told.keys() <= log.confirmed.keys():
-                    caught_up, cpu_caught_up = past, _usage(pid)[0]
-        cpu, rss = _usage(pid)
-        status = await road.ask("status")
-        tally = status["channels"][0]["tally"]
-        wall = time.monotonic() - began
-        await road.all_confirmed(120)
-        if not await road.finish(300):
-            raise HeadgateError(f"not everything arrived: {road.gateway.tail()}")
-        found, log = judge(road.truth, road.store), read_log(road.truth)
-    # The log has both in order; what was kept before the start is the first of each station.
-    after = list(log.confirmed.values())
-    return {
-        "what": "stations", "count": count, "seconds": round(wall), "reports": found.reports,
-        "readings": found.readings, "missing": len(found.missing), "doubled": len(found.doubled),
-        "changed": len(found.changed), "unconfirmed": found.unconfirmed,
-        "ack_p50_s": _share(after, 0.5), "ack_p99_s": _share(after, 0.99),
-        "ack_max_s": round(max(after), 3) if after else None,
-        "sent_once": log.tries[1], "sent_again": sum(log.tries.values()) - log.tries[1],
-        "caught_up_s": None if caught_up is None else round(caught_up, 1),
-        "cpu_catch_up_s": round(cpu_caught_up - cpu_at_start, 1),
-        "cpu_live_percent": None if caught_up is None
-        else round(100 * (cpu - cpu_caught_up) / (wall - caught_up), 2),
-        "rss_mb": round(rss), "tally": tally, "load": os.getloadavg()[0],
-    }  # fmt: skip
+            await asyncio.sleep(0.5)
+            if time.time() - began > 600:
+                raise HeadgateError("nobody caught up in ten minutes")
+        caught, at = road.usage(), time.time()
+        found: dict[str, Any] = {
+            "catch_up_s": round(at - began, 1),
+            "catch_up": {
+                "stations": spread(road.station_acks(began, at)),
+                "loggers": spread(road.logger_acks()),
+                "cpu_s": round(caught.cpu_s - start.cpu_s, 1),
+                "rss_mb": caught.rss_mb,
+            },
+        }
+        while time.time() - at < asked.seconds:
+            road.check()
+            await asyncio.sleep(1)
+        live = road.usage()
+        found["live"] = {
+            "seconds": round(time.time() - at),
+            "stations": spread(road.station_acks(at)),
+            "loggers": spread(road.logger_acks()),
+            "cpu_percent": live.since(caught),
+            "rss_mb": live.rss_mb,
+        }
+        await road.quiet()
+        await _arrived(road, found)
+    return found | road.judged() | {"second_centre": road.heard}
+
+
+async def flood(folder: Path, asked: argparse.Namespace) -> dict[str, Any]:
+    """Stations that report often; beside them strangers and no strangers, in turns."""
+    often = ("--speed", "1", "--every", "2", "--hourly", "0", "--keep-alive", "10")
+    turns: dict[str, list[float]] = {"alone": [], "beside": []}
+    cpu: dict[str, list[float]] = {"alone": [], "beside": []}
+    connected = 0
+    async with FrontEnd(folder, *often, "--answer", "10", stations=asked.stations) as road:
+        await road.until_confirmed(asked.stations)
+        until = time.time() + asked.seconds
+        while time.time() < until:
+            for name in ("alone", "beside"):
+                before, at = road.usage(), time.time()
+                if name == "alone":
+                    await asyncio.sleep(10)
+                else:
+                    async with Strangers(road.dialled, asked.per_minute) as strangers:
+                        await asyncio.sleep(10)
+                        connected += strangers.connected
+                cpu[name].append(road.usage().since(before))
+                turns[name] += road.station_acks(at, time.time())
+                road.check()
+        found: dict[str, Any] = {name: spread(late) for name, late in turns.items()}
+        found["strangers"] = connected
+        found["cpu_percent"] = {name: round(sum(all_) / len(all_), 2) for name, all_ in cpu.items()}
+        await road.quiet()
+        await _arrived(road, found)
+    return found | road.judged()
+
+
+async def storm(folder: Path, asked: argparse.Namespace) -> dict[str, Any]:
+    """All dial at once, three times: they hung up, the gateway was killed, the broker was."""
+    every = (
+        "--speed",
+        "1",
+        "--every",
+        "30",
+        "--hourly",
+        "0",
+        "--keep-alive",
+        "20",
+        "--redial",
+        "1",
+    )
+    road = FrontEnd(
+        folder, *every, "--answer", "5", stations=asked.stations, loggers=asked.loggers,
+        relay=asked.relay,
+    )  # fmt: skip
+    found: dict[str, Any] = {}
+
+    async def all_back(name: str, began: float) -> None:
+        wanted = asked.stations + asked.loggers
+        async with asyncio.timeout(180):
+            while (await road.tally()).get("on-line", 0) < wanted:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+        found[f"{name}_back_s"] = round(time.time() - began, 1)
+
+    async with road:
+        if road.farm is not None:
+            await road.farm.start()
+        await all_back("start", time.time())
+        await road.until_confirmed(asked.stations, 120)
+        for name in ("hung_up", "killed", "broker"):
+            road.logger_acks()
+            began, before = time.time(), road.usage().cpu_s
+            if name == "hung_up":
+                await road.command(redial="*")
+                if road.farm is not None:
+                    road.farm.command({"reconnect": True})
+                await asyncio.sleep(0.5)
+            elif name == "killed":
+                await road.kill_and_start()
+                before = 0.0
+            else:
+                await road.broker.child.kill()
+                await road.broker.start()
+            await all_back(name, began)
+            await road.until_confirmed(asked.stations, 120)
+            found[name] = {
+                "cpu_s": round(road.usage().cpu_s - before, 1),
+                "stations": spread(road.station_acks(began)),
+                "loggers": spread(road.logger_acks()),
+            }
+        await road.quiet()
+        await _arrived(road, found)
+    return found | road.judged() | {"second_centre": road.heard}
+
+
+async def calls(folder: Path, asked: argparse.Namespace) -> dict[str, Any]:
+    """As many calls as a port takes, all named: they keep alive and report."""
+    async with FrontEnd(folder, *REAL, stations=asked.stations) as road:
+        began = time.time()
+        async with asyncio.timeout(300):
+            while (await road.tally()).get("on-line", 0) < asked.stations:
+                road.check()
+                await asyncio.sleep(0.5)
+        here, at = road.usage(), time.time()
+        found: dict[str, Any] = {"all_on_line_s": round(at - began, 1), "rss_mb": here.rss_mb}
+        while time.time() - at < asked.seconds:
+            road.check()
+            await asyncio.sleep(1)
+        end = road.usage()
+        found |= {
+            "cpu_percent": end.since(here), "stations": spread(road.station_acks(at)),
+            "descriptors": end.descriptors, "rss_end_mb": end.rss_mb,
+        }  # fmt: skip
+        await road.quiet(300)
+        await _arrived(road, found)
+    return found | road.judged()
+
+
+SCENES = {"load": load, "flood": flood, "storm": storm, "calls": calls}
 
 
 def main() -> None:
     """Measure once, and print what was found."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=500)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("scene", choices=SCENES)
+    parser.add_argument("--stations", type=int, default=500)
+    parser.add_argument("--loggers", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=420.0)
+    parser.add_argument("--per-minute", type=float, default=2000.0)
+    parser.add_argument("--relay", action="store_true", help="a second centre gets every frame")
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="headgate-stations-") as folder:
-        found = asyncio.run(measure(Path(folder), asked.count, asked.seconds))
-    for name, value in found.items():
-        print(f"{name:<18} {value}")
+        found = asyncio.run(SCENES[asked.scene](Path(folder), asked))
+    said = {"scene": asked.scene, "relay": asked.relay, **found, "load": os.getloadavg()[0]}
+    print(json.dumps(said, indent=1))
     if asked.json:
         with asked.json.open("a") as file:
-            file.write(json.dumps(found) + "\n")
+            file.write(json.dumps(said) + "\n")
 
 
 if __name__ == "__main__":

@@ -59,8 +59,10 @@ class Verdict(NamedTuple):
         return not (self.missing or self.doubled or self.changed)
 
 
-def judge(truth: Path, store: Path) -> Verdict:
+def judge(truth: Path, store: Path, devices: str = "") -> Verdict:
     """Every reading of every confirmed report is stored as often as it was told, and as it was told.
+
+    Only of what devices whose name begins with `devices` told.
 
     A station may tell one point of one instant in several reports (the rain so far of an hour's end): each
     report is stored for itself. What was told and never confirmed may be there once, or not at all.
@@ -78,6 +80,8 @@ def judge(truth: Path, store: Path) -> Verdict:
     stored: Counter[tuple[str, str, float]] = Counter()
     changed = []
     for device, point, at, value in rows(store):
+        if not device.startswith(devices):
+            continue
         key = (device, point, at)
         stored[key] += 1
         if not any(_same(value, one) for one in values.get(key, ())):
