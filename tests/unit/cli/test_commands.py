@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import json
 import subprocess
 import sys
@@ -11,7 +13,7 @@ import pytest
 
 from headgate.cli import commands, main
 from headgate.cli.commands import COMMANDS, Command
-from headgate.cli.service import plainly
+from headgate.cli.service import _settle, plainly
 from headgate.messages import entries
 
 
@@ -328,3 +330,19 @@ def test_run_takes_plain_arguments_in_any_order() -> None:
     assert plainly(["--profiles", "p", "site", "--profiles", "q"]) == (
         Path("site"), [Path("p"), Path("q")],
     )  # fmt: skip
+
+
+async def test_garbage_is_collected_again_once_the_gateway_runs() -> None:
+    ready = asyncio.Event()
+    gc.disable()
+    try:
+        settling = asyncio.create_task(_settle(ready))
+        await asyncio.sleep(0)
+        assert not gc.isenabled()
+        ready.set()
+        await settling
+        assert gc.isenabled()
+        assert gc.get_freeze_count() > 0
+    finally:
+        gc.enable()
+        gc.unfreeze()
