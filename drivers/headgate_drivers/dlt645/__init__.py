@@ -2,7 +2,11 @@
 
 requests     what a master asks and tells
 points       what a profile may name of a meter
-driver       asks, looks once a day at what midnight froze, trips and closes
+driver       asks, tells who is there, trips and closes
+look         one look: what was told, and why the rest is bad
+days         what midnight froze, asked once; clocks, told the time
+talk         a question and its answer
+answers      answers out of whatever comes
 
 frames       one frame: its fields, how it is read and written
 codec        frames out of a stream of bytes, whatever comes

@@ -54,6 +54,11 @@ class Device(msgspec.Struct, frozen=True):
         value = self.quirks.get(key, usual)
         return ("no", "yes")[value] if isinstance(value, bool) else str(value)
 
+    def bare(self) -> Device:
+        """The same without its points: to ask who it is, or whether it is there."""
+        table = msgspec.structs.replace(self.table, points=())
+        return msgspec.structs.replace(self, points=(), table=table)
+
     def block(self, at_us: int, raw: Mapping[str, Value]) -> Block:
         """A block of raw values by point name. Points not named, or None, are bad: not read.
 

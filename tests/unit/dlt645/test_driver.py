@@ -185,6 +185,21 @@ async def test_what_midnight_froze_is_asked_once_a_day() -> None:
     assert asked == [True, False, False, True, False]
 
 
+async def test_a_start_just_after_midnight_waits_for_meters_whose_clocks_are_slow() -> None:
+    device, driver = meter(DAILY), Dlt645Driver()
+    plan = driver.plan(device)
+    asked = []
+    for minute in (0, 4, 5, 6):
+        at = NOON.replace(hour=0, minute=minute, second=1)
+        line = Line([(ask("00010000"), NOW), (ask("05060101"), FROZEN)], at)
+        block = await driver.read(line, device, plan)
+        found = {r.point: r.taken_at_us for r in readings(block, device.table)}
+        asked.append("frozen" in found)
+        if asked[-1]:
+            assert found["energy"] - found["frozen"] == (minute * 60 + 1) * 1_000_000
+    assert asked == [False, False, True, False]
+
+
 async def test_a_frozen_value_was_true_at_midnight() -> None:
     device = meter(DAILY)
     line = Line([(ask("00010000"), NOW), (ask("05060101"), FROZEN)])
