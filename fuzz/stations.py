@@ -23,7 +23,7 @@ from headgate_drivers.sl651.packets import Assembly
 from headgate_drivers.szy206 import body as waters
 from headgate_drivers.szy206 import codec as szy206
 from headgate_drivers.szy206 import frames as water_frames
-from headgate_drivers.szy206.pictures import Assembly as Pictures
+from headgate_drivers.szy206.parts import Assembly as Pictures
 
 HEAD = {Coding.BCD: bytes.fromhex("0001260718143005"), Coding.ASCII: b"0001260718143005"}
 #: What an assembly may keep while it is fuzzed.

@@ -15,6 +15,7 @@ from headgate_simulators.hj212_loggers.command import hj212
 from headgate_simulators.manhole_street.command import manhole_street
 from headgate_simulators.mixed_bus.command import mixed_bus
 from headgate_simulators.sl651_stations.command import sl651
+from headgate_simulators.szy206_stations.command import szy206
 from headgate_simulators.written import storm_of
 
 if TYPE_CHECKING:
@@ -236,6 +237,7 @@ app.command("manhole-street")(manhole_street)
 app.command("mixed-bus")(mixed_bus)
 app.command("hj212")(hj212)
 app.command("sl651")(sl651)
+app.command("szy206")(szy206)
 app.command("gb26875")(gb26875)
 
 

@@ -266,6 +266,41 @@ class RunningPanels(Running):
         return site_fragment(self.devices, "fire", f"gb26875+listen://{self._to}", interval)
 
 
+class RunningWaters(Running):
+    """Water resources stations that dial a centre. Arguments are those of `DialPlan`, `Centre`, `Habits`."""
+
+    def __init__(
+        self,
+        truth: Truth | None = None,
+        port: int = 0,
+        answer_s: float = 10.0,
+        redial_s: float = 0.2,
+        every_s: float = 300.0,
+        pictures_s: float = 0.0,
+        alive_s: float = 60.0,
+        **wanted: Any,
+    ) -> None:
+        from headgate_simulators.dial_farm import DialPlan
+        from headgate_simulators.dialling import Centre
+        from headgate_simulators.szy206_stations.farm import StationsFarm, StationsPlan
+        from headgate_simulators.szy206_stations.station import Habits
+
+        kept = truth or TruthList()
+        centre = Centre(port=port, answer_s=answer_s, redial_s=redial_s)
+        dial = DialPlan(**{"centre": centre, **wanted})
+        habits = Habits(every_s, pictures_s, alive_s=alive_s, behind_s=dial.behind_s)
+        self._centre = centre
+        farm = StationsFarm(StationsPlan(dial, habits), kept)
+        self.stations = farm.devices
+        super().__init__(farm, kept)
+
+    def site(self, interval: str = "5min") -> str:
+        from headgate_simulators.dial_farm import site_fragment
+
+        url = f"szy206+listen://{self._centre.address}"
+        return site_fragment(self.devices, "waters", url, interval)
+
+
 FarmMaker = Callable[..., RunningFarm]
 BusMaker = Callable[..., RunningBus]
 StreetMaker = Callable[..., RunningStreet]
@@ -273,6 +308,7 @@ StationsMaker = Callable[..., RunningStations]
 PlcsMaker = Callable[..., RunningPlcs]
 LoggersMaker = Callable[..., RunningLoggers]
 HydroMaker = Callable[..., RunningHydro]
+WatersMaker = Callable[..., RunningWaters]
 PanelsMaker = Callable[..., RunningPanels]
 
 
@@ -341,3 +377,10 @@ def gb26875_panels() -> Iterator[PanelsMaker]:
     """Fire alarm transmitters that dial: `panels = gb26875_panels(port=port, dial={"count": 3})`."""
     with ExitStack() as running:
         yield lambda **wanted: running.enter_context(RunningPanels(**wanted))
+
+
+@pytest.fixture
+def szy206_stations() -> Iterator[WatersMaker]:
+    """Water resources stations that dial: `szy206_stations(count=3, port=port, speed=120, every_s=60)`."""
+    with ExitStack() as running:
+        yield lambda **wanted: running.enter_context(RunningWaters(**wanted))

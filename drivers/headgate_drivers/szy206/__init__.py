@@ -1,18 +1,22 @@
 """SZY 206-2016 and SL/T 427-2021, water resources stations, at a centre that they dial.
 
-driver    calls of stations: what they report is on disk before it is confirmed
-points    what a profile may name of a station
+driver       a centre for them: what it asks, what it moves
+talk         one call: what is reported is on disk before it is confirmed
+errands      what a station can be asked
+switching    pumps, valves, gates and quota as points that are written
+points       what a profile may name of a station
 
-crc       the check of a frame
-frames    one frame: its head, its end, how it is written
-items     what the data of a frame says
-values    BCD numbers and time labels
-quality   parameters of water quality
-readings  values of each kind
-body      data of frames, read and written
-codec     frames out of a stream of bytes, whatever comes
-pictures  pictures that come in parts
-replies   what a centre says: confirmations, questions, commands
+crc          the check of a frame
+frames       one frame: its head, its end, how it is written
+items        what the data of a frame says
+values       BCD numbers and times
+quality      parameters of water quality
+readings     values of each kind
+body         data of frames, read and written
+parameters   data of settings, controls and answers: `layouts`, `particulars`
+codec        frames out of a stream of bytes, whatever comes
+parts        messages that come in parts
+replies      what a centre says: confirmations, questions, commands
 """
 
 from __future__ import annotations

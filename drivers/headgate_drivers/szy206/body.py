@@ -7,8 +7,10 @@ has to be a time. Settings and answers: `parameters`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
+
+import msgspec
 
 from headgate_drivers.szy206 import parameters, readings, values
 from headgate_drivers.szy206.frames import PICTURES, Afn, Frame, Kind
@@ -57,12 +59,27 @@ def read(frame: Frame, how: Reading = AS_IT_FITS) -> Message | None:
     if frame.afn == Afn.LINK:
         return _link(frame.data)
     if frame.up and frame.afn in REPORTS:
-        return _report(frame, how)
+        message = _report(frame, how)
+        # A part of a report says nothing by itself.
+        return Message(raw=frame.data) if frame.parts and message.flaws else message
     if not frame.up and frame.afn in (*REPORTS, Afn.PICTURE) and frame.afn != Afn.ASK_VALUES:
         return _confirmation(frame.data)
     if frame.own is None and frame.afn in COMMANDS | QUESTIONS and not frame.parts:
         return _parameters(frame, how)
     return Message(raw=frame.data)
+
+
+def joined(frame: Frame, parts: Sequence[bytes], how: Reading = AS_IT_FITS) -> Frame:
+    """A report out of its parts. Some stations say the time behind each of them, not only the last."""
+    found = msgspec.structs.replace(frame, data=b"".join(parts), parts=0)
+    for size in _SIZES:
+        message = _report(found, how)
+        if not message.flaws:
+            break
+        if all(len(part) > size and values.label(part[-size:]) for part in parts):
+            data = b"".join(part[:-size] for part in parts[:-1]) + parts[-1]
+            found = msgspec.structs.replace(found, data=data)
+    return msgspec.structs.replace(found, message=_report(found, how))
 
 
 def _link(data: bytes) -> Message:

@@ -10,10 +10,11 @@ from headgate.sdk import Device, Problem, ProfileError, Quality, Status, Value, 
 from headgate_drivers.szy206 import items
 from headgate_drivers.szy206.items import Message
 from headgate_drivers.szy206.quality import NAMES as _QUALITY
+from headgate_drivers.szy206.switching import WRITTEN
 
 POINT_KEYS: Mapping[str, str] = {
     "item": "a value (rain, level_1, flow_1, total_1, ph ...), alarm.BIT, state.BIT, or alarms, "
-    "clock, mode, picture, rest",
+    "clock, mode, picture, rest; to be written: pump.N, valve.N, quota, quota_control, work_mode",
 }
 #: What is no value: names of alarms, our clock against its own, working mode, what no point names.
 WORDS = ("alarms", "clock", "mode", "picture", "rest")
@@ -22,8 +23,11 @@ _EACH = (
     "soil_moisture", "soil_depth", "evaporation", "pressure",
 )  # fmt: skip
 _ALONE = {"rain", "air_pressure", "wind_speed", "wind_direction", "air_temperature", "voltage"}
+_SWITCHED = re.compile(r"(?:pump|valve)\.(?:1[0-5]|[0-9])")
 _BITS = re.compile(r"(?:alarm|state)\.(?:1[0-5]|[0-9])")
-_NUMBERED = re.compile(rf"(?:{'|'.join(_EACH)})_[1-9][0-9]?|quality_(?:3[2-9])")
+_NUMBERED = re.compile(
+    rf"(?:{'|'.join(_EACH)})_[1-9][0-9]?|quality_(?:3[2-9])|wind_(?:speed|direction)_[2-9]"
+)
 _PERIOD = re.compile(r"rain_(?:[1-9][0-9]{0,2}(?:min|h|d)|test)")
 
 #: Raw value, quality, status word: what a block says of a point.
@@ -53,9 +57,9 @@ def items_of(device: Device) -> dict[str, str]:
 
 
 def _is_item(item: str) -> bool:
-    if item in WORDS or item in _ALONE or item in _QUALITY:
+    if item in WORDS or item in _ALONE or item in _QUALITY or item in WRITTEN:
         return True
-    return any(each.fullmatch(item) for each in (_BITS, _NUMBERED, _PERIOD))
+    return any(each.fullmatch(item) for each in (_BITS, _NUMBERED, _PERIOD, _SWITCHED))
 
 
 def said_by(message: Message, names: Mapping[str, str]) -> dict[str, Said]:

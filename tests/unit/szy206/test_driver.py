@@ -18,7 +18,7 @@ from headgate_drivers.szy206 import body
 from headgate_drivers.szy206.codec import Codec
 from headgate_drivers.szy206.frames import Afn, Frame, Kind, encode
 from headgate_drivers.szy206.items import ALIVE, LOG_IN, LOG_OUT, Label, Message, Value
-from headgate_drivers.szy206.pictures import Assembly
+from headgate_drivers.szy206.parts import Assembly
 from headgate_drivers.szy206.replies import Centre, confirmation, label_of, wants_answer
 
 VECTORS = {
@@ -221,8 +221,11 @@ def test_a_picture_is_whole_once_all_its_parts_are_there() -> None:
     assert pieces.add(part(3, b"\xff\xd8 one")) is None
     assert pieces.add(part(1, b"three")) is None
     assert pieces.add(part(3, b"\xff\xd8 one")) is None  # sent again
-    assert pieces.add(part(2, b"two ")) == b"\xff\xd8 onetwo three"
+    whole = [b"\xff\xd8 one", b"two ", b"three"]
+    assert pieces.add(part(2, b"two ")) == whole
     assert pieces.size == 0
+    assert pieces.add(part(1, b"three")) == whole  # its confirmation was lost
+    assert pieces.add(part(2, b"other")) is None
 
 
 def test_a_picture_that_never_ends_is_not_kept() -> None:

@@ -1,4 +1,4 @@
-"""Pictures that come in parts, counted down to 1 (DIVS). Bounded; a part may come twice."""
+"""Messages that come in parts, counted down to 1 (DIVS): pictures, long reports. Bounded."""
 
 from __future__ import annotations
 
@@ -8,25 +8,30 @@ MOST_BYTES = 1024 * 1024
 
 
 class Assembly:
-    """The parts of one picture of one station."""
+    """The parts of one message of one station."""
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self._most = most_bytes
         self._address = ""
         self._parts: dict[int, bytes] = {}
         self._size = 0
+        self._whole: list[bytes] = []
 
     @property
     def size(self) -> int:
         """How many bytes are kept."""
         return self._size
 
-    def add(self, part: Frame) -> bytes | None:
-        """Take a part; give the picture once all are there, from the highest number down to 1.
+    def add(self, part: Frame) -> list[bytes] | None:
+        """Take a part; give all once they are there, from the highest number down to 1.
 
-        The first part has the highest number; a higher one, or another beginning, begins anew.
+        The first part has the highest number; a higher one, or another beginning, begins anew. The last
+        part once more is the whole again: its confirmation was lost.
         """
         number = part.parts or 1
+        again = not self._parts and number == 1 and part.address == self._address
+        if again and self._whole and self._whole[-1] == part.data:
+            return self._whole
         highest = max(self._parts, default=0)
         other = number in self._parts and self._parts[number] != part.data
         if part.address != self._address or number > highest or other:
@@ -40,10 +45,11 @@ class Assembly:
             self._size += len(part.data)
         if set(self._parts) != set(range(1, max(self._parts) + 1)):
             return None
-        whole = b"".join(self._parts[each] for each in sorted(self._parts, reverse=True))
+        whole = [self._parts[each] for each in sorted(self._parts, reverse=True)]
         self.forget()
+        self._address, self._whole = part.address, whole
         return whole
 
     def forget(self) -> None:
         """Begin anew."""
-        self._address, self._parts, self._size = "", {}, 0
+        self._address, self._parts, self._size, self._whole = "", {}, 0, []
