@@ -26,6 +26,7 @@ from headgate.env import ClockState, SystemClock, system_env
 from headgate.model import Block
 from headgate.runtime.installed import look
 from headgate.spool import State
+from headgate_plugins.hj212 import Hj212Uplink
 from headgate_simulators.pytest import LoggersMaker, RunningLoggers
 
 
@@ -117,7 +118,7 @@ async def test_killed_between_receipt_and_answer_the_platform_holds_it_once(
     tmp_path: Path, port: int, hj212_loggers: LoggersMaker
 ) -> None:
     loggers = hj212_loggers(
-        count=4, port=port, real_s=0.05, minutes_s=0.5, answer_s=0.3,
+        count=4, port=port, real_s=0.05, minutes_s=0.5, answer_s=0.1,
         faults=["log-002:deaf", "log-003:parts"],
     )  # fmt: skip
     here = site(tmp_path, loggers)
@@ -158,7 +159,7 @@ async def test_twenty_loggers_wrong_in_every_way_lose_nothing_and_double_nothing
     tmp_path: Path, port: int, hj212_loggers: LoggersMaker
 ) -> None:
     loggers = hj212_loggers(
-        count=20, port=port, real_s=0.5, minutes_s=2.0, answer_s=1.0,
+        count=20, port=port, real_s=0.2, minutes_s=1.0, answer_s=0.5,
         faults=[
             "log-001:wrong-check", "log-002:split", "log-003:glued", "log-004:parts",
             "log-005:clock-off=-315360000", "log-006:hangs-up", "log-007:deaf", "log-008:null-mn",
@@ -243,9 +244,12 @@ class Trusted(SystemClock):
 
 @pytest.mark.timeout(120)
 async def test_what_a_logger_says_below_a_bureau_hears_above(
-    tmp_path: Path, port: int, hj212_loggers: LoggersMaker
+    tmp_path: Path, port: int, hj212_loggers: LoggersMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loggers = hj212_loggers(count=1, port=port, real_s=0.5, answer_s=2.0)
+    # Readings of this machine come at once: nobody need wait for late ones.
+    monkeypatch.setattr(Hj212Uplink, "late_s", 0.2)
+    monkeypatch.setattr(Hj212Uplink, "look_s", 0.1)
+    loggers = hj212_loggers(count=1, port=port, real_s=0.2, answer_s=2.0)
     env = system_env()
     env.clock = Trusted()
     async with running_bureau() as bureau:

@@ -59,8 +59,9 @@ class Codec(StreamCodec[Packet | Fault]):
         super().__init__()
         self.longest = min(longest, LONGEST_SAID)
         self.piece = HEAD + self.longest + TAIL
-        #: The most that is ever kept: one longest packet, printed.
-        self.most = HEAD + _PRINTED * self.longest + TAIL
+        self._longest_printed = HEAD + _PRINTED * self.longest + TAIL
+        #: The most that is ever kept: one longest packet, printed, and what came with its end.
+        self.most = self._longest_printed + self.piece
         self._keys = keys
 
     @property
@@ -211,7 +212,7 @@ class Codec(StreamCodec[Packet | Fault]):
         """Encrypted bytes as text; the length is that of the plain segment, or of what is there."""
         ends = self._buffer.find(END, HEAD)
         if ends < 0:
-            if len(self._buffer) < self.most - self.piece:
+            if len(self._buffer) < self._longest_printed:
                 return None
             return self._fault("bad_length", len(self._buffer), "printed bytes without an end")
         head, mark, rest = bytes(self._buffer[HEAD:ends]).partition(CP)

@@ -220,6 +220,28 @@ def test_an_encrypted_packet_is_opened_with_its_key(shape: str, size: int) -> No
     assert data.read(packet.cp)[0].factors[0].value("Avg") == 1.35
 
 
+def test_the_longest_packet_is_opened_also_where_it_is_printed() -> None:
+    cp = "DataTime=20240520210600;" + ";".join(f"a{n:05}-Rtd=1" for n in range(66))
+    plain = framed(SEGMENT.replace("Flag=5", "Flag=9").format(cp).encode())
+    assert 1000 < int(plain[2:6]) <= 1024
+    (packet,) = Codec().feed(plain)
+    assert isinstance(packet, Packet)
+    sent = encode(packet, key=KEY)
+    before, mark, rest = sent[6:-6].partition(b"CP=&&")
+    block = rest[:-2]
+    whole = len(block) // 16 * 16
+    text = b"{" + b",".join(b"0x%02X" % byte for byte in block[:whole]) + b"}" + block[whole:]
+    printed = sent[:6] + before + mark + text + b"&&" + sent[-6:]
+    for size in (len(printed), 100):
+        codec = Codec(keys=lambda mn: KEY)
+        events = [
+            e for at in range(0, len(printed), size) for e in codec.feed(printed[at : at + size])
+        ]
+        (opened,) = events
+        assert isinstance(opened, Packet)
+        assert opened.cp == packet.cp
+
+
 @pytest.mark.parametrize("shape", ["bytes", "printed", "printed with its own length"])
 def test_an_encrypted_packet_without_a_key_is_said_to_be_one(shape: str) -> None:
     raw = encrypted(shape)

@@ -171,6 +171,5 @@ def test_whatever_is_written_is_read(packet: Packet) -> None:
     assert all_of(encode(packet), 5) == [packet]
 
 
-@pytest.mark.parametrize("number", range(256))
-def test_every_flag_comes_back(number: int) -> None:
-    assert Flag.of(number).number == number
+def test_every_flag_comes_back() -> None:
+    assert [Flag.of(number).number for number in range(256)] == list(range(256))
