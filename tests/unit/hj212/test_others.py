@@ -221,7 +221,7 @@ def test_an_encrypted_packet_is_opened_with_its_key(shape: str, size: int) -> No
 
 
 def test_the_longest_packet_is_opened_also_where_it_is_printed() -> None:
-    cp = "DataTime=20240520210600;" + ";".join(f"a{n:05}-Rtd=1" for n in range(66))
+    cp = "DataTime=20240520210600;" + ";".join(f"a{n:05}-Rtd=1" for n in range(71))
     plain = framed(SEGMENT.replace("Flag=5", "Flag=9").format(cp).encode())
     assert 1000 < int(plain[2:6]) <= 1024
     (packet,) = Codec().feed(plain)
