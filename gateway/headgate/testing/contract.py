@@ -1,5 +1,7 @@
 """What every driver promises, as one test that a vendor runs over a recorded exchange.
 
+A driver that is dialled promises more: nothing is acknowledged that is not on disk.
+
 async def test_it_keeps_the_contract():
 await run_driver_contract(TH20(), device, FakeChannel([(request, answer)]))
 """
@@ -7,12 +9,12 @@ await run_driver_contract(TH20(), device, FakeChannel([(request, answer)]))
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import msgspec
 
 from headgate import columns
-from headgate.errors import DeviceRefused, HeadgateError
+from headgate.errors import DeviceRefused, HeadgateError, SpoolError
 from headgate.sdk import (
     Block,
     Delivery,
@@ -72,6 +74,10 @@ async def run_driver_contract(
         for block in brought:
             _fits(block, devices)
 
+    if isinstance(driver, ListeningDriver):
+        assert isinstance(line, FakeListener)
+        await _acknowledges_what_is_safe(driver, devices, line)
+
     talk = asyncio.ensure_future(_talk(driver, devices, line.silent()))
     for _ in range(8):
         await asyncio.sleep(0)
@@ -109,6 +115,38 @@ async def _talk(
             delivery.bind(_stored)
             blocks += delivery.blocks
     return blocks
+
+
+async def _acknowledges_what_is_safe(
+    driver: ListeningDriver, devices: Sequence[Device], line: FakeListener
+) -> None:
+    """Where the disk refuses, less is said than where it does not."""
+    first, again, refused = line.again(), line.again(), line.again()
+    names = [delivery.origin async for delivery in _deliveries(driver, devices, first, _stored)]
+    repeated = [delivery.origin async for delivery in _deliveries(driver, devices, again, _stored)]
+    assert names == repeated, (
+        "a repetition has the origin of the first time: it is known again by it"
+    )
+
+    async def full() -> None:
+        raise SpoolError("the disk is full")
+
+    async for _ in _deliveries(driver, devices, refused, full):
+        pass
+    said = [channel.sent for channel in first.channels]
+    left = [channel.sent for channel in refused.channels]
+    assert left != said or not any(said), "acknowledged what is not on disk"
+
+
+async def _deliveries(
+    driver: ListeningDriver,
+    devices: Sequence[Device],
+    line: FakeListener,
+    durable: Callable[[], Awaitable[None]],
+) -> AsyncIterator[Delivery]:
+    async for delivery in driver.serve(line, devices):
+        delivery.bind(durable)
+        yield delivery
 
 
 async def _stored() -> None:
