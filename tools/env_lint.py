@@ -20,7 +20,7 @@ CORE = Path("gateway/headgate")
 
 # Where the world is met by design: the door itself, the commands of a person at a terminal, and the
 # kit for tests.
-OUTSIDE = ("env.py", "cli.py", "cli/*", "testing/*", "testing.py")
+OUTSIDE = ("env/*", "cli.py", "cli/*", "testing/*", "testing.py")
 
 # Each exception: files, what they may use, why. A long list would mean that Env lacks something.
 PACKAGED = "packaged data, reached through importlib.resources"
