@@ -45,6 +45,33 @@ def test_it_imports_the_sdk_and_nothing_else_of_ours() -> None:
     assert all(line.startswith("from headgate.sdk import") for line in lines), lines
 
 
+def test_its_lines_are_decoded_where_it_may_be_loaded(tmp_path: Path) -> None:
+    (tmp_path / "log.txt").write_bytes(b"$REP,A0017,41,20260715080000,21337,12610*24\r\n")
+
+    # As pip would have installed it.
+    metadata = tmp_path / "acme_rtu9-1.0.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-rtu9\nVersion: 1.0.0\n")
+    (metadata / "entry_points.txt").write_text("[headgate]\nacme-rtu9 = acme_rtu9\n")
+    (metadata / "RECORD").write_text("acme_rtu9/headgate-plugin.toml,,\n")
+    (tmp_path / "acme_rtu9").symlink_to(EXAMPLE / "acme_rtu9")
+    env = {**ENV, "HEADGATE_LANG": "en"}
+    env["PYTHONPATH"] = os.pathsep.join([str(tmp_path), env["PYTHONPATH"]])
+
+    def decode(*more: str) -> subprocess.CompletedProcess[str]:
+        words = ["decode", "acme-rtu9", "--file", "log.txt", *more]
+        return subprocess.run(
+            [sys.executable, "-c", "from headgate.cli import main; main()", *words],
+            cwd=tmp_path, env=env, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    told = decode("--development")
+    assert told.returncode == 0, told.stderr
+    assert "station  A0017" in told.stdout
+    refused = decode()
+    assert refused.returncode == 1 and "HG-9170" in refused.stderr
+
+
 class Echoing(AttendingDriver):
     """Says back what it was told, when it should; others below do it wrongly."""
 

@@ -54,12 +54,15 @@ def decode(
             show_default=False,
         ),
     ] = None,
+    development: Annotated[
+        bool, typer.Option(help=both("Load other makers' plugins too.", "同时载入第三方插件。"))
+    ] = False,
     form: Annotated[
         Literal["text", "json"], typer.Option("--format", help=both("Output form.", "输出格式。"))
     ] = "text",
 ) -> None:
     """Every frame with its fields; every fault with what to try. Exit status 1: not all of it was frames."""
-    driver = driver_of(protocol)
+    driver = driver_of(protocol, development=development)
     codecs = {"<": codec_of(driver), ">": codec_of(driver)}
     good, found = True, []
     for way, event in _events(codecs, _pieces(words or [], file)):
@@ -74,15 +77,15 @@ def decode(
         raise typer.Exit(FAILED)
 
 
-def driver_of(protocol: str) -> Driver:
-    """A driver by its name, that has a codec for bytes alone.
+def driver_of(protocol: str, *, site: Path | None = None, development: bool = False) -> Driver:
+    """A driver by its name, that has a codec for bytes alone; of another maker where the site allows it.
 
     Raises:
         HeadgateError: there is no such driver, or its frames cannot be told from bytes alone.
     """
-    from headgate.runtime.plugins import load
+    from headgate.cli.plugins import registry_of
 
-    registry = load()
+    registry = registry_of(site, development=development)
     registry.complete()
     drivers = {name: kind() for name, kind in registry.drivers.items()}
     able = {name: driver for name, driver in drivers.items() if driver.codec() is not None}
@@ -119,6 +122,8 @@ def _pieces(words: Sequence[str], file: str | None) -> list[_Piece]:
     said = [found for line in text.splitlines() if (found := _SAID.fullmatch(line))]
     if said:
         return [_Piece(one[1], _from_text(one[2].partition("#")[0])) for one in said]
+    if _NOT_HEX.search(_BETWEEN.sub("", text)) and not text.lstrip().startswith("##"):
+        return [_Piece("<", data)]  # a protocol of text
     return [_Piece("<", _from_text(text))]
 
 

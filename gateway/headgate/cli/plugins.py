@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -30,7 +31,7 @@ def plugins(
     """List plugins; exit status 1 when one of them failed."""
     from headgate.runtime.plugins import PluginState
 
-    registry = _registry(development)
+    registry = registry_of(development=development)
     registry.complete()  # the question is what becomes of each
     if form == "json":
         typer.echo(
@@ -63,19 +64,19 @@ def plugins(
         raise typer.Exit(FAILED)
 
 
-def _registry(development: bool) -> Registry:
-    """What the site file here lets load; without one, as on a box that trusts nobody."""
+def registry_of(site: Path | None = None, *, development: bool = False) -> Registry:
+    """What a site file, the one here, lets load; without one, as on a box that trusts nobody."""
     from headgate import config
     from headgate.env import system_env
     from headgate.errors import HeadgateError
     from headgate.runtime.installed import plugins_of
     from headgate.runtime.plugins import load
 
-    env, path = system_env(), site_path()
+    env, path = system_env(), site_path(site)
     if development or not path.exists():
         return load(development=development)
     try:
-        site = config.load(env, path)
+        found = config.load(env, path)
     except HeadgateError:
         return load()
-    return plugins_of(env, site)[0]
+    return plugins_of(env, found)[0]

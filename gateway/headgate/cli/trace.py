@@ -46,7 +46,7 @@ def trace(
     """Until Ctrl-C, or until the time is over. Nothing is asked for it: it shows what goes by itself."""
     frames: list[dict[str, Any]] = []
     head: dict[str, Any] = {}
-    meaning = Meaning(protocol) if protocol else None
+    meaning = Meaning(protocol, site) if protocol else None
     try:
         with _ended_by_a_signal():
             for said in call(socket_of(site), "trace", channel=channel, seconds=seconds):
@@ -72,8 +72,8 @@ def trace(
 class Meaning:
     """What the bytes of a line mean. Each caller is a stream of its own, and so is what is said to it."""
 
-    def __init__(self, protocol: str) -> None:
-        self._driver = driver_of(protocol)
+    def __init__(self, protocol: str, site: Path | None = None) -> None:
+        self._driver = driver_of(protocol, site=site)
         self._codecs: dict[tuple[str, str], StreamCodec[Any]] = {}
 
     def of(self, frame: Mapping[str, Any]) -> Iterator[str]:

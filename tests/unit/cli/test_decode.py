@@ -137,6 +137,15 @@ def test_raw_bytes_and_hex_come_from_a_file_or_standard_input(
     assert decode("sl651", "--file", "-", stdin=CONFIRMED.encode()).status == 0
 
 
+def test_a_file_of_text_is_what_it_is(decode: Callable[..., Done], tmp_path: Path) -> None:
+    (tmp_path / "packets.txt").write_bytes(f"{HJ212}\r\n{HJ212}\r\n".encode())
+    done = decode("hj212", "--file", "packets.txt")
+    assert (done.status, done.out.count("cn      1062")) == (0, 2)
+    (tmp_path / "log.txt").write_bytes(f"[rx] {HJ212}\r\n".encode())
+    done = decode("hj212", "--file", "log.txt")
+    assert "bad_start: 5 bytes" in done.out and "cn      1062" in done.out
+
+
 def test_a_program_gets_all_fields(decode: Callable[..., Done]) -> None:
     done = decode("sl651", REPORT + "00 11", "--format", "json")
     assert done.status == 1
