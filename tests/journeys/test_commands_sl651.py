@@ -1,4 +1,4 @@
-"""A platform moves pumps and a gate at a station that dials in (SL 651); the station's own log is the judge."""
+"""A platform moves pumps and a gate at a station that dials in (SL 651); the station's log is the judge."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class Direction(IntEnum):
 
 
 class Control(IntEnum):
-    """Control characters (tables 11, 12 and clause 6.3)."""
+    """Control characters (table 10, clause 6.2.2)."""
 
     STX = 0x02
     ETX = 0x03

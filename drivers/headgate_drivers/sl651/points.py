@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+import msgspec
+
 from headgate.sdk import (
     Access,
     Device,
@@ -19,8 +21,8 @@ from headgate.sdk import (
     Value,
     status_word,
 )
-from headgate_drivers.sl651 import items, switching
-from headgate_drivers.sl651.items import Message, Row, rows
+from headgate_drivers.sl651 import items, settings, switching
+from headgate_drivers.sl651.items import Item, Message, Row, rows
 from headgate_drivers.sl651.switching import MOST, ONE, WHOLE
 
 POINT_KEYS: Mapping[str, str] = {
@@ -32,6 +34,8 @@ POINT_KEYS: Mapping[str, str] = {
 WORDS = ("clock", "picture", "text", "version", "rest", "pumps", "valves", "quota")
 _NUMBERED = re.compile(r"status\.(?:[12]?[0-9]|3[01])|(?:pump|valve|gate|gate_open)\.[1-9][0-9]?")
 _ITEM = re.compile(r"(?:FF)?[0-9A-F]{2}")
+#: What goes into `rest` where no point names it; of numbered pumps and gates the whole does.
+_RESTS = ("text", "version", "pumps", "valves", "quota")
 SLOT = timedelta(minutes=5)
 
 #: Raw value, quality, status word: what a block says of a point.
@@ -68,6 +72,24 @@ def items_of(device: Device) -> dict[str, str]:
     return found
 
 
+def by_station(message: Message) -> list[tuple[str, Message]]:
+    """A message as one of each station that it speaks of, by its address; "" before any is named.
+
+    A relay reports several in one body, each behind its own F1F1 (clause 6.6.2.7).
+    """
+    parts: list[tuple[str, list[Item]]] = []
+    for item in message.items:
+        if isinstance(item, items.Station):
+            parts.append((item.address, [item]))
+        elif parts:
+            parts[-1][1].append(item)
+        else:
+            parts.append(("", [item]))
+    return [
+        (address, msgspec.structs.replace(message, items=tuple(held))) for address, held in parts
+    ]
+
+
 def _is_word(item: str) -> bool:
     return item in WORDS or _NUMBERED.fullmatch(item) is not None
 
@@ -91,17 +113,17 @@ def looks(message: Message, names: Mapping[str, str], function: int = 0) -> list
         function: what the message is for: pumps and valves are told apart by nothing else.
     """
     by_time: dict[datetime | None, dict[str, Said]] = {}
-    rest: dict[str, str] = {}
+    rest: dict[str, list[str]] = {}
     for row in rows(message):
         observed = row.observed.at if row.observed is not None else None
         for item, at, said in _values(row, observed, function):
             if (name := names.get(item)) is not None:
                 by_time.setdefault(at, {})[name] = said
-            elif not _is_word(item):
-                rest[item] = str(said[0])
+            elif item in _RESTS or not _is_word(item):
+                rest.setdefault(item, []).append(str(said[0]))
     if "rest" in names and rest:
         newest = max((at for at in by_time if at is not None), default=None)
-        text = json.dumps(rest, sort_keys=True)
+        text = json.dumps({item: " ".join(said) for item, said in rest.items()}, sort_keys=True)
         by_time.setdefault(newest, {})[names["rest"]] = (text, Quality.GOOD, 0)
     undated = [None] if None in by_time else []
     order = [*sorted(at for at in by_time if at is not None), *undated]
@@ -125,6 +147,11 @@ def _values(
             for index, value in enumerate(item.values):
                 when = None if at is None else at + index * step
                 yield f"{item.code:02X}", when, _said(value)
+        case items.Element(parameter=True) | items.Raw():
+            # A station tells parameters by itself when somebody changed them there (6.6.4.15, 6.6.4.17).
+            yield f"parameter.{item.code:02X}", at, (settings.told(item).value, Quality.GOOD, 0)
+        case items.Events():
+            yield "events", at, (",".join(map(str, item.counts)), Quality.GOOD, 0)
         case items.Status():
             for bit in range(32):
                 yield f"status.{bit}", at, (bool(item.word >> bit & 1), Quality.GOOD, 0)

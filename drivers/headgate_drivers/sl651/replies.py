@@ -4,7 +4,7 @@ Pure: the caller says what time it is. A confirmation repeats the serial number,
 has 0 (clause 6.6.2.4). When to send one is not said here: a reading must be durable first.
 
 Modes (table 15): M1 has no answer; in M2 each report is confirmed; in M3 the whole is, or one packet is
-asked for again; in M4 the centre begins, with ENQ.
+asked for again; in M4 the centre begins, with ENQ, and confirms the answer without data (clause 6.3.1.2 d).
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ from headgate_drivers.sl651.frames import Coding, Control, Direction, Fault, enc
 from headgate_drivers.sl651.frames import Frame as Telegram
 from headgate_drivers.sl651.items import Message, Observed
 from headgate_drivers.sl651.packets import Assembly
-from headgate_drivers.sl651.points import Look, items_of, looks
+from headgate_drivers.sl651.points import Look, by_station, items_of, looks
 from headgate_drivers.sl651.replies import SLEEP, STAY, Centre, again, confirmation, wants_answer
 
 log = logging.getLogger(__name__)
@@ -151,6 +151,20 @@ class Talk:
         return shown(device, self._roll.wall_us())
 
     def _blocks(self, frame: Telegram, message: Message, device: Device) -> Sequence[Block]:
+        """What each station that a report speaks of told; most speak of one."""
+        parts = by_station(message)
+        if len(parts) < 2 and (not parts or self._roll.known(parts[0][0]) is None):
+            return self._told(frame, message, device)
+        blocks: list[Block] = []
+        for address, part in parts:
+            # Behind a relay; one that the site does not name is told as any stranger, and left out.
+            named = device if address in ("", frame.address) else None
+            whose = named or self._roll.claim(address, self._channel)
+            if whose is not None:
+                blocks += self._told(frame, part, whose)
+        return blocks
+
+    def _told(self, frame: Telegram, message: Message, device: Device) -> Sequence[Block]:
         names = items_of(device)
         told = looks(message, names, frame.function)
         if "clock" in names and message.sent_at is not None:

@@ -13,6 +13,7 @@ from headgate_drivers.sl651 import control, values
 from headgate_drivers.sl651.elements import BY_ASCII, SLOTS
 from headgate_drivers.sl651.fields import DATA, WITH_CLASS, Shape, shape
 from headgate_drivers.sl651.items import (
+    RAIN_SLOTS,
     Asked,
     Batch,
     Element,
@@ -35,6 +36,7 @@ from headgate_drivers.sl651.parameters import is_numeric
 STATUS = 0x45
 _STEP = re.compile(r"DR([DHN])(\d\d)")
 _HEX = re.compile(r"(?:[0-9A-Fa-f]{2})+")
+_ONE_SLOT = {2: re.compile(r"[0-9A-Fa-f]{2}"), 4: re.compile(r"[0-9A-Fa-f]{4}")}
 _TO_THE_END: dict[str, type[Text | Picture | Batch]] = {"RGZS": Text, "PIC": Picture, "DATA": Batch}
 
 
@@ -61,6 +63,15 @@ class _Words:
         word = self.next()
         self.at = at
         return word
+
+    def slots(self, code: int) -> str:
+        """An hour of slots: one word, or a word for each slot."""
+        said = self.next()
+        size = 2 if code == RAIN_SLOTS else 4
+        more = _ONE_SLOT[size]
+        while len(said) % size == 0 and len(said) < 12 * size and more.fullmatch(self.ahead()):
+            said += self.next()
+        return said
 
     def rest(self) -> bytes:
         """All that is left, without the space that ends every body."""
@@ -163,7 +174,7 @@ def _item(word: str, words: _Words, form: Shape, flaws: list[str], *, classed: b
         # What stands beside it cannot be told from an identifier: both are left out.
         flaws.append(f"an identifier that is none: {word[:20]}")
         return None
-    return _value(code, words.next(), flaws)
+    return _value(code, words.slots(code) if code in SLOTS else words.next(), flaws)
 
 
 def _value(code: int, said: str, flaws: list[str]) -> Item | None:

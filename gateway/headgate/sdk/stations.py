@@ -90,6 +90,10 @@ class Roll:
         channel.introduce(station)
         return device
 
+    def known(self, station: str) -> Device | None:
+        """The device of a name, whoever speaks; None for one that the site does not have."""
+        return self._devices.get(station)
+
     def _displace(self, station: str, before: Channel, channel: Channel, now_us: int) -> None:
         """The station has dialled anew. From one address its old call is dead; else it is listened to."""
         names = self._names.get(before, set())
