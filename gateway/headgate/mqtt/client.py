@@ -1,40 +1,23 @@
-"""The one door to MQTT: connect, publish with the broker's answer, subscribe, receive in bounds.
-
-    async with connect(settings, will=will) as link:
-        await link.subscribe("headgate/v1/gate-7/down/#")
-        await link.publish(topic, payload)          # returns when the broker has it, raises when not
-        async for message in link.messages():
-            ...
-
-Where the library waits or stays silent, this does not: a publish ends at once when the connection is
-lost, a refused PUBACK is an error, a broker that closes before its CONNACK is reported as such, and a
-full queue never drops a message. Reconnecting belongs to the caller, with its own back-off.
-
-Whatever goes wrong with the link is `UplinkUnavailable`, with a code that names the step.
-"""
+"""aiomqtt and paho with their silences filled in. Besides `link`, nothing else names them."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from typing import Any, Literal, cast
-from urllib.parse import parse_qsl, unquote, urlsplit
+from contextlib import suppress
+from typing import Any, cast
 
 import aiomqtt
-import msgspec
 from aiomqtt.exceptions import MqttConnectError
 from paho.mqtt import client as paho
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from headgate.errors import ConfigError, Problem, UplinkError, UplinkUnavailable
+from headgate.errors import UplinkError, UplinkUnavailable
 from headgate.link import Context, Facts, Line, Refused
-
-Version = Literal["5", "3.1.1"]
+from headgate.mqtt.settings import Message, Settings, Will
 
 # A record, its topic and the packet's own fields.
 _MAX_PACKET = 2 * 1024 * 1024 + 1024
@@ -53,11 +36,8 @@ _CONNACK = {
     0x89: "HG-5017",  # server busy
     0x8A: "HG-5014",  # banned
 }
-_SCHEMES = {"mqtt": (False, 1883), "mqtts": (True, 8883), "mqtt+unix": (False, 1883)}
 # TCP and handshake together, for the connecting thread cannot be stopped while the box stops.
 _LONGEST_CONNECT_S = 10.0
-# sun_path of unix(7), without the zero at its end.
-_LONGEST_PATH = 107
 
 
 class PublishRefused(UplinkError):
@@ -69,220 +49,6 @@ class PublishRefused(UplinkError):
     def __init__(self, text: str, *, reason_code: int, **fields: object) -> None:
         super().__init__(text, code=None, reason_code=reason_code, **fields)
         self.reason_code = reason_code
-
-
-class Will(msgspec.Struct, frozen=True):
-    """What the broker says for us when we are gone without a word."""
-
-    topic: str
-    payload: bytes
-    retain: bool = True
-
-
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the broker is and who we are to it.
-
-    `session_s` 0 starts clean each time; above 0 the broker keeps subscriptions and queued messages
-    that many seconds (with 3.1.1: until it forgets by itself), which needs a stable `identifier`.
-    `window` bounds what the broker may send before we acknowledge, and what we publish before it does.
-    `unix`: a socket on this machine in place of host and port. `tls`: plain bytes will not do.
-    """
-
-    host: str
-    port: int = 1883
-    tls: bool = False
-    unix: str | None = None
-    username: str | None = None
-    password: str | None = None
-    identifier: str | None = None
-    version: Version = "5"
-    session_s: int = 0
-    keepalive_s: int = 30
-    timeout_s: float = 10.0
-    window: int = 20
-
-    def __repr__(self) -> str:
-        user = f"{self.username}@" if self.username else ""
-        if self.unix is not None:
-            return f"<mqtt+unix://{user}{self.unix}>"
-        return f"<{'mqtts' if self.tls else 'mqtt'}://{user}{self.host}:{self.port}>"
-
-    @property
-    def broker(self) -> str:
-        """Where it is, for a sentence: "platform.example:8883"."""
-        return self.unix or f"{self.host}:{self.port}"
-
-    @classmethod
-    def from_url(
-        cls,
-        url: str,
-        *,
-        where: str = "broker",
-        password: str | None = None,
-        identifier: str | None = None,
-        session_s: int = 0,
-    ) -> Settings:
-        """Settings from `mqtt[s]://[user[:password]@]host[:port][?version=3.1.1]`, `mqtt+unix:///path`.
-
-        A password in a URL shows in process lists; `password` is for one that came another way.
-
-        Raises:
-            ConfigError: says what is wrong with the URL.
-        """
-        try:
-            parts = urlsplit(url)
-            port = parts.port
-        except ValueError as error:
-            raise _bad_url(where, str(error)) from None
-        if parts.scheme not in _SCHEMES:
-            raise _bad_url(where, f"{parts.scheme or 'no'} scheme")
-        unix = unquote(parts.path) if parts.scheme == "mqtt+unix" else None
-        if unix is None and not parts.hostname:
-            raise _bad_url(where, "no host")
-        if unix is not None and (parts.hostname or not 1 < len(unix.encode()) <= _LONGEST_PATH):
-            raise _bad_url(where, f"not a path of a socket, at most {_LONGEST_PATH} bytes")
-        if (unix is None and parts.path not in ("", "/")) or parts.fragment:
-            raise _bad_url(where, "a path")
-        options = dict(parse_qsl(parts.query, keep_blank_values=True))
-        version = options.pop("version", "5")
-        if version not in ("5", "3.1.1") or options:
-            raise _bad_url(where, f"?{parts.query}")
-        tls, usual_port = _SCHEMES[parts.scheme]
-        return cls(
-            host=parts.hostname or "localhost",
-            port=usual_port if port is None else port,
-            tls=tls,
-            unix=unix,
-            username=unquote(parts.username) if parts.username else None,
-            password=password or (unquote(parts.password) if parts.password else None),
-            version="5" if version == "5" else "3.1.1",
-            identifier=identifier,
-            session_s=session_s,
-        )
-
-
-def _bad_url(where: str, reason: str) -> ConfigError:
-    return ConfigError([Problem(where, "HG-5030", {"reason": reason})])
-
-
-class Message(msgspec.Struct, frozen=True):
-    """One message from the broker. `mid` is what `Link.ack` tells the broker; 0 for QoS 0."""
-
-    topic: str
-    payload: bytes
-    retain: bool
-    qos: int
-    mid: int
-
-
-class Link:
-    """An open connection. Made by `connect`; every method raises `UplinkUnavailable` once it is lost."""
-
-    def __init__(self, client: _Client) -> None:
-        self._client = client
-
-    @property
-    def facts(self) -> Facts | None:
-        """What the two ends agreed on; None for a plain connection."""
-        return self._client.facts()
-
-    async def publish(
-        self,
-        topic: str,
-        payload: bytes,
-        *,
-        qos: int = 1,
-        retain: bool = False,
-        expiry_s: int | None = None,
-    ) -> int:
-        """Return when the broker has acknowledged (QoS 1) or the bytes are on their way (QoS 0).
-
-        Args:
-            expiry_s: how long the broker may keep it for somebody; MQTT 3.1.1 cannot be told.
-
-        Returns:
-            The PUBACK's reason code: 0, or 0x10 when nobody has subscribed. 0 for QoS 0 and MQTT 3.1.1.
-
-        Raises:
-            PublishRefused: the broker said no.
-            UplinkUnavailable: the connection was lost, or no answer came in `timeout_s`. The broker
-                may or may not have the message.
-        """
-        return await self._client.send(topic, payload, qos, retain, expiry_s)
-
-    async def subscribe(self, *filters: str, qos: int = 1) -> None:
-        """Ask for messages of these topics.
-
-        Raises:
-            UplinkUnavailable: lost, or a filter was refused (HG-5020).
-        """
-        if self._client.end.done():
-            raise self._client.why()
-        try:
-            granted = await self._client.subscribe([(each, qos) for each in filters])
-        except aiomqtt.MqttError as error:
-            raise self._client.unavailable(error) from None
-        for each, answer in zip(filters, granted, strict=False):
-            code = answer.value if isinstance(answer, ReasonCode) else int(str(answer))
-            if code >= 0x80:
-                raise UplinkUnavailable(
-                    f"the broker refuses subscription to {each} ({code:#04x})",
-                    code="HG-5020",
-                    topic=each,
-                    reason_code=code,
-                )
-
-    async def messages(self, *, manual: bool = False) -> AsyncIterator[Message]:
-        """What comes in, until the connection is lost (then `UplinkUnavailable`).
-
-        Each message is acknowledged to the broker when it is taken. With `manual` the caller does
-        that by `ack`, when it has made the message durable; the broker sends at most `window` ahead.
-        """
-        while True:
-            message = await self._client.next()
-            if not manual:
-                self.ack(message)
-            yield message
-
-    def take_waiting(self, limit: int) -> list[Message]:
-        """Messages that are here already, at most `limit`, none of them acknowledged."""
-        return self._client.waiting(limit)
-
-    def ack(self, message: Message) -> None:
-        """Tell the broker that this message is ours now. Nothing when the connection is gone."""
-        if message.qos:
-            self._client.acknowledge(message.mid, message.qos)
-
-    async def lost(self) -> UplinkUnavailable:
-        """Wait until the connection is lost, and say why."""
-        await asyncio.wait((self._client.end,))
-        return self._client.why()
-
-
-@asynccontextmanager
-async def connect(
-    settings: Settings, *, tls: Context | None = None, will: Will | None = None
-) -> AsyncIterator[Link]:
-    """An open connection for as long as the block runs; left with a DISCONNECT, so without the will.
-
-    Args:
-        settings: where, and as whom.
-        tls: from `headgate.link`; without it the connection is plain.
-        will: what the broker says for us.
-
-    Raises:
-        ConfigError: `settings` want TLS and there is none: no connection is made.
-        UplinkUnavailable: HG-5010 not reached, HG-5011 and HG-506x to HG-507x the link was refused,
-            HG-5012 no answer, HG-5013 to HG-5018 refused by the broker.
-    """
-    if settings.tls and (tls is None or not tls.encrypts):
-        raise ConfigError([Problem("tls", "HG-5081", {})])
-    client = _Client(settings, tls, will)
-    try:
-        await client.open()
-        yield Link(client)
-    finally:
-        await client.close()
 
 
 class _Handshake:
@@ -319,7 +85,7 @@ class _Handshake:
             self._line.close()
 
 
-class _Client(aiomqtt.Client):
+class Client(aiomqtt.Client):
     """aiomqtt with its silences filled in. Overrides private hooks: aiomqtt is pinned to 2.5."""
 
     def __init__(self, settings: Settings, tls: Context | None, will: Will | None) -> None:
