@@ -23,7 +23,8 @@ NAMES = frozenset(
     {
         "packet_counter", "mac", "temperature", "humidity", "battery", "illuminance", "moisture",
         "conductivity", "formaldehyde", "moisture_detected", "smoke", "door", "door_action", "opening",
-        "motion", "motion_timer", "idle_time", "light", "consumable",
+        "motion", "motion_timer", "no_motion_time", "idle_time", "light", "consumable", "occupancy",
+        "bed_occupancy", "pressure_present_duration", "battery_low", "button",
     }
 )  # fmt: skip
 
@@ -71,7 +72,8 @@ def _told(head: list[Field], body: bytes) -> Told:
     at = 0
     while at < len(body):
         if len(body) < at + 3:
-            return Told(tuple(fields), Fault.TRUNCATED)
+            # Some fill up behind their only object, with less than another one begins with.
+            return Told(tuple(fields), None if at else Fault.TRUNCATED)
         number, size = int.from_bytes(body[at : at + 2], "little"), body[at + 2]
         value = body[at + 3 : at + 3 + size]
         if len(value) < size:
@@ -90,10 +92,24 @@ _WHOLE = {
     0x100A: ("battery", "%"), 0x1007: ("illuminance", "lx"), 0x1008: ("moisture", "%"),
     0x1009: ("conductivity", "uS/cm"), 0x1013: ("consumable", "%"), 0x1017: ("idle_time", "s"),
     0x4803: ("battery", "%"), 0x4A03: ("battery", "%"), 0x4C02: ("humidity", "%"),
+    0x4C03: ("battery", "%"), 0x5003: ("battery", "%"), 0x5403: ("battery", "%"),
+    0x4802: ("humidity", "%"), 0x6012: ("humidity", "%"), 0x483D: ("pressure_present_duration", "s"),
+}  # fmt: skip
+_FLOATS = {
+    0x4801: ("temperature", "Cel"), 0x4C01: ("temperature", "Cel"), 0x4808: ("humidity", "%"),
+    0x4C08: ("humidity", "%"), 0x4805: ("illuminance", "lx"),
 }  # fmt: skip
 _YES_OR_NO = {
     0x1014: "moisture_detected", 0x1015: "smoke", 0x1018: "light", 0x4806: "moisture_detected",
-    0x4818: "motion",
+    0x484E: "occupancy", 0x4A01: "battery_low", 0x4E01: "battery_low", 0x5601: "battery_low",
+}  # fmt: skip
+#: 1 is open or somebody, 2 is closed or nobody.
+_ONE_OR_TWO = {0x4804: "opening", 0x4A12: "opening", 0x5A16: "bed_occupancy"}
+#: Events without a value; the only key of a device has them by number.
+_HOW = ("single press", "double press", "long press")
+_PRESSED = {
+    0x4A0C: _HOW[0], 0x4A0D: _HOW[1], 0x4A0E: _HOW[2],
+    0x4E0C: _HOW[0], 0x4E0D: _HOW[1], 0x4E0E: _HOW[2],
 }  # fmt: skip
 _DOOR_ACTIONS = (
     "open the door", "close the door", "door not closed in time", "knock on the door",
@@ -112,8 +128,11 @@ def _object(number: int, value: bytes) -> Iterator[Field]:
         yield Field("humidity", int.from_bytes(value[2:], "little") / 10, "%")
     elif number == 0x1010 and len(value) == 2:
         yield Field("formaldehyde", raw / 100, "mg/m3")
-    elif number == 0x4C01 and len(value) == 4:
-        yield Field("temperature", struct.unpack("<f", value)[0], "Cel")
+    elif number in _FLOATS and len(value) == 4:
+        name, unit = _FLOATS[number]
+        yield Field(name, struct.unpack("<f", value)[0], unit)
+    elif number == 0x000A and len(value) == 2 and raw:  # of a body
+        yield Field("temperature", raw / 100, "Cel")
     elif number in _WHOLE and 1 <= len(value) <= 4:
         name, unit = _WHOLE[number]
         yield Field(name, raw, unit)
@@ -123,14 +142,25 @@ def _object(number: int, value: bytes) -> Iterator[Field]:
         # 1 is closed; everything else leaves it open.
         yield Field("door", value[0] != 1)
         yield Field("door_action", _DOOR_ACTIONS[value[0]])
-    elif number == 0x4A12 and len(value) == 1 and raw in (1, 2):
-        yield Field("opening", raw == 1)
+    elif number in _ONE_OR_TWO and len(value) == 1 and raw in (1, 2):
+        yield Field(_ONE_OR_TWO[number], raw == 1)
+    elif number == 0x5A16 and raw == 3:
+        yield Field("button", "double press")
+    elif number == 0x1001 and len(value) == 3 and not any(value[:2]) and value[2] < len(_HOW):
+        yield Field("button", _HOW[value[2]])
+    elif number in _PRESSED and not value:
+        yield Field("button", _PRESSED[number])
+    elif number == 0x4818 and len(value) == 2:
+        yield Field("motion", raw == 0)
+        yield Field("no_motion_time", raw, "s")
     elif number == 0x4A08 and len(value) == 4:
         yield Field("motion", True)
         yield Field("motion_timer", 1)
         yield Field("illuminance", struct.unpack("<f", value)[0], "lx")
     elif number == 0x0003 and len(value) == 1:
         yield Field("motion", True)
+        yield Field("motion_timer", 1)
     elif number == 0x000F and len(value) == 3:
         yield Field("motion", True)
+        yield Field("motion_timer", 1)
         yield Field("illuminance", raw, "lx")
