@@ -13,6 +13,7 @@ from headgate_simulators.faults import Fault
 from headgate_simulators.gb26875_panels.command import gb26875
 from headgate_simulators.hj212_loggers.command import hj212
 from headgate_simulators.manhole_street.command import manhole_street
+from headgate_simulators.meters.command import meters
 from headgate_simulators.mixed_bus.command import mixed_bus
 from headgate_simulators.sl651_stations.command import sl651
 from headgate_simulators.szy206_stations.command import szy206
@@ -235,10 +236,11 @@ def replay_(
 
 app.command("manhole-street")(manhole_street)
 app.command("mixed-bus")(mixed_bus)
+app.command("meters")(meters)
 app.command("hj212")(hj212)
 app.command("sl651")(sl651)
-app.command("szy206")(szy206)
 app.command("gb26875")(gb26875)
+app.command("szy206")(szy206)
 
 
 @app.command("lid")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -235,35 +236,30 @@ class RunningHydro(Running):
         return site_fragment(self.devices, f"sl651+listen://{self._to}", interval)
 
 
-class RunningPanels(Running):
-    """Fire alarm transmitters that dial a centre. Arguments are those of `DialPlan` and `Habits`."""
+class RunningStairs(Running):
+    """Meters on one pair. Arguments are those of `StairsPlan`; `clock` is the simulator's wall clock.
+
+    Frames take no time on the wire unless `real_time=True` is said. `writes` is the log of commands.
+    """
 
     def __init__(
         self,
         truth: Truth | None = None,
-        port: int = 0,
-        answer_s: float = 10.0,
-        redial_s: float = 0.2,
-        dial: Mapping[str, Any] | None = None,
-        **habits: Any,
+        clock: Callable[[], float] = time.time,
+        **wanted: Any,
     ) -> None:
-        from headgate_simulators.dial_farm import DialPlan
-        from headgate_simulators.dialling import Centre
-        from headgate_simulators.gb26875_panels.farm import PanelsFarm, PanelsPlan
-        from headgate_simulators.gb26875_panels.panel import Habits
+        from headgate_simulators.meters.stairs import Stairs, StairsPlan
 
         kept = truth or TruthList()
-        centre = Centre(port=port, answer_s=answer_s, redial_s=redial_s)
-        plan = DialPlan(**{"centre": centre, **(dial or {})})
-        self._to = f"{centre.host}:{centre.port}"
-        farm = PanelsFarm(PanelsPlan(plan, Habits(**habits)), kept)
-        self.panels = farm.devices
-        super().__init__(farm, kept)
+        stairs = Stairs(StairsPlan(**{"real_time": False, **wanted}), kept, clock)
+        self.writes = stairs.writes
+        self.meters = stairs.meters
+        super().__init__(stairs, kept)
 
-    def site(self, interval: str = "10min") -> str:
-        from headgate_simulators.dial_farm import site_fragment
+    def site(self, interval: str = "1s", secret: str = "") -> str:
+        from headgate_simulators.meters.site import site_fragment
 
-        return site_fragment(self.devices, "fire", f"gb26875+listen://{self._to}", interval)
+        return site_fragment(self.devices, interval, secret)
 
 
 class RunningWaters(Running):
@@ -301,6 +297,37 @@ class RunningWaters(Running):
         return site_fragment(self.devices, "waters", url, interval)
 
 
+class RunningPanels(Running):
+    """Fire alarm transmitters that dial a centre. Arguments are those of `DialPlan` and `Habits`."""
+
+    def __init__(
+        self,
+        truth: Truth | None = None,
+        port: int = 0,
+        answer_s: float = 10.0,
+        redial_s: float = 0.2,
+        dial: Mapping[str, Any] | None = None,
+        **habits: Any,
+    ) -> None:
+        from headgate_simulators.dial_farm import DialPlan
+        from headgate_simulators.dialling import Centre
+        from headgate_simulators.gb26875_panels.farm import PanelsFarm, PanelsPlan
+        from headgate_simulators.gb26875_panels.panel import Habits
+
+        kept = truth or TruthList()
+        centre = Centre(port=port, answer_s=answer_s, redial_s=redial_s)
+        plan = DialPlan(**{"centre": centre, **(dial or {})})
+        self._to = f"{centre.host}:{centre.port}"
+        farm = PanelsFarm(PanelsPlan(plan, Habits(**habits)), kept)
+        self.panels = farm.devices
+        super().__init__(farm, kept)
+
+    def site(self, interval: str = "10min") -> str:
+        from headgate_simulators.dial_farm import site_fragment
+
+        return site_fragment(self.devices, "fire", f"gb26875+listen://{self._to}", interval)
+
+
 FarmMaker = Callable[..., RunningFarm]
 BusMaker = Callable[..., RunningBus]
 StreetMaker = Callable[..., RunningStreet]
@@ -308,8 +335,9 @@ StationsMaker = Callable[..., RunningStations]
 PlcsMaker = Callable[..., RunningPlcs]
 LoggersMaker = Callable[..., RunningLoggers]
 HydroMaker = Callable[..., RunningHydro]
-WatersMaker = Callable[..., RunningWaters]
 PanelsMaker = Callable[..., RunningPanels]
+WatersMaker = Callable[..., RunningWaters]
+StairsMaker = Callable[..., RunningStairs]
 
 
 @pytest.fixture
@@ -377,6 +405,16 @@ def gb26875_panels() -> Iterator[PanelsMaker]:
     """Fire alarm transmitters that dial: `panels = gb26875_panels(port=port, dial={"count": 3})`."""
     with ExitStack() as running:
         yield lambda **wanted: running.enter_context(RunningPanels(**wanted))
+
+
+@pytest.fixture
+def meters() -> Iterator[StairsMaker]:
+    """Meters on one pair: `stairs = meters(count=8, echo=True, path=folder / "pair")`.
+
+    Without `path` it is a serial server on a free port; frames take no time unless `real_time=True`.
+    """
+    with ExitStack() as running:
+        yield lambda **wanted: running.enter_context(RunningStairs(**wanted))
 
 
 @pytest.fixture

@@ -1,112 +1,124 @@
-"""A whole gateway on a pair with meters of four protocols at three speeds: all that is stored was said."""
+"""Meters of every kind behind a whole road, a night and a morning; the meters are the judge."""
 
 from __future__ import annotations
 
+import asyncio
+import json
 import time
-from collections import defaultdict
-from collections.abc import Mapping
+from collections import Counter
 from pathlib import Path
-from typing import Any
 
-from kit.running import Site
+import pytest
+from kit.command_station import carried_out
+from kit.stairs import SECRET, MeterRoad, shift_to
 
-from headgate import config
-from headgate.columns import readings
-from headgate.env import system_env
-from headgate.model import Block, Quality
-from headgate.runtime.installed import look
-from headgate.spool import State
-from headgate_simulators.meters import Kind, MeterLine, Wrong, stairwell
-from headgate_simulators.ports import PtyPort
-from headgate_simulators.world import World
+from headgate.cli.client import call
+from headgate.cli.demo.road import GATEWAY
+from headgate.env import SystemClock
+from headgate_receiver.commands import CommandRefused, Wish
 
-START = 1_790_000_000.0
-PROFILES = {
-    Kind.DLT645_2007: "generic/electricity-meter-dlt645",
-    Kind.DLT645_1997: "generic/electricity-meter-dlt645-1997",
-    Kind.WATER: "generic/water-meter-cjt188",
-    Kind.WATER_REVERSED: "generic/water-meter-cjt188",
-    Kind.HEAT: "generic/heat-meter-cjt188",
-    Kind.HEAT_UNIT_FIRST: "generic/heat-meter-cjt188",
-    Kind.MODBUS: "test/probe",
-}
-#: What a point of a profile is in the meter's own words.
-NAMES = {"energy_import": "energy", "voltage_a": "voltage"}
-PROBE = """\
-schema = 1
-vendor = "test"
-model = "probe"
-driver = "modbus"
-source = "made up"
-quirks = { line = "9600 8N1" }
+pytestmark = [pytest.mark.peer("mosquitto"), pytest.mark.timeout(180)]
 
-[[point]]
-name = "energy"
-unit = "kW.h"
-type = "uint32"
-register = 0
-scale = 0.01
+SWITCH, WATER, GAS = "meter-004", "meter-006", "meter-010"
+CONTROLS = f"""
+[controls]
+token = "60s"
+
+[[control]]
+device = "{SWITCH}"
+point = "switched_on"
+on_lease_end = "hold"
+feedback = "switched_on"
+feedback_within = "500ms"
+
+[[control]]
+device = "{WATER}"
+point = "valve_closed"
+on_lease_end = "hold"
+feedback = "valve_closed"
+feedback_within = "5s"
 """
 
 
-async def test_what_meters_of_four_protocols_said_on_one_pair_is_what_is_stored(
-    tmp_path: Path,
+def wish(device: str, point: str, value: bool) -> Wish:
+    return Wish(GATEWAY, device, point, value, "1", 600)
+
+
+def on(value: bool) -> Wish:
+    return wish(SWITCH, "switched_on", value)
+
+
+async def test_what_meters_said_is_stored_midnight_once_and_commands_move_what_they_may(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said: dict[tuple[str, str], set[float]] = defaultdict(set)
-
-    def keep(line: Mapping[str, Any]) -> None:
-        for name, value in line["values"].items():
-            said[line["device"], name].add(value)
-
-    began = time.monotonic()
-    # A minute of the world in each second, so that counters move.
-    meters = stairwell(World(7, START), 7)
-    port = PtyPort(tmp_path / "pair")
-    line = MeterLine(
-        port, meters, lambda: START + 3600 + 60 * (time.monotonic() - began), truth=keep
-    )
-    silent = next(meter for meter in meters if meter.kind is Kind.HEAT)
-    line.wrong = {silent.id: Wrong.SILENT}
-    (tmp_path / "profiles/test/probe").mkdir(parents=True)
-    (tmp_path / "profiles/test/probe/profile.toml").write_text(PROBE)
-    gauges = f'[[channel]]\nid = "pair"\nurl = "modbus+rtu://{port.path}?baud=2400&echo=1"\ntimeout = "1s"\n'
-    for meter in meters:
-        gauges += (
-            f'[[device]]\nid = "{meter.id}"\nchannel = "pair"\naddress = "{meter.address}"\n'
-            f'profile = "{PROFILES[meter.kind]}"\ninterval = "3s"\n'
-        )
-        if meter.kind is Kind.DLT645_1997:
-            gauges += 'line = "1200 8E1"\n'
-    (tmp_path / "box").mkdir()
-    site = Site(tmp_path / "box", gauges)
-    await line.plug()
-    try:
-        async with site.running(profiles=[tmp_path / "profiles"]):
-            await site.until(lambda status: len({name for name, _ in said}) >= len(meters) - 1)
-            # The pair goes on without the silent one, and every other one is well.
-            await site.until(
-                lambda status: sum(d["state"] == "ok" for d in status["devices"]) >= len(meters) - 1
+    # Just before the round of the new day, for whoever commands too.
+    shift_s = shift_to(0, 4, 58)
+    monkeypatch.setattr(SystemClock, "wall_us", lambda self: int((time.time() + shift_s) * 1e6))
+    road = MeterRoad(
+        tmp_path, "--count", "8", "--modbus", "2", "--at-once", "--echo", "--pty", str(tmp_path / "pair"),
+        controls=CONTROLS, shift_s=shift_s, interval="2s",
+    )  # fmt: skip
+    async with road:
+        three_phase = {d["id"] for d in road.devices if d["model"].endswith("meter-dlt645")}
+        assert len(three_phase) == 1
+        await road.until(
+            lambda: (
+                {d for d, *_ in road.points("frozen_import")} == three_phase
+                and len(road.seen()) == len(road.devices)
             )
-    finally:
-        await line.pull()
-    env = system_env()
-    loaded = config.load(env, site.folder)
-    installed = look(env, [tmp_path / "profiles"])(loaded)
-    config.load(env, site.folder, installed.known())
-    tables = {each.id: each.table for each in installed.resolved.values()}
-    state = State(env, site.state / "state.db")
-    state.open()
-    names = {number: name for name, number in state.devices().items()}
-    state.close()
-    found = set()
-    for block in site.stored():
-        if not isinstance(block, Block) or not block.columns:
-            continue
-        for each in readings(block, tables[names[block.device]]):
-            name = NAMES.get(each.point, each.point)
-            key = names[block.device], name
-            if each.quality is Quality.GOOD and key in said:
-                found.add(key)
-                assert isinstance(each.value, float | int)
-                assert any(abs(each.value - one) < 1e-9 for one in said[key]), (key, each.value)
-    assert {device for device, _ in found} == {m.id for m in meters if m is not silent}
+        )
+        # ---- nothing is asked any more, and all that was said is stored as it was said
+        await road.rest()
+        await road.until_drained()
+        await road.tell(flush=True)
+        status, words = await road.verify("--format", "json", "--late", "60s")
+        found = json.loads(words)
+
+        assert (status, found["examples"]) == (0, {}), words
+        assert found["counts"]["matched"] >= len(road.devices)
+        # What midnight froze is stored once, and as of midnight.
+        frozen = road.points("frozen_import")
+        assert Counter(device for device, *_ in frozen) == dict.fromkeys(three_phase, 1)
+        assert {at_us // 1_000_000 % 86_400 for _, at_us, *_ in frozen} == {16 * 3600}
+
+        # ---- the morning: the same field again, and somebody who commands
+        await road.back()
+        async with road.operator() as commands:
+            # The switch of a prepaid meter: a password, a time limit, and its relay read back.
+            assert (await carried_out(commands, on(False))).done
+            assert road.moves() == [(SWITCH, "switch", "1A", "done")]
+            closed = await carried_out(commands, on(True))
+            assert closed.done
+            assert closed.last is not None
+            assert closed.last.value is True
+            assert road.moves()[1:] == [(SWITCH, "switch", "1C", "done")]
+
+            # It says yes and does not move: nobody calls that done, nobody says it twice.
+            await road.tell(fault="stuck", device=SWITCH, on=True)
+            stuck = await carried_out(commands, on(False))
+            assert (stuck.state, stuck.done) == ("failed", False)
+            await road.tell(fault="stuck", device=SWITCH, on=False)
+            # Moved, and the answer lost: unknown, once.
+            await road.tell(fault="answer-lost", device=SWITCH, on=True)
+            lost = await carried_out(commands, on(False))
+            assert (lost.state, lost.moved) == ("unknown", None)
+            await road.tell(fault="answer-lost", device=SWITCH, on=False)
+            assert [move[3] for move in road.moves()[2:]] == ["stuck", "done"]
+
+            # A valve.
+            before = len(road.moves())
+            assert (await carried_out(commands, wish(WATER, "valve_closed", True))).done
+            assert (await carried_out(commands, wish(WATER, "valve_closed", False))).done
+            valve = [(WATER, "valve", "99", "done"), (WATER, "valve", "55", "done")]
+            assert road.moves()[before:] == valve
+
+            # What is not on the list does not move.
+            for device, point in ((GAS, "valve_closed"), ("meter-003", "relay_open")):
+                with pytest.raises(CommandRefused):
+                    await carried_out(commands, wish(device, point, True))
+            assert road.moves()[before:] == valve
+        assert road.clocks() == []  # nobody has asked for it
+        said = "".join(str(s) for s in await asyncio.to_thread(list, call(road.socket, "status")))
+    # The password is nowhere but where it was put.
+    assert SECRET not in said
+    assert await asyncio.to_thread(road.with_the_secret) == {road.secret_file}

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,131 +14,170 @@ from headgate.channels import ManagedChannel, open_channel
 from headgate.channels.base import ChannelSettings
 from headgate.columns import readings
 from headgate.env import system_env
-from headgate.errors import ChannelTimeout, HeadgateError, ProtocolError
+from headgate.errors import ChannelTimeout, DeviceRefused, HeadgateError, ProtocolError
 from headgate.sdk import Device, DevicePoint, Point, PollingDriver
 from headgate.testing.devices import make_device
 from headgate_drivers.cjt188 import Cjt188Driver
+from headgate_drivers.cjt188.points import ITEMS
 from headgate_drivers.dlt645 import Dlt645Driver
 from headgate_drivers.modbus import ModbusDriver
-from headgate_simulators.meters import Kind, Meter, MeterLine, Wrong, stairwell
-from headgate_simulators.ports import Port, PtyPort, TcpPort
-from headgate_simulators.world import World
+from headgate_simulators.meters import Meter, Stairs, StairsPlan
+from headgate_simulators.meters.air import Air
+from headgate_simulators.meters.electricity import Electricity
+from headgate_simulators.meters.metered import Metered, WaterReversed
+from headgate_simulators.truth import TruthList
 
-START = 1_790_000_000.0
-ELECTRICITY = {"energy": "00010000", "voltage": "02010100", "power": "02030000"}
-OLD = {"energy": "9010", "voltage": "B611"}
-WATER = ("total", "settlement")
-HEAT = ("heat", "volume", "supply_temperature", "return_temperature")
+#: What a site's profile would name; the words are the simulator's.
+ITEM = {"power": "heat_power"}
+#: A meter that must answer has time on a loaded machine; one that will not is not waited for.
+PATIENT_S, SHORT_S = 5.0, 0.15
 
 
-def served(meter: Meter, *, own_line: bool) -> tuple[PollingDriver, Device]:
-    """The driver of a meter, and the meter as a site has it."""
-    quirks: dict[str, Any] = {"line": meter.line} if own_line else {}
+def served(
+    meter: Meter, *, timeout_s: float, own_line: bool = False, few: bool = False
+) -> tuple[PollingDriver, Device]:
+    """The driver of a meter, and the meter as a site has it; `few`: its first identifier alone."""
+    quirks: dict[str, Any] = {"line": meter.settings} if own_line else {}
     driver: PollingDriver = Dlt645Driver()
-    if meter.kind in (Kind.DLT645_2007, Kind.DLT645_1997):
-        named = ELECTRICITY if meter.kind is Kind.DLT645_2007 else OLD
-        points = [DevicePoint(Point(name, "f64"), {"di": di}) for name, di in named.items()]
-    elif meter.kind is Kind.MODBUS:
-        driver = ModbusDriver()
+    address: str | int = meter.address
+    if isinstance(meter, Electricity):
         points = [
-            DevicePoint(Point("energy", "u32"), {"register": 0, "type": "uint32"}),
-            DevicePoint(Point("voltage", "u16"), {"register": 2, "type": "uint16"}),
-        ]
+            DevicePoint(Point(row.point, "f64"), {"di": di} | (
+                {"field": row.point[:-1] + row.point[-1].upper()} if di.endswith("FF00") else {}))
+            for di, rows in list(meter.registers.items())[: 1 if few else None] for row in rows
+        ]  # fmt: skip
+    elif isinstance(meter, Metered):
+        driver, quirks["meter_type"] = Cjt188Driver(), meter.kind
+        items = {name: ITEM.get(name, name) for name in sorted(meter.points)}
+        points = [
+            DevicePoint(Point(name, ITEMS[item][1]), {"item": item}) for name, item in items.items()  # type: ignore[arg-type]
+        ]  # fmt: skip
+        if isinstance(meter, WaterReversed) and timeout_s == PATIENT_S:
+            quirks["identifier"] = "901F"
     else:
-        driver = Cjt188Driver()
-        heat = meter.kind in (Kind.HEAT, Kind.HEAT_UNIT_FIRST)
-        quirks["meter_type"] = 0x20 if heat else 0x10
-        points = [DevicePoint(Point(i, "f64"), {"item": i}) for i in (HEAT if heat else WATER)]
-    address: str | int = int(meter.address) if meter.kind is Kind.MODBUS else meter.address
+        driver, address = ModbusDriver(), meter.number
+        points = [
+            DevicePoint(Point("humidity", "u16"), {"register": 0, "type": "uint16"}),
+            DevicePoint(Point("temperature", "i16"), {"register": 1, "type": "int16"}),
+        ]
     device = make_device(points, name=meter.id, address=address, quirks=quirks)
-    return driver, msgspec.structs.replace(device, timeout_s=0.4, retries=1)
+    return driver, msgspec.structs.replace(device, timeout_s=timeout_s, retries=1)
 
 
 @asynccontextmanager
-async def stairs(
-    port: Port, count: int = 32
-) -> AsyncIterator[tuple[MeterLine, ManagedChannel, dict[str, dict[str, float]]]]:
-    """Meters on a pair, a channel to it, and what each meter said last."""
-    truth: dict[str, dict[str, float]] = {}
-
-    def keep(line: Mapping[str, Any]) -> None:
-        truth.setdefault(line["device"], {}).update(line["values"])
-
-    began = time.monotonic()
-    meters = stairwell(World(7, START), count)
-    line = MeterLine(port, meters, lambda: START + time.monotonic() - began, truth=keep)
-    await line.plug()
-    url = (
-        "modbus+rtu"
-        + port.url.partition("?")[0].removeprefix("serial")
-        + "?baud=2400&parity=E&echo=1"
-    )
-    channel = open_channel(system_env(), ChannelSettings("stairs", url))
-    channel.open()
-    try:
-        await channel.settled()
-        yield line, channel, truth
-    finally:
-        await channel.close()
-        await line.pull()
+async def stairs(**wanted: Any) -> AsyncIterator[tuple[Stairs, ManagedChannel]]:
+    """Meters on a pair, and a channel to it. The world stands still: what is read later is the same."""
+    plan = StairsPlan(**{"echo": True, "real_time": False, **wanted})
+    at = 1_790_000_000.0
+    async with Stairs(plan, TruthList(), lambda: at) as running:
+        url = running.url
+        url += ("&" if "?" in url else "?") + "baud=2400" if "baud" not in url else ""
+        channel = open_channel(system_env(), ChannelSettings("stairs", url))
+        channel.open()
+        try:
+            await channel.settled()
+            yield running, channel
+        finally:
+            await channel.close()
 
 
-async def look(channel: ManagedChannel, meter: Meter, plans: dict[str, Any], *, own: bool) -> Any:
-    driver, device = served(meter, own_line=own)
+async def look(
+    channel: ManagedChannel, meter: Meter, plans: dict[str, Any], timeout_s: float = PATIENT_S,
+    **other: bool,
+) -> dict[str, Any]:  # fmt: skip
+    driver, device = served(meter, timeout_s=timeout_s, **other)
     plan = plans.setdefault(meter.id, driver.plan(device))
     block = await driver.read(channel, device, plan)
     return {r.point: r.value for r in readings(block, device.table)}
 
 
-def same(meter: Meter, found: Mapping[str, Any], truth: Mapping[str, float]) -> bool:
-    times = {"energy": 100, "voltage": 10} if meter.kind is Kind.MODBUS else {}
-    return all(value == round(truth[name] * times[name]) if name in times else value == truth[name]
-               for name, value in found.items())  # fmt: skip
+def truth(running: Stairs, meter: Meter) -> Mapping[str, Any]:
+    values: Callable[[float], Mapping[str, Any]] = meter.values  # type: ignore[attr-defined]
+    said = values(running.world_now())
+    return (
+        {name: round(10 * value) for name, value in said.items()}
+        if isinstance(meter, Air)
+        else said
+    )
+
+
+def same(running: Stairs, meter: Meter, found: Mapping[str, Any]) -> bool:
+    said = truth(running, meter)
+    return bool(found) and all(value == said[name] for name, value in found.items())
 
 
 async def test_every_one_of_32_meters_is_read_as_itself() -> None:
-    async with stairs(TcpPort("127.0.0.1")) as (line, channel, truth):
+    async with stairs(count=32) as (running, channel):
         plans: dict[str, Any] = {}
-        for meter in line.meters.values():
-            found = await look(channel, meter, plans, own=False)
-            assert found
-            assert same(meter, found, truth[meter.id]), meter.id
-        assert len(truth) == 32
+        unknown = next(m for m in running.meters.values() if isinstance(m, WaterReversed))
+        for meter in running.meters.values():
+            found = await look(channel, meter, plans, 0.3 if meter is unknown else PATIENT_S)
+            assert same(running, meter, found), meter.id
         # Who wants its identifier the other way round was found out once.
-        orders = {line.meters[name].kind: plan.order for name, plan in plans.items()
-                  if line.meters[name].kind in (Kind.WATER, Kind.WATER_REVERSED)}  # fmt: skip
-        assert orders == {Kind.WATER: "1F90", Kind.WATER_REVERSED: "901F"}
+        orders = {type(running.meters[name]).__name__: plan.order for name, plan in plans.items()
+                  if isinstance(running.meters[name], Metered)}  # fmt: skip
+        assert (orders["Water"], orders["WaterReversed"], orders["Gas"]) == ("1F90", "901F", "1F90")
 
 
 async def test_meters_of_other_speeds_share_a_real_port(tmp_path: Path) -> None:
-    async with stairs(PtyPort(tmp_path / "pair"), 8) as (line, channel, truth):
+    # What is said at another speed a meter does not hear: 1200, 2400 and 9600 baud on one pair.
+    async with stairs(count=8, modbus=2, path=tmp_path / "pair") as (running, channel):
         plans: dict[str, Any] = {}
-        for meter in line.meters.values():
-            if meter.kind is not Kind.MODBUS:
-                found = await look(channel, meter, plans, own=True)
-                assert same(meter, found, truth[meter.id]), meter.id
+        speeds = set()
+        for meter in running.meters.values():
+            found = await look(channel, meter, plans, own_line=True)
+            assert same(running, meter, found), meter.id
+            speeds.add(meter.baud)
+        assert speeds == {1200, 2400, 9600}
 
 
-@pytest.mark.parametrize(
-    ("wrong", "error"),
-    [
-        (Wrong.SILENT, ChannelTimeout), (Wrong.WRONG_CHECKSUM, ProtocolError),
-        (Wrong.WRONG_ADDRESS, HeadgateError), (Wrong.SLOW, ChannelTimeout), (Wrong.NOISE, None),
-    ],
-)  # fmt: skip
+#: Fault, what a look at such a meter ends in: by kind of meter where it differs. None: it is read.
+ENDS: list[tuple[str, dict[type[Meter], type[Exception] | None]]] = [
+    ("silent", {Meter: ChannelTimeout}),
+    ("wrong-checksum", {Meter: HeadgateError}),
+    ("neighbour", {Meter: HeadgateError}),
+    ("refuses", {Meter: DeviceRefused}),
+    ("wrong-di", {Electricity: ProtocolError, Meter: None}),
+    ("preambles", {Meter: None}),
+    ("noise", {Meter: None}),
+    ("unit-first", {Meter: None}),
+    ("follow-ups", {Meter: None}),
+]
+
+
+@pytest.mark.parametrize(("fault", "ends"), ENDS, ids=[fault for fault, _ in ENDS])
 async def test_one_bad_meter_spoils_nobody_else(
-    wrong: Wrong, error: type[Exception] | None
+    fault: str, ends: dict[type[Meter], type[Exception] | None]
 ) -> None:
-    async with stairs(TcpPort("127.0.0.1"), 4) as (line, channel, truth):
+    waited_for = ChannelTimeout in ends.values() or HeadgateError in ends.values()
+    # One edition is enough where a test must wait for what never comes.
+    kinds = ("electricity", "heat") if waited_for else ("electricity", "electricity-1997", "heat")
+    async with stairs(count=len(kinds), modbus=1, kinds=kinds) as (running, channel):
         plans: dict[str, Any] = {}
-        for bad in [m for m in line.meters.values() if m.kind is not Kind.MODBUS][::2]:
-            line.wrong = {bad.id: wrong}
+        for bad in list(running.meters.values())[1:]:
+            running.command({"fault": fault, "device": bad.id, "on": True})
+            error = next(found for kind, found in ends.items() if isinstance(bad, kind))
             if error is None:
-                assert same(bad, await look(channel, bad, plans, own=False), truth[bad.id])
+                assert same(running, bad, await look(channel, bad, plans, few=True)), bad.id
             else:
+                patience = PATIENT_S if error is DeviceRefused else SHORT_S
                 with pytest.raises(error):
-                    await look(channel, bad, plans, own=False)
-            for meter in line.meters.values():
+                    await look(channel, bad, {}, patience, few=True)
+            for meter in running.meters.values():
                 if meter is not bad:
-                    found = await look(channel, meter, plans, own=False)
-                    assert same(meter, found, truth[meter.id]), (bad.id, meter.id)
+                    assert same(running, meter, await look(channel, meter, plans, few=True)), (
+                        meter.id
+                    )
+            running.command({"fault": fault, "device": bad.id, "on": False})
+
+
+async def test_an_answer_that_comes_too_late_is_nobody_else_s() -> None:
+    async with stairs(count=3, kinds=("electricity-1997", "water", "water")) as (running, channel):
+        plans: dict[str, Any] = {}
+        _, late, other, third = running.meters.values()
+        running.command({"fault": "late", "device": late.id, "on": True, "value": 0.4})
+        with suppress(HeadgateError):  # it may be heard when it is asked again, as what it is
+            for name, value in (await look(channel, late, {}, SHORT_S, few=True)).items():
+                assert value in (None, truth(running, late)[name])
+        for meter in (other, third):
+            assert same(running, meter, await look(channel, meter, plans))

@@ -8,6 +8,7 @@ codec     frames out of a stream of bytes, whatever comes
 messages  what the data of a frame say
 units     the table of units, and what a value is in another
 points    what a profile may name of a meter
+answers   answers out of whatever comes
 driver    asks, opens and closes valves, looks for addresses
 """
 

@@ -6,10 +6,8 @@ next time, and what it answers to is remembered for as long as the gateway runs.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
-
-import msgspec
 
 from headgate.sdk import (
     Block,
@@ -17,7 +15,6 @@ from headgate.sdk import (
     ChannelTimeout,
     Device,
     DeviceRefused,
-    Frame,
     LineSettings,
     PollingDriver,
     ProtocolError,
@@ -29,8 +26,9 @@ from headgate.sdk import (
     status_word,
 )
 from headgate_drivers.cjt188 import frames
+from headgate_drivers.cjt188.answers import Answers, answer_of
 from headgate_drivers.cjt188.codec import Codec
-from headgate_drivers.cjt188.frames import ANY_TYPE, EVERYBODY, Fault, encode
+from headgate_drivers.cjt188.frames import ANY_TYPE, EVERYBODY, encode
 from headgate_drivers.cjt188.messages import (
     ADDRESS,
     CLOSE,
@@ -48,39 +46,6 @@ from headgate_drivers.cjt188.points import ITEMS, ORDERS, WRITABLE, Asked, clock
 KINDS = (ANY_TYPE, 0x10, 0x11, 0x20, 0x30)
 #: Bytes that a meter answers to a read, at most: a heat meter's.
 ANSWER = frames.LEAST + 46
-
-
-class Answers:
-    """Cuts meters' answers out of what comes; the key is the address, or None with `anybody`.
-
-    Our own request, heard again on a pair that echoes, is passed over. `damaged` counts what was none.
-    """
-
-    unique_keys = False
-
-    def __init__(self, function: int | None = None, *, anybody: bool = False) -> None:
-        self.damaged = 0
-        self._function = function
-        self._anybody = anybody
-
-    def next(self, buffer: bytearray) -> Frame | None:
-        """The next answer of any meter, whatever it says."""
-        codec = Codec("master", buffer)
-        while (event := codec.next()) is not None:
-            found = event.frame if isinstance(event, Fault) else event
-            if found is None:
-                self.damaged += 1
-            elif found.reply and self._function in (None, found.function):
-                key: Hashable = None if self._anybody else found.address
-                return Frame(key, encode(found))
-        return None
-
-
-def answer_of(payload: bytes) -> frames.Frame | None:
-    """A whole answer read, also one whose values are no numbers."""
-    for event in Codec().feed(payload):
-        return event.frame if isinstance(event, Fault) else event
-    return None
 
 
 class Cjt188Driver(PollingDriver):
@@ -196,7 +161,7 @@ class Cjt188Driver(PollingDriver):
 
     async def present(self, channel: Channel, device: Device) -> bool:
         """Whether the meter at this address answers, with whatever. Raises ChannelClosed."""
-        bare = _bare(device)
+        bare = device.bare()
         plan = self.plan(bare)
         for _ in ORDERS:
             try:
@@ -271,11 +236,6 @@ def _request(plan: Asked, control: int, identifier: str, body: bytes = b"") -> b
 
 def _settings(url: str, plan: Asked) -> LineSettings | None:
     return line_of(url).with_text(plan.line) if plan.line else None
-
-
-def _bare(device: Device) -> Device:
-    table = msgspec.structs.replace(device.table, points=())
-    return msgspec.structs.replace(device, points=(), table=table)
 
 
 def _bool_in(block: Block, device: Device, point: str) -> Value:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import NamedTuple
 
 
@@ -20,6 +21,21 @@ def bcd(number: int, size: int) -> bytes:
     """Digits, two in a byte, the lowest byte first."""
     text = f"{number:0{2 * size}d}"
     return bytes(int(text[at : at + 2], 16) for at in range(2 * size - 2, -2, -2))
+
+
+def signed(number: int, size: int) -> bytes:
+    """Digits with a sign in the highest bit."""
+    raw = bcd(abs(number), size)
+    return raw[:-1] + bytes([raw[-1] | 0x80]) if number < 0 else raw
+
+
+def moment(at: datetime, *parts: str) -> bytes:
+    """Digits of a time, the parts in the order of the wire: S, M, H, d, m, y, C (century), w (weekday)."""
+    text = {
+        "S": f"{at:%S}", "M": f"{at:%M}", "H": f"{at:%H}", "d": f"{at:%d}", "m": f"{at:%m}",
+        "y": f"{at:%y}", "C": f"{at.year // 100}", "w": f"0{at.isoweekday() % 7}",
+    }  # fmt: skip
+    return bytes.fromhex("".join(text[part] for part in parts))
 
 
 def requests_in(heard: bytes) -> tuple[list[Asked], bytes]:
@@ -50,6 +66,9 @@ def _one(heard: bytes, at: int) -> tuple[Asked, int] | None:
             return Asked("cjt188", _text(rest[2:9]), rest[9], rest[11 : size - 2], rest[1]), size
     if len(rest) >= 8 and rest[1] in (3, 4) and crc(rest[:6]) == rest[6:8]:
         return Asked("modbus", str(rest[0]), rest[1], rest[2:6]), 8
+    # Who asks for an identification has another function, and is told that there is none.
+    if len(rest) >= 7 and rest[1] == 0x2B and crc(rest[:5]) == rest[5:7]:
+        return Asked("modbus", str(rest[0]), rest[1], rest[2:5]), 7
     return None
 
 
@@ -67,16 +86,16 @@ def _closed(body: bytes) -> bytes:
 
 
 def answer_645(address: str, control: int, data: bytes) -> bytes:
-    """What an electricity meter says, one FE before it."""
+    """What an electricity meter says, without the FE before it."""
     raw = bytes.fromhex(address)[::-1]
     masked = bytes((each + 0x33) & 0xFF for each in data)
-    return b"\xfe" + _closed(b"\x68" + raw + b"\x68" + bytes([control, len(data)]) + masked)
+    return _closed(b"\x68" + raw + b"\x68" + bytes([control, len(data)]) + masked)
 
 
 def answer_188(kind: int, address: str, control: int, data: bytes) -> bytes:
-    """What a water or heat meter says, two FE before it."""
+    """What a water, heat or gas meter says, without the FE before it."""
     raw = bytes.fromhex(address)[::-1]
-    return b"\xfe\xfe" + _closed(b"\x68" + bytes([kind]) + raw + bytes([control, len(data)]) + data)
+    return _closed(b"\x68" + bytes([kind]) + raw + bytes([control, len(data)]) + data)
 
 
 def answer_modbus(unit: int, function: int, words: bytes) -> bytes:
