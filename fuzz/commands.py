@@ -16,13 +16,8 @@ from fuzz.target import Target
 from headgate.crypto.provider import default_provider
 from headgate.crypto.x509 import Certificate
 from headgate.envelope.answer import verify_answer
-from headgate.envelope.command import (
-    Trust,
-    encode_command,
-    parse_approval,
-    parse_body,
-    parse_command,
-)
+from headgate.envelope.command import encode_command, parse_approval, parse_body, parse_command
+from headgate.envelope.signers import Trust
 from headgate.errors import EnvelopeError, SecurityError
 from headgate.profiles.expression import ExpressionError
 from headgate.runtime.commands.allowed import Refusal

@@ -13,7 +13,8 @@ from typing import Any
 from kit.pki import Party, Pki
 
 from headgate.envelope.answer import Answer, make_answer
-from headgate.envelope.command import Sent, Step, Trust, parse_command, verify_command
+from headgate.envelope.command import Sent, Step, parse_command
+from headgate.envelope.signers import Trust, verify_command
 from headgate_receiver.commands.errors import NobodyThere
 from headgate_receiver.commands.road import Delivery, Heard
 

@@ -19,7 +19,8 @@ from headgate.config import Control, Duration
 from headgate.crypto.provider import default_provider
 from headgate.crypto.x509 import Role
 from headgate.envelope.answer import Answer, verify_answer
-from headgate.envelope.command import Content, Operation, Trust
+from headgate.envelope.command import Content, Operation
+from headgate.envelope.signers import Trust
 from headgate.errors import ChannelTimeout, DeviceRefused, SpoolError
 from headgate.model import Access, Alarm, CommandResult, Item, Point, Quality, Reading, Value
 from headgate.runtime.commands.desk import Desk, InForce

@@ -15,7 +15,8 @@ from peers.independent_decoder import Refused, sm3
 from headgate.crypto.provider import default_provider
 from headgate.crypto.x509 import Certificate
 from headgate.envelope.answer import verify_answer
-from headgate.envelope.command import Step, Trust, parse_command, verify_approval, verify_command
+from headgate.envelope.command import Step, parse_command
+from headgate.envelope.signers import Trust, verify_approval, verify_command
 from headgate.errors import SecurityError
 
 pytestmark = pytest.mark.peer("openssl")

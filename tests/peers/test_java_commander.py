@@ -11,7 +11,8 @@ from peers.test_command_example import SHOWN, TRUST, VECTORS
 from peers.test_java_decoder import JARS
 
 from headgate.crypto.provider import default_provider
-from headgate.envelope.command import parse_command, verify_command
+from headgate.envelope.command import parse_command
+from headgate.envelope.signers import verify_command
 
 ROOT = Path(__file__).parents[2]
 PROVIDER = [jar for jar in JARS if "bcprov" in jar.name]

@@ -14,7 +14,8 @@ from msgspec import Meta
 
 from headgate.crypto.provider import CryptoProvider, Sm2PrivateKey
 from headgate.crypto.x509 import Certificate, Role
-from headgate.envelope.command import CommandValue, Step, Trust, verify_signer
+from headgate.envelope.command import CommandValue, Step
+from headgate.envelope.signers import Trust, verify_signer
 from headgate.envelope.wire import Bytes16, Counter, Digest, GatewayId, decode, frame, unframe
 from headgate.errors import EnvelopeError, SignatureInvalid
 

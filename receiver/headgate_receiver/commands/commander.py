@@ -30,11 +30,10 @@ from headgate.envelope.command import (
     CommandValue,
     Content,
     Step,
-    Trust,
     encode_command,
     join_command,
-    person,
 )
+from headgate.envelope.signers import Trust, person
 from headgate.errors import SecurityError
 from headgate_receiver.commands.approvals import approve
 from headgate_receiver.commands.errors import (

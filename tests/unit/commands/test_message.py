@@ -24,18 +24,15 @@ from headgate.envelope.command import (
     Content,
     Operation,
     Step,
-    Trust,
-    distinct,
     encode_command,
     join_command,
     make_command,
     parse_approval,
     parse_body,
     parse_command,
-    verify_approval,
-    verify_command,
     within,
 )
+from headgate.envelope.signers import Trust, distinct, verify_approval, verify_command
 from headgate.envelope.wire import frame
 from headgate.errors import CertificateRefused, EnvelopeError, SecurityError, SignatureInvalid
 

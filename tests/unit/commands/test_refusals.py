@@ -12,7 +12,7 @@ import pytest
 
 from headgate.crypto.provider import default_provider
 from headgate.crypto.x509 import Certificate
-from headgate.envelope.command import Trust
+from headgate.envelope.signers import Trust
 from headgate.runtime.commands.allowed import Refusal
 from headgate.runtime.commands.proving import Proof
 

@@ -13,7 +13,7 @@ from headgate.config import Site, controls_digest
 from headgate.crypto.provider import default_provider
 from headgate.crypto.x509 import Role
 from headgate.env import system_env
-from headgate.envelope.command import Trust
+from headgate.envelope.signers import Trust
 from headgate.errors import SecurityError
 from headgate.runtime.commands.signed import check_signed, sign, write_signatures
 

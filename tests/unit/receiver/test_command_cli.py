@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 
 from headgate.crypto.x509 import Role
 from headgate.env import SystemFiles
-from headgate.envelope.command import Trust, parse_approval, verify_approval
+from headgate.envelope.command import parse_approval
+from headgate.envelope.signers import Trust, verify_approval
 from headgate_receiver.commands.approvals import read_approval, read_request
 from headgate_receiver.commands.cli import app
 from headgate_receiver.core import Core

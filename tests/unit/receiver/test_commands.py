@@ -15,7 +15,8 @@ from kit.pki import Party, Pki
 from headgate.crypto.x509 import Role
 from headgate.env import SystemFiles, system_env
 from headgate.envelope.answer import Answer, make_answer
-from headgate.envelope.command import Operation, Step, Trust, verify_approval
+from headgate.envelope.command import Operation, Step
+from headgate.envelope.signers import Trust, verify_approval
 from headgate.errors import EnvelopeError
 from headgate_receiver.commands import (
     AlreadySent,

@@ -8,16 +8,8 @@ import msgspec
 
 from headgate.crypto.provider import CryptoProvider
 from headgate.crypto.x509 import Certificate
-from headgate.envelope.command import (
-    Command,
-    Content,
-    Sent,
-    Trust,
-    distinct,
-    parse_command,
-    verify_approval,
-    verify_command,
-)
+from headgate.envelope.command import Command, Content, Sent, parse_command
+from headgate.envelope.signers import Trust, distinct, verify_approval, verify_command
 from headgate.errors import CertificateRefused, EnvelopeError, SecurityError, SignatureInvalid
 from headgate.runtime.commands.allowed import Allowed, Refusal
 

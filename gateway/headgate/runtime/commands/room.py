@@ -12,7 +12,7 @@ from headgate.audit import Audit, Entry
 from headgate.config import Site, controls_digest
 from headgate.crypto.provider import CryptoProvider
 from headgate.env import Env
-from headgate.envelope.command import Trust
+from headgate.envelope.signers import Trust
 from headgate.errors import ConfigError, Problem, SecurityError, SpoolError
 from headgate.messages import say
 from headgate.model import Item

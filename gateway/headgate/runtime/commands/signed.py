@@ -20,7 +20,7 @@ from headgate.config import Site, controls_digest
 from headgate.crypto.provider import CryptoProvider, Sm2PrivateKey
 from headgate.crypto.x509 import Certificate, Role, load_certificates
 from headgate.env import Env, Files
-from headgate.envelope.command import Trust, distinct, verify_signer
+from headgate.envelope.signers import Trust, distinct, verify_signer
 from headgate.errors import Problem, SecurityError
 
 MOST_SIGNATURES: Final = 16
