@@ -14,18 +14,21 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from kit.bureau import Bureau, factors_of, framed, running_bureau
 from kit.running import PATIENCE_S, Site
 
+from headgate.cli.client import call
 from headgate.columns import readings
 from headgate.config import load
 from headgate.env import ClockState, SystemClock, system_env
 from headgate.model import Block
 from headgate.runtime.installed import look
 from headgate.spool import State
+from headgate_drivers.hj212 import talk
 from headgate_plugins.hj212 import Hj212Uplink
 from headgate_simulators.pytest import LoggersMaker, RunningLoggers
 
@@ -40,10 +43,11 @@ def port() -> int:
 @asynccontextmanager
 async def child(folder: Path) -> AsyncIterator[asyncio.subprocess.Process]:
     """A gateway as a process of its own; killed with -9 at the end, unless it is over."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", "from headgate.cli import main; main()", "run", str(folder),
-        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
+    with (folder / "child.log").open("ab") as said:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", "from headgate.cli import main; main()", "run", str(folder),
+            stdout=asyncio.subprocess.DEVNULL, stderr=said,
+        )  # fmt: skip
     try:
         yield process
     finally:
@@ -118,27 +122,28 @@ async def test_killed_between_receipt_and_answer_the_platform_holds_it_once(
     tmp_path: Path, port: int, hj212_loggers: LoggersMaker
 ) -> None:
     loggers = hj212_loggers(
-        count=4, port=port, real_s=0.05, minutes_s=0.5, answer_s=0.1,
+        count=4, port=port, real_s=0.05, minutes_s=1.5, answer_s=0.1,
         faults=["log-002:deaf", "log-003:parts"],
     )  # fmt: skip
     here = site(tmp_path, loggers)
     draw = random.Random(7)
 
-    async def ten_more() -> None:
+    async def ten_more(process: asyncio.subprocess.Process) -> None:
         before = [len(each.answered) for each in loggers.loggers]
         async with asyncio.timeout(PATIENCE_S):
             while any(
                 len(each.answered) < many + 10
                 for each, many in zip(loggers.loggers, before, strict=True)
             ):
+                assert process.returncode is None, (tmp_path / "child.log").read_text()[-2000:]
                 await asyncio.sleep(0.01)
 
     for _ in range(3):
-        async with child(tmp_path):
-            await ten_more()
+        async with child(tmp_path) as process:
+            await ten_more(process)
             await asyncio.sleep(draw.uniform(0, 0.05))  # anywhere between two commits
     async with child(tmp_path) as process:
-        await ten_more()  # what was stored and not answered comes first, and again
+        await ten_more(process)  # what was stored and not answered comes first, and again
         for each in loggers.loggers:
             loggers.fault(each.id, "silent")
         await ended(process)
@@ -156,16 +161,17 @@ async def test_killed_between_receipt_and_answer_the_platform_holds_it_once(
 
 @pytest.mark.timeout(120)
 async def test_twenty_loggers_wrong_in_every_way_lose_nothing_and_double_nothing(
-    tmp_path: Path, port: int, hj212_loggers: LoggersMaker
+    tmp_path: Path, port: int, hj212_loggers: LoggersMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loggers = hj212_loggers(
-        count=20, port=port, real_s=0.2, minutes_s=1.0, answer_s=0.5,
+        count=20, port=port, real_s=0.2, minutes_s=1.5, answer_s=0.5,
         faults=[
             "log-001:wrong-check", "log-002:split", "log-003:glued", "log-004:parts",
             "log-005:clock-off=-315360000", "log-006:hangs-up", "log-007:deaf", "log-008:null-mn",
-            "log-009:parts", "log-009:deaf", "log-009:split",
+            "log-009:parts", "log-009:deaf", "log-009:split", "log-010:no-end", "log-011:short-check",
         ],
     )  # fmt: skip
+    monkeypatch.setattr(talk, "UNENDED_S", 0.05)  # of one that sends no CR LF
     here = site(tmp_path, loggers)
     well = [each for each in loggers.loggers if each.id != "log-008"]
     async with here.running():
@@ -232,6 +238,48 @@ async def test_hostile_callers_stop_no_logger(
             writer.transport.abort()
     assert status["channels"][0]["tally"]["refused-stranger"] >= 3
     assert not due(loggers) - stored(here)
+
+
+# ------------------------------------------------------------ asked
+
+
+@pytest.mark.timeout(120)
+async def test_what_a_gateway_did_not_hear_it_asks_for_and_what_it_has_it_holds_once(
+    tmp_path: Path, port: int, hj212_loggers: LoggersMaker
+) -> None:
+    loggers = hj212_loggers(count=1, port=port, real_s=0.2, minutes_s=1.5, answer_s=2.0)
+    (logger,) = loggers.loggers
+    here = site(tmp_path, loggers)
+    async with asyncio.timeout(PATIENCE_S):
+        while not logger.kept:
+            await asyncio.sleep(0.02)
+    # The logger thinks that its minutes were answered: only a request brings them.
+    missed = [each for each in logger.waiting if ";CN=2051;" in each.segment]
+    for each in missed:
+        logger.waiting.remove(each)
+    async with here.running():
+        await until_answered(loggers, 3)
+
+        def ask() -> Any:
+            said = {
+                "device": "log-001",
+                "errand": "minutes",
+                "arguments": ["2020-01-01", "2100-01-01"],
+            }
+            return next(call(tmp_path / "gateway.sock", "ask", **said))
+
+        for _ in range(2):
+            told = {t["name"]: t["value"] for t in (await asyncio.to_thread(ask))["told"]}
+            assert told["records"] >= len(missed)
+        loggers.fault("log-001", "silent")
+    assert missed
+    found = stored(here)
+    for each in missed:
+        at = factors_of(each.segment.partition("CP=&&")[2])["DataTime"]
+        when = datetime.strptime(at, "%Y%m%d%H%M%S").replace(tzinfo=ZoneInfo("Asia/Shanghai"))
+        for point, value in each.values.items():
+            assert found["log-001", point, value, round(when.timestamp() * 1e6)] == 1
+    assert {many for (_, point, _, _), many in found.items() if point.endswith("_minutes")} == {1}
 
 
 # ------------------------------------------------------------ upward

@@ -43,6 +43,7 @@ CLOCK_AGAIN_US = 3600_000_000
 #: So long after its last byte a packet without CR LF is taken to be over.
 UNENDED_S = 1.0
 _PW = re.compile(rb"PW=[^;&]*")
+_PERIODS = ("2031", "2041", "2051", "2061")
 
 
 class Talk:
@@ -276,8 +277,12 @@ class Talk:
 
 
 def _origin(packet: Packet, device: Device) -> Origin:
-    """What a resend is known by: its QN and what it says; without QN, or by quirk, what it says alone."""
-    qn = "" if device.quirk("resend", "qn") == "data" else id_of(packet)
+    """What a resend is known by: its QN and what it says; without QN, or by quirk, what it says alone.
+
+    So is what is told of a period: asked for again (2051 ...), it comes under another QN and is the same.
+    """
+    alone = packet.cn in _PERIODS or device.quirk("resend", "qn") == "data"
+    qn = "" if alone else id_of(packet)
     said = f"{qn};{packet.pnum};{packet.pno};{packet.cp}".encode()
     return Origin(packet.mn, packet.cn, packet.pno, None, said)
 

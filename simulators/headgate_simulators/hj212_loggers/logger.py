@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from enum import Enum
 
+from headgate_simulators.hj212_loggers.asked import Set, answers
 from headgate_simulators.hj212_loggers.packets import packet, taken
 from headgate_simulators.world import Place, World
 
@@ -20,6 +21,8 @@ _CHINA = timezone(timedelta(hours=8))
 TRIES = 3
 #: What a logger keeps of what was not answered; then the oldest is lost, as in the field.
 KEEPS = 20_000
+#: Minute data that it can be asked for.
+KEEPS_MINUTES = 1000
 
 
 class Wrong(Enum):
@@ -32,6 +35,8 @@ class Wrong(Enum):
     CLOCK_OFF = "clock-off"  # its clock is `value` seconds off
     HANGS_UP = "hangs-up"  # after each tenth packet, without waiting for the answer
     DEAF = "deaf"  # one answer in five is not heard, so the packet comes again
+    NO_END = "no-end"  # without CR LF
+    SHORT_CHECK = "short-check"  # zeros in front of the check are left out
     NULL_MN = "null-mn"  # its MN is null
     SILENT = "silent"  # it measures, and does not dial
 
@@ -96,7 +101,7 @@ class Upload:
 
 @dataclass(slots=True)
 class Logger:
-    """One logger. `answered` and `said` are its own account of what went up.
+    """One logger. `answered` and `said` are its own account of what went up, `set` of what it was told.
 
     Args:
         told: called when a packet with values is sent for the first time.
@@ -118,6 +123,8 @@ class Logger:
     said: dict[str, Upload] = field(default_factory=dict)
     answered: set[str] = field(default_factory=set)
     lost: int = 0
+    set: Set = field(default_factory=Set)
+    kept: deque[tuple[str, str]] = field(default_factory=lambda: deque(maxlen=KEEPS_MINUTES))
     dialled: int = 0
     late_s: list[float] = field(default_factory=list)
     _number: int = 0
@@ -125,6 +132,7 @@ class Logger:
     _more: asyncio.Event = field(default_factory=asyncio.Event)
     _draw: random.Random = field(default_factory=random.Random)
     _last: datetime | None = None
+    _heard: asyncio.Queue[str | None] = field(default_factory=asyncio.Queue)
 
     # ------------------------------------------------------------ measuring
 
@@ -141,7 +149,8 @@ class Logger:
             values = measured(self.kind, self.world, self.place, self.world_time(), self.seed)
             for point, value in values.items():
                 sums.setdefault(point, []).append(value)
-            self.real_time(values)
+            if self.set.real_time:
+                self.real_time(values)
             if loop.time() >= minutes_s:
                 minutes_s += self.minutes_s
                 self.minutes(sums)
@@ -149,7 +158,7 @@ class Logger:
 
     def now(self) -> datetime:
         """What its clock shows: no instant twice, to the millisecond."""
-        off = timedelta(seconds=self.wrong.get(Wrong.CLOCK_OFF, 0.0))
+        off = timedelta(seconds=self.wrong.get(Wrong.CLOCK_OFF, 0.0)) + self.set.clock_off
         now = datetime.now(_CHINA) + off
         if self._last is not None:
             now = max(now, self._last + timedelta(milliseconds=1))
@@ -186,14 +195,15 @@ class Logger:
             if self.kind is Kind.DUST and point in ("pm10", "noise"):
                 values[f"{point}_minutes"] = float(mean)
         self._keep("2051", begin, items, values)
+        at = f"{begin:%Y%m%d%H%M%S}"
+        self.kept.append((at, ";".join([f"DataTime={at}", *items])))
 
     def _keep(
         self, cn: str, at: datetime, items: list[str], values: dict[str, float], flag: int = 5,
         head: str = "",
     ) -> None:  # fmt: skip
         mn = "null" if Wrong.NULL_MN in self.wrong else self.mn
-        qn = self.now()
-        name = f"{qn:%Y%m%d%H%M%S}{qn.microsecond // 1000:03}"
+        name = self._name()
         cp = ";".join([f"DataTime={at:%Y%m%d%H%M%S}", *items])
         segment = f"QN={name};ST={SYSTEM[self.kind]};CN={cn};PW=123456;MN={mn};Flag={flag};{head}CP=&&{cp}&&"
         upload = Upload(name, segment, values)
@@ -203,6 +213,10 @@ class Logger:
             del self.said[self.waiting.popleft().qn]
             self.lost += 1
         self._more.set()
+
+    def _name(self) -> str:
+        qn = self.now()
+        return f"{qn:%Y%m%d%H%M%S}{qn.microsecond // 1000:03}"
 
     # ------------------------------------------------------------ the line
 
@@ -219,28 +233,55 @@ class Logger:
     async def _call(self, host: str, port: int) -> None:
         reader, self._writer = await asyncio.open_connection(host, port)
         self.dialled += 1
+        self._heard = asyncio.Queue()
+        listening = asyncio.create_task(self._listen(reader))
         try:
             while Wrong.SILENT not in self.wrong:
                 while not self.waiting:
                     self._more.clear()
                     await self._more.wait()
+                    if listening.done():
+                        return
                 glue = 2 if Wrong.GLUED in self.wrong else 1
                 batch = [self.waiting[i] for i in range(min(glue, len(self.waiting)))]
-                if not await self._sent(reader, batch):
+                if not await self._sent(batch):
                     return
         finally:
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
             self._writer.close()
             self._writer = None
+
+    async def _listen(self, reader: asyncio.StreamReader) -> None:
+        """Answers go to who waits for them, requests are answered at once."""
+        buffer = bytearray()
+        try:
+            while data := await reader.read(4096):
+                buffer += data
+                while (said := taken(buffer)) is not None:
+                    if said["CN"] == "9014":
+                        self._heard.put_nowait(said["QN"])
+                    elif said["CN"] not in ("9011", "9012", "9013"):
+                        await self._write(b"".join(packet(each) for each in self._asked(said)))
+        finally:
+            self._heard.put_nowait(None)
+            self._more.set()
+
+    def _asked(self, request: dict[str, str]) -> list[str]:
+        st, now = SYSTEM[self.kind], self.now()
+        return [
+            f"QN={qn or self._name()};ST={system};CN={cn};PW=123456;MN={self.mn};Flag=4;CP=&&{cp}&&"
+            for qn, system, cn, cp in answers(request, now, st, list(self.kept), self.set)
+        ]
 
     def hang_up(self) -> None:
         """End the call; it dials again."""
         if self._writer is not None:
             self._writer.transport.abort()
 
-    async def _sent(self, reader: asyncio.StreamReader, batch: list[Upload]) -> bool:
+    async def _sent(self, batch: list[Upload]) -> bool:
         """Send packets until each is answered; False: three times in vain, or it hangs up."""
-        assert self._writer is not None
-        loop, buffer = asyncio.get_running_loop(), bytearray()
+        loop = asyncio.get_running_loop()
         for _ in range(TRIES):
             left = {upload.qn: upload for upload in batch if upload.qn not in self.answered}
             await self._write(b"".join(self._bytes(upload) for upload in left.values()))
@@ -251,17 +292,15 @@ class Logger:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self.answer_s):
                     while left:
-                        while (answer := taken(buffer)) is None:
-                            data = await reader.read(4096)
-                            if not data:
-                                return False
-                            buffer += data
-                        if answer["CN"] != "9014" or answer["QN"] not in left:
+                        qn = await self._heard.get()
+                        if qn is None:
+                            return False
+                        if qn not in left:
                             continue
                         if Wrong.DEAF in self.wrong and self._draw.random() < 0.2:
                             continue
                         self.late_s.append(loop.time() - began)
-                        upload = left.pop(answer["QN"])
+                        upload = left.pop(qn)
                         self.answered.add(upload.qn)
                         self.waiting.remove(upload)
             if not left:
@@ -273,10 +312,16 @@ class Logger:
             self.told(self, upload)
         upload.sent += 1
         spoilt = Wrong.WRONG_CHECK in self.wrong and upload.sent == 1 and self._draw.random() < 0.2
-        return packet(upload.segment, wrong=spoilt)
+        return packet(
+            upload.segment,
+            wrong=spoilt,
+            short=Wrong.SHORT_CHECK in self.wrong,
+            end=b"" if Wrong.NO_END in self.wrong else b"\r\n",
+        )
 
     async def _write(self, data: bytes) -> None:
-        assert self._writer is not None
+        if self._writer is None:
+            raise ConnectionError("hung up")
         if Wrong.SPLIT not in self.wrong:
             self._writer.write(data)
             await self._writer.drain()

@@ -20,10 +20,13 @@ def check(data: bytes) -> int:
     return register
 
 
-def packet(segment: str, *, wrong: bool = False) -> bytes:
-    """A data segment as it goes out; `wrong`: with another check."""
+def packet(
+    segment: str, *, wrong: bool = False, short: bool = False, end: bytes = b"\r\n"
+) -> bytes:
+    """A data segment as it goes out; `wrong`: with another check, `short`: with a check without its zeros."""
     data = segment.encode("utf-8")
-    return b"##%04d%b%04X\r\n" % (len(data), data, check(data) ^ (0x5A if wrong else 0))
+    said = b"%04X" % (check(data) ^ (0x5A if wrong else 0))
+    return b"##%04d%b%b%b" % (len(data), data, (said.lstrip(b"0") or b"0") if short else said, end)
 
 
 def taken(buffer: bytearray) -> dict[str, str] | None:
