@@ -35,7 +35,7 @@ def hj212(
         list[str] | None,
         typer.Option(
             help="DEVICE:KIND[=VALUE]: wrong-check, split, glued, parts, clock-off, hangs-up, deaf, "
-            "null-mn, silent."
+            "no-end, short-check, null-mn, silent."
         ),
     ] = None,
     print_site: Annotated[Path | None, typer.Option(help="Write a site.toml fragment.")] = None,
