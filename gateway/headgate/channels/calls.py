@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Hashable
 from typing import Protocol, cast
 
+from headgate.channels.places import Limits, Pace
 from headgate.errors import ChannelClosed, ChannelTimeout
 from headgate.sdk import Channel, Frame, Framing, LineSettings
 
@@ -44,8 +45,9 @@ class Call(Channel):
     """
 
     def __init__(
-        self, channel_id: str, url: str, peer: str, wire: Wire, now_us: Callable[[], int]
-    ) -> None:
+        self, channel_id: str, url: str, peer: str, wire: Wire, now_us: Callable[[], int],
+        limits: Limits,
+    ) -> None:  # fmt: skip
         self.id, self.url, self.peer = channel_id, url, peer
         self.name = ""
         self.names: set[str] = set()
@@ -54,11 +56,16 @@ class Call(Channel):
         self.began_us = self.heard_us = now_us()
         self._buffer = bytearray()
         self._more = asyncio.Event()
-        self._paused = False
+        #: Why nothing more is taken for now: too much waits, too much came lately.
+        self._full = self._fast = False
+        self._came = 0
+        self._again: asyncio.TimerHandle | None = None
+        self._pace, self._introduce_bytes = Pace(limits), limits.introduce_bytes
         self.open = True
-        #: Called once each: when it has said who it is, and when it is over.
+        #: Called once each: when it has said who it is, when it is over, when it talks and says no name.
         self.on_named: Callable[[Call], None] = lambda call: None
         self.on_end: Callable[[Call], None] = lambda call: None
+        self.on_babble: Callable[[Call, bytes], None] = lambda call, data: None
         self.tap: Callable[[str, bytes], None] = lambda way, data: None
         #: Now, in unix microseconds; None while the clock is not trusted.
         self.wall: Callable[[], int | None] = lambda: None
@@ -69,17 +76,39 @@ class Call(Channel):
         """Bytes came."""
         self.heard_us = self._now_us()
         self.tap("rx", data)
+        # What the driver has seen of it: a name may stand in what still waits.
+        if not self.name and self._came - len(self._buffer) > self._introduce_bytes:
+            self.on_babble(self, data)
+            return
+        self._came += len(data)
         self._buffer += data
         self._more.set()
-        if len(self._buffer) > MOST_WAITING and not self._paused:
-            self._paused = True
+        wait_s = self._pace.take(len(data), self.heard_us / 1e6)
+        if wait_s and not self._fast:
+            self._fast = True
+            self._again = asyncio.get_running_loop().call_later(wait_s, self._slowed)
             self._wire.pause()
+        if len(self._buffer) > MOST_WAITING and not self._full:
+            self._full = True
+            self._wire.pause()
+
+    def _slowed(self) -> None:
+        self._fast, self._again = False, None
+        if not self._full:
+            self._wire.resume()
+
+    @property
+    def fast(self) -> bool:
+        """Whether it brings more than a call may."""
+        return self._fast
 
     def ended(self) -> None:
         """The caller hung up, or the line broke."""
         if self.open:
             self.open = False
             self._more.set()
+            if self._again is not None:
+                self._again.cancel()
             self.on_end(self)
 
     @property
@@ -94,9 +123,10 @@ class Call(Channel):
         while True:
             while (frame := framing.next(self._buffer)) is not None:
                 yield frame
-            if self._paused and len(self._buffer) < MOST_WAITING // 2:
-                self._paused = False
-                self._wire.resume()
+            if self._full and len(self._buffer) < MOST_WAITING // 2:
+                self._full = False
+                if not self._fast:
+                    self._wire.resume()
             if not self.open:
                 return
             if len(self._buffer) > 2 * MOST_WAITING:

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from headgate.channels.calls import MOST_WAITING, Call, TcpCall
-from headgate.channels.places import Limits, Places
+from headgate.channels.places import Limits, Places, counted_as
 from headgate.env import Env
 from headgate.messages import say
 from headgate.sdk import Channel, Device, Listener
@@ -42,6 +42,8 @@ class Stranger(msgspec.Struct, frozen=True):
 
 #: Refusals are logged at most this often; the next line says how many there were meanwhile.
 LOG_EVERY_S = 10.0
+#: Lines in that time, whatever they are about: the tally has the rest.
+LOG_LINES = 32
 _LOOK_S = 1.0
 #: Callers that wait for the driver to answer them.
 _UNANSWERED = 4096
@@ -61,7 +63,7 @@ class ListeningPort(Listener):
         self._env = env
         self._servers: list[asyncio.AbstractServer | asyncio.DatagramTransport] = []
         self._calls: dict[Call, str] = {}
-        self._places = Places(self.limits)
+        self._places: Places[Call] = Places(self.limits)
         self._answering: asyncio.Queue[Call] = asyncio.Queue(_UNANSWERED)
         self._look: asyncio.TimerHandle | None = None
         #: What was refused and why, what came.
@@ -74,6 +76,7 @@ class ListeningPort(Listener):
         self._untold: Counter[str] = Counter()
         #: What traces watch: way ("rx", "tx"), peer, bytes.
         self.taps: list[Callable[[str, str, bytes], None]] = []
+        self._log_until, self._log_lines = 0.0, 0
 
     # ------------------------------------------------------------ life
 
@@ -161,30 +164,40 @@ class ListeningPort(Listener):
 
     def _named(self, call: Call) -> None:
         if (host := self._calls.get(call)) is not None:
-            self._places.named(host)
+            self._places.named(host, call)
 
     def _gone(self, call: Call) -> None:
         if (host := self._calls.pop(call, None)) is not None:
-            self._places.leave(host, named=bool(call.name))
+            self._places.leave(host, call)
 
     def take(self, host: str, peer: str, wire: Any) -> Call | None:
         """A new caller; None when there is no place for it."""
         why = self._places.refusal(host, asyncio.get_running_loop().time())
         if why is not None or self._answering.full():
+        host = counted_as(host)
             self.refuse(why or "busy", peer, b"")
             return None
-        call = Call(self.id, self.url, peer, wire, self._env.clock.boottime_us)
+        if (oldest := self._places.crowded(host)) is not None:
+            self.refuse("strangers", oldest.peer, b"")
+            oldest.hang_up()
+        call = Call(self.id, self.url, peer, wire, self._env.clock.boottime_us, self.limits)
         if self.taps:
             self._tap(call)
         call.on_named, call.on_end, call.wall = self._named, self._gone, self.wall_us
         self._calls[call] = host
-        self._places.take(host)
+        self._places.take(host, call)
+        call.on_babble = self._babbles
         self.tally["calls"] += 1
         self._answering.put_nowait(call)
         return call
 
     def _look_round(self) -> None:
         """Callers who do not say who they are, or nothing at all any more."""
+    def _babbles(self, call: Call, data: bytes) -> None:
+        """Somebody talks and talks, and says no name that the site knows."""
+        self.refuse("unnamed", call.peer, data)
+        call.hang_up()
+
         now_us = self._env.clock.boottime_us()
         for call in list(self._calls):
             if not call.name and now_us - call.began_us > self.limits.introduce_s * 1e6:
@@ -268,18 +281,25 @@ class ListeningPort(Listener):
         self._say("HG-3603", f"bad {what}", peer=channel.peer, what=what, said=said)
 
     def _say(self, code: str, about: str, **fields: str) -> None:
-        self._untold[about] += 1
+        if about in self._untold or len(self._untold) < _MOST_STRANGERS:
+            self._untold[about] += 1
         now = asyncio.get_running_loop().time()
-        if now < self._log_at.get(about, 0.0):
+        if now >= self._log_until:
+            self._log_until, self._log_lines = now + LOG_EVERY_S, 0
+        if now < self._log_at.get(about, 0.0) or self._log_lines >= LOG_LINES:
             return
-        if len(self._log_at) > 512:
+        self._log_lines += 1
+        if len(self._log_at) > _MOST_STRANGERS:
+            # Who makes up numbers must fill neither the log nor the memory of what was said.
             self._log_at.clear()
         self._log_at[about] = now + LOG_EVERY_S
-        times = self._untold.pop(about)
+        times = self._untold.pop(about, 1)
         text = say(code, "en", channel=self.id, times=times, **fields)
         log.warning(text, extra={"code": code, "channel": self.id, "times": times, **fields})
 
 
+            self._untold.clear()
+            self._untold[about] = 1
 class _Sender:
     """One sender of datagrams, as the far end of a call."""
 
@@ -324,7 +344,7 @@ class _Datagrams(asyncio.DatagramProtocol):
                 over(ended)
 
             call.on_end = gone
-        if call.waiting > MOST_WAITING:
+        if call.waiting > MOST_WAITING or call.fast:
             # Nobody can be told to wait: what is not confirmed is sent again.
             self._port.tally["datagrams-dropped"] += 1
             return

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from headgate.channels.listening import Limits, ListeningPort
+from headgate.channels.places import counted_as
 from headgate.crypto.provider import default_provider
 from headgate.env import SystemFiles, system_env
 from headgate.errors import SpoolError
@@ -400,10 +401,10 @@ async def test_who_says_nothing_any_more_is_gone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("limits", "why"),
     [
-        (Limits(calls=3), "full"),
+        (Limits(calls=3), "strangers"),
         (Limits(strangers=3), "strangers"),
         (Limits(from_one=3), "strangers"),
-        (Limits(burst=3, per_s=0.0), "flood"),
+        (Limits(burst=6, per_s=0.0), "flood"),
     ],
 )
 async def test_a_flood_of_callers_meets_a_bound(tmp_path: Path, limits: Limits, why: str) -> None:
@@ -413,6 +414,118 @@ async def test_a_flood_of_callers_meets_a_bound(tmp_path: Path, limits: Limits, 
         assert len(r.port.calls) == 3
         for caller in callers:
             await caller.hang_up()
+
+
+async def test_a_station_finds_a_place_however_many_strangers_are_there(tmp_path: Path) -> None:
+    async with road(tmp_path, limits=Limits(strangers=3)) as r:
+        station = await Dialled.to(r.port.number)
+        assert await station.say("0001 1 1") == "OK 1"
+        silent = [await Dialled.to(r.port.number) for _ in range(6)]
+        await r.until("refused-strangers", 3)
+        other = await Dialled.to(r.port.number)
+        assert await other.say("0002 1 1") == "OK 1"
+        assert await silent[0].reader.read() == b""  # who waited longest made room
+        assert await station.say("0001 2 2") == "OK 2"
+        for each in (station, other, *silent):
+            await each.hang_up()
+
+
+async def test_a_port_that_is_full_of_stations_takes_no_more(tmp_path: Path) -> None:
+    async with road(tmp_path, limits=Limits(calls=2)) as r:
+        here = [await Dialled.to(r.port.number) for _ in range(2)]
+        for number, each in enumerate(here, 1):
+            assert await each.say(f"000{number} 1 1") == "OK 1"
+        late = await Dialled.to(r.port.number)
+        assert await late.reader.read() == b""
+        assert r.port.tally["refused-full"] == 1
+        assert await here[0].say("0001 2 2") == "OK 2"
+        for each in (*here, late):
+            await each.hang_up()
+
+
+async def test_who_floods_from_one_address_leaves_half_of_the_new_calls_to_all_others(
+    tmp_path: Path,
+) -> None:
+    limits = Limits(burst=8, per_s=0.0)
+    async with road(tmp_path, "lines+listen://*:0", limits) as r:
+        flood = [await Dialled.to(r.port.number, source="127.0.0.2") for _ in range(9)]
+        await r.until("refused-flood", 5)
+        station = await Dialled.to(r.port.number)
+        assert await station.say("0001 1 1") == "OK 1"
+        for each in (station, *flood):
+            await each.hang_up()
+
+
+async def test_who_talks_and_says_no_name_is_hung_up_on(tmp_path: Path) -> None:
+    async with road(tmp_path, limits=Limits(introduce_bytes=200)) as r:
+        station = await Dialled.to(r.port.number)
+        assert await station.say("0001 1 1") == "OK 1"
+        babble = await Dialled.to(r.port.number)
+        with contextlib.suppress(ConnectionError):
+            while not babble.reader.at_eof():
+                babble.writer.write(b"." * 64)
+                await babble.writer.drain()
+                await asyncio.sleep(0.001)
+        assert r.port.tally["refused-unnamed"] == 1
+        station.writer.write(b"0001 2 2\n" * 200)  # a station may
+        assert [await station.reader.readline() for _ in range(200)] == [b"OK 2\n"] * 200
+        for each in (station, babble):
+            await each.hang_up()
+
+
+async def test_a_station_that_never_stops_talking_is_slowed_down_and_loses_nothing(
+    tmp_path: Path,
+) -> None:
+    limits = Limits(bytes_burst=1000, bytes_per_s=20_000)
+    async with road(tmp_path, limits=limits) as r:
+        loud = await Dialled.to(r.port.number)
+        began = asyncio.get_running_loop().time()
+        lines = [b"0001 %d 7\n" % serial for serial in range(500)]
+        loud.writer.write(b"".join(lines))
+        for serial in range(500):
+            assert await loud.reader.readline() == b"OK %d\n" % serial
+        loud.writer.write(b"0001 500 7\n" * 2)
+        assert await loud.reader.readline() == b"OK 500\n"
+        took_s = asyncio.get_running_loop().time() - began
+        assert took_s > (sum(map(len, lines)) - 1000) / 20_000
+        await loud.hang_up()
+
+
+@pytest.mark.parametrize(
+    ("host", "same"),
+    [
+        ("10.8.0.21", "10.8.0.21"),
+        ("::ffff:10.8.0.21", "10.8.0.21"),
+        ("2001:db8:1:2::1", counted_as("2001:db8:1:2:3:4:5:6")),
+        ("fe80::1%eth0", counted_as("fe80::2")),
+    ],
+)
+def test_one_line_is_one_address_however_it_is_written(host: str, same: str) -> None:
+    assert counted_as(host) == same
+    assert counted_as("2001:db8:1:3::1") != counted_as("2001:db8:1:2::1")
+
+
+def test_made_up_numbers_fill_neither_log_nor_memory(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def call() -> None:
+        port = ListeningPort(system_env(), "centre", "lines+listen://127.0.0.1:0")
+        peer = Dumb()
+        for number in range(3000):
+            for _ in range(2):
+                port.stranger(f"{number:010d}", peer)
+        assert port.tally["refused-stranger"] == 6000
+        assert len(port.strangers) == 256
+        assert len(port._untold) + len(port._log_at) <= 600
+
+    asyncio.run(call())
+    assert len(caplog.records) <= 64
+
+
+class Dumb:
+    """Whoever calls."""
+
+    peer = "10.0.0.1:1"
 
 
 async def test_a_call_that_breaks_its_driver_ends_alone(tmp_path: Path) -> None:
