@@ -58,7 +58,8 @@ def build(layout: Layout, wheelhouse: Path, extras: str, python: str, do: Run) -
         ("HG-9252", [python, "-m", "venv", str(made)]),
         ("HG-9253", [
             str(made / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check",
-            "--no-input", "--quiet", "--no-index", "--find-links", str(wheelhouse), wanted,
+            # Once, here: the service may write nothing beside its code, and would compile at each start.
+            "--compile", "--no-input", "--quiet", "--no-index", "--find-links", str(wheelhouse), wanted,
         ]),
     ]  # fmt: skip
     try:
