@@ -6,7 +6,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help security advisories demo sim storm pumps test check fmt docs bench stations fuzz wheelhouse install-test commands crash crash-mutants nonces rig-ble rig-usb rig-powercut clean
+.PHONY: help security advisories demo sim storm pumps test check fmt docs bench stations meters fuzz wheelhouse install-test commands crash crash-mutants nonces rig-ble rig-usb rig-powercut clean
 MAKEFLAGS += --no-print-directory
 
 export PYTHON ?= python3
@@ -78,6 +78,11 @@ stations: ## stations of SL 651: all that the field does (kills, full disk, host
 	@tools/venv.sh test
 	@. tools/peers.sh; $(BIN)/python -m pytest -q tests/journeys/soak_sl651.py $(ARGS)
 	@. tools/peers.sh; PYTHONPATH=tests nice -n 10 $(BIN)/python -m bench.stations --count $(or $(COUNT),500) --seconds $(or $(SECONDS),420)
+
+meters: ## 32 meters at 2400 baud with echo in real time: minutes of looks, then a midnight (SECONDS=300)
+	@tools/venv.sh test
+	@. tools/peers.sh; PYTHONPATH=tests nice -n 10 $(BIN)/python -m bench.meters live --seconds $(or $(SECONDS),300)
+	@. tools/peers.sh; PYTHONPATH=tests nice -n 10 $(BIN)/python -m bench.meters midnight
 
 fuzz: ## hostile bytes for every decoder (SECONDS=30 each, TARGETS="serial payload")
 	@tools/venv.sh fuzz

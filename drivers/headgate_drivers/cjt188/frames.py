@@ -1,4 +1,4 @@
-"""One frame of CJ/T 188, in the editions of 2004 and of 2018 alike (clause 6): how it is read and written.
+"""One frame of CJ/T 188 (data link layer), of 2004 and of 2018 alike: how it is read and written.
 
 [FE ...] 68 | type | address 7, BCD, lowest first | control | length | data | sum | 16
 
@@ -34,7 +34,7 @@ class Frame(msgspec.Struct, frozen=True):
     """One frame whose end and sum are right.
 
     Attributes:
-        type: of the meter: 10 to 19 water, 20 to 29 heat, 30 to 39 gas, 40 to 49 others (table 1).
+        type: of the meter: 10 to 19 water, 20 to 29 heat, 30 to 39 gas, 40 to 49 others.
         address: fourteen digits as printed on the meter; hex letters where a meter has them.
         preamble: how many FE stood before it.
         message: what the data say.

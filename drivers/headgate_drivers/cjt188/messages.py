@@ -1,4 +1,4 @@
-"""What the data of a frame say (CJ/T 188 clause 7): measured values, requests, states, refusals. Pure.
+"""What the data of a frame say (CJ/T 188): measured values, requests, states, refusals. Pure.
 
 Identifiers come in either byte order and are told in the standard's: 901F, whichever way they stood on
 the wire (`order` keeps that). Values keep the unit that stands beside them.
@@ -14,7 +14,7 @@ import msgspec
 from headgate_drivers.cjt188.units import UNITS
 
 READ, ADDRESS, WRITE, KEY_VERSION, SET_ADDRESS, SYNCHRONISE = 0x01, 0x03, 0x04, 0x09, 0x15, 0x16
-#: Data identifiers (table 9): present data, settlement of the last twelve months, parameters.
+#: Data identifiers: present data, settlement of the last twelve months, parameters.
 PRESENT, METER_TIME, PRICES, SETTLEMENT_DAY, READING_DAY, PURCHASE, KEY, TOLD_ADDRESS = (
     "901F", "907F", "8102", "8103", "8104", "8105", "8106", "810A",
 )  # fmt: skip

@@ -1,7 +1,7 @@
 """A meter's days: when what midnight froze is asked for, and when its clock may be told the time.
 
 Times are the meter's own zone. A meter takes the time once a day, where it is at most five minutes off, and
-not within minutes of midnight, when it freezes (2007, clause 7.8).
+not within minutes of midnight, when it freezes (2007, clause 7, broadcast time).
 """
 
 from __future__ import annotations

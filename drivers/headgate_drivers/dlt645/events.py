@@ -1,4 +1,4 @@
-"""What a meter has recorded of events: counts and minutes, and the last ten records (2007, table A.4)."""
+"""What a meter has recorded of events: counts and minutes, and the last ten records (2007, annex A, 03)."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ LONGEST = LONGEST_WAKE + LEAST + 255
 EVERYBODY, BROADCAST = "AA" * 6, "99" * 6
 
 REPLY, REFUSED, MORE, FUNCTION = 0x80, 0x40, 0x20, 0x1F
-#: Functions of 1997 (table 2). 08 is both editions', 03 is authentication where identifiers have four bytes.
+#: Functions of 1997. 08 is both editions', 03 is authentication where identifiers have four bytes.
 _FUNCTIONS_1997 = frozenset({0x01, 0x02, 0x03, 0x04, 0x0A, 0x0C, 0x0F, 0x10})
 
 

@@ -56,7 +56,7 @@ _PRESENT: dict[int, tuple[str, int, int, str | None, bool, dict[int, str]]] = {
 _HARMONICS = {0x0A: "voltage_harmonic", 0x0B: "current_harmonic"}
 
 
-#: DI2 of freezes (table A.6): timed, at once, by table changes, by the hour, by the day, by step.
+#: DI2 of freezes (annex A, 05): timed, at once, by table changes, by the hour, by the day, by step.
 _FREEZES = {0: "timed", 1: "instant", 2: "season", 3: "day_table", 4: "hour", 5: "price", 6: "day",
             7: "step"}  # fmt: skip
 _DAY, _HOUR = 6, 4

@@ -1,4 +1,4 @@
-"""What the data of a frame say (clause 7): values of an answer, requests, refusals. Pure.
+"""What the data of a frame say (2007, clause 7): values of an answer, requests, refusals. Pure.
 
 A password is never among the fields: it stands in the data of a write and nowhere else.
 """
@@ -11,13 +11,13 @@ from headgate_drivers.dlt645 import values
 from headgate_drivers.dlt645.identifiers import items
 from headgate_drivers.dlt645.items import Item
 
-#: Functions (2007: clause 7, 1997: table 2); the same number without the bits of the direction.
+#: Functions without the bits of the direction (2007: clause 7, and its supplement: 1C, 1D, 03).
 READ, FOLLOW, ADDRESS, WRITE, SET_ADDRESS = 0x11, 0x12, 0x13, 0x14, 0x15
 CLOCK, FREEZE, BAUD, PASSWORD, DEMAND_CLEAR = 0x08, 0x16, 0x17, 0x18, 0x19
 METER_CLEAR, EVENT_CLEAR, SWITCH, OUTPUT, AUTHENTICATE = 0x1A, 0x1B, 0x1C, 0x1D, 0x03
 READ_1997, FOLLOW_1997, AGAIN_1997, WRITE_1997 = 0x01, 0x02, 0x03, 0x04
 
-#: Bits of a refusal, lowest first (2007: table 10; 1997: table 6).
+#: Bits of a refusal, lowest first (2007: annex C, ERR).
 ERRORS = (
     "other error", "no such data", "password wrong / not authorised", "baud rate cannot change",
     "too many seasons", "too many day periods", "too many tariffs",
@@ -26,7 +26,7 @@ ERRORS_1997 = (
     "illegal data", "no such identifier", "password wrong", "", "too many seasons",
     "too many day periods", "too many tariffs",
 )  # fmt: skip
-#: What 1C may ask for (clause 7.12).
+#: What 1C may ask for (supplement of 2007).
 COMMANDS = {
     0x1A: "trip", 0x1B: "permit close", 0x1C: "close", 0x2A: "alarm", 0x2B: "end alarm",
     0x3A: "keep power", 0x3B: "end keeping power",

@@ -41,7 +41,7 @@ def who(wake: int = WAKE) -> bytes:
 def clock(at: datetime, wake: int = WAKE) -> bytes:
     """Tell all meters the time, in their own zone. Nobody answers.
 
-    A meter takes it once a day and only where it is less than five minutes off (clause 7.8).
+    A meter takes it once a day and only where it is at most five minutes off (clause 7).
     """
     return _frame(BROADCAST, messages.CLOCK, values.write_moment(at, "second"), wake)
 
@@ -62,7 +62,7 @@ def write(
 def switch(
     address: str, what: Switch, until: datetime, password: str, operator: str, wake: int = WAKE
 ) -> bytes:
-    """Trip, close, alarm or keep power (clause 7.12); void after `until`, in the meter's zone."""
+    """Trip, close, alarm or keep power (supplement); void after `until`, in the meter's zone."""
     data = _authority(password, operator) + bytes([_CODES[what], 0])
     return _frame(address, messages.SWITCH, data + values.write_moment(until, "second"), wake)
 

@@ -1,7 +1,7 @@
 """Electricity meters: DL/T 645-2007 (three-phase, and single-phase with a switch) and of 1997.
 
 They freeze at midnight of their own clock, take the time once a day where it is less than five minutes
-off, and trip and close by password until the command is void (2007, clauses 7.5, 7.8 and 7.12).
+off, and trip and close by password until the command is void (2007, clause 7, and its supplement).
 """
 
 from __future__ import annotations
