@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -138,6 +138,14 @@ class Building:
                     yield _alarm(device, f"{code}/{key}", severity, False, at_us, f"{key} reset")
             self._keep(key, word & ~_CALM)
 
+    def recall(self, codes: Iterable[str]) -> None:
+        """What it had raised and not cleared before a restart: a reset names none of its components."""
+        for code in codes:
+            name, _, key = code.partition("/")
+            bit = _BIT_OF.get(key.partition("/")[0], {}).get(name)
+            if bit is not None:
+                self._keep(key, self._words.get(key, 0) | 1 << bit)
+
     def _keep(self, key: str, word: int | None) -> None:
         before = self._words.get(key)
         self._undo.setdefault(key, before)
@@ -161,6 +169,10 @@ class Building:
     def counted(self, bit: int) -> int:
         """How many components and systems have this bit set."""
         return self._counts[bit]
+
+
+def _bits(part: Part | None) -> dict[str, int]:
+    return {code: bit for bit, (code, _) in raises(part).items()}
 
 
 def raises(part: Part | None) -> dict[int, tuple[str, int]]:
@@ -189,6 +201,12 @@ def _alarm(device: Device, code: str, severity: int, active: bool, at_us: int, t
 def _called(part: Part | None) -> str:
     name = called(part)
     return "" if part is None or name == called(Part(0, 0)) else name
+
+
+#: Bits by what is raised, for the transmitter, systems and components.
+_BIT_OF: Mapping[str, Mapping[str, int]] = {
+    "transmitter": _bits(None), "system": _bits(Part(0, 0)), "component": _bits(Part(0, 0, 0, 0)),
+}  # fmt: skip
 
 
 def name_of(part: Part | None) -> str:

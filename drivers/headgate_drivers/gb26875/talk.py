@@ -50,6 +50,8 @@ class Known:
     def __init__(self) -> None:
         self.building = Building()
         self.centre = Centre()
+        #: Whether what it had raised before a restart stands in `building`.
+        self.recalled = False
 
 
 class Talk:
@@ -109,7 +111,11 @@ class Talk:
         if device is None:
             return False
         self._station = station
-        self._about(device).centre.heard(frame)
+        known = self._about(device)
+        known.centre.heard(frame)
+        if not known.recalled:
+            known.recalled = True
+            known.building.recall(self._roll.standing(device))
         if wants_answer(frame) or frame.command >= OWN:
             self._roll.relay(station, encode(frame), answered=wants_answer(frame))
         if frame.message is not None and frame.message.flaws:

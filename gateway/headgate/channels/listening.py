@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -72,6 +72,8 @@ class ListeningPort(Listener):
         self.on_two_sources: Callable[[Device, Channel, Channel], None] = lambda d, a, b: None
         #: Takes frames for a second centre; nobody wants them unless the site says so.
         self.on_relay: Callable[[str, bytes, bool], None] = lambda station, frame, answered: None
+        #: The alarms that a device has raised itself and not cleared.
+        self.on_standing: Callable[[Device], Collection[str]] = lambda device: ()
         self._log_at: dict[str, float] = {}
         self._untold: Counter[str] = Counter()
         #: What traces watch: way ("rx", "tx"), peer, bytes.
@@ -268,6 +270,10 @@ class ListeningPort(Listener):
     def relay(self, station: str, frame: bytes, *, answered: bool) -> None:
         """A right frame of a station, for a second centre."""
         self.on_relay(station, frame, answered)
+
+    def standing(self, device: Device) -> Collection[str]:
+        """What a device has raised and not cleared, also before a restart."""
+        return self.on_standing(device)
 
     def broke(self, channel: Channel, error: Exception) -> None:
         """A driver failed on a call."""

@@ -25,6 +25,7 @@ from headgate.runtime.origins import Origins
 from headgate.runtime.poller import LookDetail, SeenFrame
 from headgate.runtime.relay import Relay, Rule
 from headgate.runtime.sink import Sink
+from headgate.runtime.standing import Standing
 from headgate.runtime.streams import Stream, Talker
 from headgate.sdk import (
     ANSWER_S,
@@ -82,6 +83,7 @@ class Attendance(Stream):
         self.port = port
         #: Where frames for a second centre wait.
         self._kept = folder / "relay" / f"{port.id}.db"
+        self._standing = Standing(env, folder / "standing" / port.id)
         self._listening = driver
         self._origins = origins
         self._calm: dict[int, asyncio.TimerHandle] = {}
@@ -97,6 +99,8 @@ class Attendance(Stream):
         self, devices: Sequence[Device]
     ) -> AsyncIterator[Block | Alarm | Gap | Delivery]:
         relay = await self._second_centre()
+        await self._standing.open()
+        self.port.on_standing = lambda device: self._standing.of(device.id)
         try:
             try:
                 await self.port.open()
@@ -109,6 +113,7 @@ class Attendance(Stream):
                 yield delivery
         finally:
             await self.port.close()
+            await self._standing.close()
             if relay is not None:
                 await relay.stop()
 
@@ -152,9 +157,18 @@ class Attendance(Stream):
             if self._origins.held(delivery.blocks, delivery.origin):
                 # Sent again while the disk refuses: it lies in memory, and a power cut would take it.
                 raise SpoolError("held in memory only", code="HG-4001")
+            await self._note(delivery.alarms)
             self._origins.kept(digest for _, digest in fresh)
 
         delivery.bind(durable)
+
+    async def _note(self, alarms: Sequence[Alarm]) -> None:
+        """Remember what is raised now, also where a resend says so: it may have been cut off here before."""
+        for alarm in alarms:
+            if alarm.device in self.talkers:
+                device = self.talkers[alarm.device].device.id
+                self._standing.take(device, alarm.code, alarm.active)
+        await self._standing.saved()
 
     async def at(self, device: Device, action: Callable[[Channel], Awaitable[T]]) -> T:
         """Run `action` on the call that a station is on; one at a time for each station.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Hashable, Mapping
+from collections.abc import AsyncIterator, Collection, Hashable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import parse_qsl, urlsplit
@@ -266,3 +266,10 @@ class Listener(ABC):
 
         `answered`: whether a centre answers such a frame. Returns at once.
         """
+
+    def standing(self, device: Device) -> Collection[str]:
+        """Codes of alarms that a device has raised itself and not cleared, oldest first.
+
+        It outlives a restart and a power cut: what was raised before can be cleared after it.
+        """
+        return ()

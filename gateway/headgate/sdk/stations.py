@@ -114,6 +114,10 @@ class Roll:
         """Hand a right frame of a claimed station on to a second centre, where the site names one."""
         self._listener.relay(station, frame, answered=answered)
 
+    def standing(self, device: Device) -> Collection[str]:
+        """Codes of alarms that a device has raised itself and not cleared, also before a restart."""
+        return self._listener.standing(device)
+
     def wall_us(self) -> int | None:
         """Now, in unix microseconds; None while the clock is not trusted."""
         return self._listener.wall_us()

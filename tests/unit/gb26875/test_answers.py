@@ -139,6 +139,33 @@ async def test_a_panel_that_somebody_reset_ends_what_its_components_said(
     assert [value for point, value, _ in stored(here) if point == "fires"] == [1.0, 2.0]
 
 
+async def test_a_reset_after_a_restart_ends_what_was_raised_before_it(
+    tmp_path: Path, port: int
+) -> None:
+    """A reset names none of the components that it ends."""
+    here = site(tmp_path, port)
+    told = [component(1, 0b11), component(2, 0b11), component(3, 0b101)]
+    async with here.running():
+        panel = await Panel.to(port)
+        for serial, message in enumerate(told):
+            panel.send(said(serial, Command.SEND_DATA, message))
+            await panel.answer()
+        panel.close()
+    async with here.running():
+        panel = await Panel.to(port)
+        panel.send(said(3, Command.SEND_DATA, WATCHES))
+        await panel.answer()
+        panel.send(said(4, Command.SEND_DATA, Message(4, 1, (Operation(Part(1, 1), 1, 7, AT),))))
+        await panel.answer()
+        panel.close()
+    found = [(code, on) for code, on in alarms(here) if on or "component" in code]
+    names = [f"fire/component/1.1.0000000{n}" for n in (1, 2)] + ["fault/component/1.1.00000003"]
+    assert [each for each in found if each[1]] == [(name, True) for name in names]
+    assert found[-3:] == [(name, False) for name in names]
+    # What it said before is counted, too.
+    assert [value for point, value, _ in stored(here) if point == "fires"] == [1.0, 2.0, 2.0, 2.0]
+
+
 async def test_an_alarm_names_what_kind_of_part_it_is_in_the_words_of_the_standard(
     tmp_path: Path, port: int
 ) -> None:
