@@ -80,7 +80,7 @@ class Platform:
 
     def judge(self) -> Judgement:
         with closing(open_stored(f"sqlite:{self.path}")) as stored:
-            return judge(Truth({}, cut_off=False), stored, late_s=1e9, zone=ZONE)
+            return judge(Truth({}, {}, cut_off=False), stored, late_s=1e9, zone=ZONE)
 
 
 class Box:
