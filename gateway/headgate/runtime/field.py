@@ -24,6 +24,7 @@ from headgate.runtime.origins import Origins
 from headgate.runtime.ownline import OwnLine
 from headgate.runtime.pipeline import step_for
 from headgate.runtime.poller import LookDetail, Poller
+from headgate.runtime.port_options import limits_of
 from headgate.runtime.roster import Posting, Roster
 from headgate.runtime.sink import Sink
 from headgate.runtime.streams import Stream, Streams, Talker
@@ -145,8 +146,9 @@ class Field:
                 talkers[-1].watched = {}
         if isinstance(driver, ListeningDriver):
             assert self._origins is not None
-            port = ListeningPort(self._env, channel_id, roster.channels[channel_id].url)
             entry = site.channels[channel_id]
+            url = roster.channels[channel_id].url
+            port = ListeningPort(self._env, channel_id, url, limits_of(entry.options))
             base = Path(site.base)
             port.options = resolve_options(
                 self._env, {"password": entry.password, **entry.options}, base

@@ -24,6 +24,7 @@ from headgate.runtime.commands.signed import objections
 from headgate.runtime.identity import CERTIFICATES, check_identity
 from headgate.runtime.packaging import judge_of, shelf_of, standing_of
 from headgate.runtime.plugins import Registry
+from headgate.runtime.port_options import drivers_own, port_problems
 from headgate.runtime.roster import Drivers, misplaced, on_its_line
 from headgate.sdk import (
     Device,
@@ -139,7 +140,11 @@ class Installed:
         problems: list[Problem] = []
         for channel in site.channel:
             for driver in self.registry.drivers_for(channel.url.scheme):
-                problems += driver().check_channel(channel.id, channel.options)
+                options = channel.options
+                if issubclass(driver, ListeningDriver):
+                    problems += port_problems(channel.id, options)
+                    options = drivers_own(options)
+                problems += driver().check_channel(channel.id, options)
         for stage in site.stage:
             kind = self.registry.stages.get(stage.type)
             if kind is not None:
