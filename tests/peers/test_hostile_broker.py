@@ -325,7 +325,8 @@ async def test_lost_doubled_reordered_and_altered_messages_lose_nothing(
         assert here.platform.rows("SELECT count(*) > 0 FROM refusals WHERE kind = 'record'") == [
             (1,)
         ]
-    assert any("could not open" in each.message for each in caplog.records)
+    # Where the bit fell decides what is wrong with it; that it is told does not depend on that.
+    assert any(getattr(each, "code", "").startswith("HG-") for each in caplog.records)
 
 
 async def test_old_grants_again_and_grants_of_strangers_change_nothing(
