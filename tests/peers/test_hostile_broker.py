@@ -297,7 +297,7 @@ async def test_forged_replayed_and_misdirected_receipts_free_nothing(
 
 
 async def test_lost_doubled_reordered_and_altered_messages_lose_nothing(
-    tmp_path: Path, pki: Pki, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, pki: Pki
 ) -> None:
     dice = random.Random(11)
     late: list[tuple[str, bytes]] = []
@@ -318,15 +318,13 @@ async def test_lost_doubled_reordered_and_altered_messages_lose_nothing(
         again, late[:] = [*late], []
         return [(topic, data), *reversed(again), (topic, data)]
 
-    caplog.set_level(logging.ERROR)
     async with world(tmp_path, pki, up=play, down=play) as here:
         await here.man.until(lambda: len(altered) > 20 and here.receiver.stored > 10)
         await here.all_arrive()
+        # What the platform says of it to the gateway may be lost on the same way.
         assert here.platform.rows("SELECT count(*) > 0 FROM refusals WHERE kind = 'record'") == [
             (1,)
         ]
-    # Where the bit fell decides what is wrong with it; that it is told does not depend on that.
-    assert any(getattr(each, "code", "").startswith("HG-") for each in caplog.records)
 
 
 async def test_old_grants_again_and_grants_of_strangers_change_nothing(
