@@ -76,9 +76,9 @@ class ListeningPort(Listener):
         self.on_standing: Callable[[Device], Collection[str]] = lambda device: ()
         self._log_at: dict[str, float] = {}
         self._untold: Counter[str] = Counter()
+        self._log_until, self._log_lines = 0.0, 0
         #: What traces watch: way ("rx", "tx"), peer, bytes.
         self.taps: list[Callable[[str, str, bytes], None]] = []
-        self._log_until, self._log_lines = 0.0, 0
 
     # ------------------------------------------------------------ life
 
@@ -174,9 +174,9 @@ class ListeningPort(Listener):
 
     def take(self, host: str, peer: str, wire: Any) -> Call | None:
         """A new caller; None when there is no place for it."""
+        host = counted_as(host)
         why = self._places.refusal(host, asyncio.get_running_loop().time())
         if why is not None or self._answering.full():
-        host = counted_as(host)
             self.refuse(why or "busy", peer, b"")
             return None
         if (oldest := self._places.crowded(host)) is not None:
@@ -186,20 +186,20 @@ class ListeningPort(Listener):
         if self.taps:
             self._tap(call)
         call.on_named, call.on_end, call.wall = self._named, self._gone, self.wall_us
+        call.on_babble = self._babbles
         self._calls[call] = host
         self._places.take(host, call)
-        call.on_babble = self._babbles
         self.tally["calls"] += 1
         self._answering.put_nowait(call)
         return call
 
-    def _look_round(self) -> None:
-        """Callers who do not say who they are, or nothing at all any more."""
     def _babbles(self, call: Call, data: bytes) -> None:
         """Somebody talks and talks, and says no name that the site knows."""
         self.refuse("unnamed", call.peer, data)
         call.hang_up()
 
+    def _look_round(self) -> None:
+        """Callers who do not say who they are, or nothing at all any more."""
         now_us = self._env.clock.boottime_us()
         for call in list(self._calls):
             if not call.name and now_us - call.began_us > self.limits.introduce_s * 1e6:
@@ -298,14 +298,14 @@ class ListeningPort(Listener):
         if len(self._log_at) > _MOST_STRANGERS:
             # Who makes up numbers must fill neither the log nor the memory of what was said.
             self._log_at.clear()
+            self._untold.clear()
+            self._untold[about] = 1
         self._log_at[about] = now + LOG_EVERY_S
         times = self._untold.pop(about, 1)
         text = say(code, "en", channel=self.id, times=times, **fields)
         log.warning(text, extra={"code": code, "channel": self.id, "times": times, **fields})
 
 
-            self._untold.clear()
-            self._untold[about] = 1
 class _Sender:
     """One sender of datagrams, as the far end of a call."""
 
