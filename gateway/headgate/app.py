@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -36,8 +36,6 @@ from headgate.runtime.audited import (
     AUDIT_ALARMS,
     ClockWatch,
     KeySigner,
-    audit_metrics,
-    audit_problems,
     audited,
     changed_tables,
     plugin_entries,
@@ -46,16 +44,15 @@ from headgate.runtime.batch import Committed
 from headgate.runtime.callers import CallerWatch
 from headgate.runtime.calls import Calls
 from headgate.runtime.commands.journal import Journal
-from headgate.runtime.commands.room import Commands, command_metrics, journal_path
+from headgate.runtime.commands.room import Commands, journal_path
 from headgate.runtime.commands.witness import runtime_folder
 from headgate.runtime.daybook import SAVE_EVERY_US, Daybook
 from headgate.runtime.decommission import Decommission, refuse_if_decommissioned
 from headgate.runtime.delivery import Delivery
-from headgate.runtime.disk import Disk, disk_metrics
+from headgate.runtime.disk import Disk
 from headgate.runtime.ending import last_sign, note_sign, off_gap, undated_gap
 from headgate.runtime.enrolment.calls import EnrolmentCalls
 from headgate.runtime.enrolment.desk import Desk
-from headgate.runtime.enrolment.telling import certificate_problems, summary_of
 from headgate.runtime.enrolment.watch import Watch
 from headgate.runtime.errands import Errands
 from headgate.runtime.field import Field
@@ -68,16 +65,16 @@ from headgate.runtime.keyring import Keyring
 from headgate.runtime.learned import Learned, Learnings
 from headgate.runtime.linkpair import link_pair
 from headgate.runtime.losses import Losses
-from headgate.runtime.metrics import MetricsServer, Sample
+from headgate.runtime.metrics import MetricsServer
 from headgate.runtime.notify import Notifier
 from headgate.runtime.openings import Openings
 from headgate.runtime.origins import Origins
 from headgate.runtime.outlets import Outlets, context_of
+from headgate.runtime.overview import Overview
 from headgate.runtime.packaging import remember
 from headgate.runtime.peers import PeerWatch
 from headgate.runtime.press import KnownTable, Sealing, SealingPress
 from headgate.runtime.replaced import Replaced
-from headgate.runtime.report import metrics_of, status_of
 from headgate.runtime.rights import open_to_others
 from headgate.runtime.roster import Drivers, Roster, call_up, post
 from headgate.runtime.rotation import Rotation
@@ -93,8 +90,6 @@ log = logging.getLogger(__name__)
 HOUSEKEEPING_S = 1.0
 #: How long a stop waits for connected uplinks to deliver what was just committed.
 GOODBYE_S = 2.0
-#: A part that made no progress for this long, while it should, is stuck.
-STUCK_US = 60 * 1_000_000
 
 
 class _InTheLog:
@@ -288,17 +283,6 @@ class Gateway:
             self._daybook.put_item, self._send_table_again, self._rotation.asked, self._commands,
         )  # fmt: skip
         self._drivers = Drivers(self.installed.registry)
-        self._problems: tuple[Problem, ...] = ()
-        self._metrics = MetricsServer(env, self._samples)
-        self._notifier = Notifier(
-            env,
-            {
-                "channels": self._channels_alive,
-                "writer": self._writer_alive,
-                "uplinks": self._uplinks_alive,
-                "leases": self._commands.alive,
-            },
-        )
         self._changing = asyncio.Lock()
         self._learnings = Learnings(env.files, site.state_folder / "identities.json")
         self._learnings.load()
@@ -319,10 +303,19 @@ class Gateway:
             env, lambda: self.site, self._provider, lambda: self._identity, audit,
             self._trusted_now, self._identity_anew,
         )  # fmt: skip
+        self._overview = Overview(
+            env, lambda: self.site, lambda: self._identity, self._provider.info, self.epoch,
+            self._started_us, timekeeper=self._timekeeper, writer=self._writer, spool=self._spool,
+            state=self._state, disk=self._disk, audit=self._audit, outlets=self._outlets,
+            delivery=self._delivery, commands=self._commands, field=self._field,
+            daybook=self._daybook, desk=self._desk,
+        )  # fmt: skip
+        self._metrics = MetricsServer(env, self._overview.samples)
+        self._notifier = Notifier(env, self._overview.alive())
         self._certificates = Watch(self._desk, self._writer.put_item, audit, self._identity_anew)
         farewell = Decommission(
             env, site.gateway.id, self._audit, self._writer.put_item, self._writer.durable,
-            self._outlets.drained, self._unsent, self._stopping.set,
+            self._outlets.drained, self._overview.unsent, self._stopping.set,
         )  # fmt: skip
         handlers = {
             **farewell.handlers(), **calls.handlers(), **errands.handlers(), **replaced.handlers(),
@@ -352,8 +345,8 @@ class Gateway:
         self._tell("config", "whole", hash=digest)
         for entry in plugin_entries(self.installed.registry):
             self._audit.tell(entry)
-        self._open_to_others = tuple(open_to_others(env, site))
-        for each in self._open_to_others:
+        self._overview.open_to_others = tuple(open_to_others(env, site))
+        for each in self._overview.open_to_others:
             log.warning(say("HG-9340", "en", **each.fields()), extra={"code": "HG-9340"})
             self._tell("state-rights", str(each.path), "failed", "HG-9340", **each.fields())
         self._audit.start()
@@ -443,7 +436,7 @@ class Gateway:
                 say(problem.code, "en", **problem.fields),
                 extra={"code": problem.code, "where": problem.where},
             )
-        self._problems = roster.problems
+        self._overview.problems = roster.problems
         return roster
 
     def _learn(self, device: Device) -> None:
@@ -674,63 +667,8 @@ class Gateway:
             return self._env.clock.boottime_us()
         return status.last_commit_us
 
-    def _writer_alive(self) -> bool:
-        status = self._writer.status
-        now = self._env.clock.boottime_us()
-        return (
-            not status.waiting_bytes or now - (status.last_done_us or self._started_us) < STUCK_US
-        )
-
-    def _uplinks_alive(self) -> bool:
-        boxes = self._outlets.status()
-        return self._delivery.alive({i: (b["settled"], b["records"]) for i, b in boxes.items()})
-
-    def _channels_alive(self) -> bool:
-        now = self._env.clock.boottime_us()
-        busy = [c for c in self._field.channel_health() if c.busy]
-        return all(now - (c.last_progress_us or self._started_us) < STUCK_US for c in busy)
-
     # ------------------------------------------------------------ what it tells
 
     def status(self, language: Language | None = None) -> Mapping[str, Any]:
-        """How the gateway is, as the local API says it: sentences in a reader's language, or the box's."""
-        language = language or self.site.gateway.language
-        said = status_of(
-            self._env, self.site, self.epoch, self._started_us, self._identity, self._provider.info,
-            self._timekeeper.fix, self._writer.status, self._spool.status(),
-        )  # fmt: skip
-        said["disk"] = self._disk.status(self._spool.status(), language)
-        audit = self._audit.status()
-        said["audit"] = msgspec.to_builtins(audit)
-        boxes = self._outlets.status()
-        said["uplinks"] = [
-            {**msgspec.to_builtins(uplink), "outbox": boxes.get(uplink.id)}
-            for uplink in self._delivery.status()
-        ]
-        said["commands"] = self._commands.status()
-        said["channels"] = msgspec.to_builtins(self._field.channel_health())
-        said["devices"] = msgspec.to_builtins(self._field.device_health())
-        said["account"] = self._daybook.report(self._state.devices())
-        said["problems"] = [
-            f"{p.where}: {say(p.code, language, **p.fields)} [{p.code}]" for p in self._problems
-        ]
-        said["problems"] += said["disk"]["problems"] + self._commands.problems(language)
-        said["identity"] |= summary_of(self._desk)
-        said["problems"] += certificate_problems(self._desk, language)
-        said["problems"] += [
-            f"{say('HG-9340', language, **each.fields())} [HG-9340]"
-            for each in self._open_to_others
-        ]
-        said["problems"] += audit_problems(audit, str(self.site.state_folder / "audit"), language)
-        return said
-
-    def _unsent(self) -> tuple[list[str], int, int]:
-        """Uplinks, and how many records and readings wait for one of them at the most."""
-        boxes = self._outlets.status()
-        records = max((box["records"] for box in boxes.values()), default=0)
-        return list(boxes), records, max((box["readings"] for box in boxes.values()), default=0)
-
-    def _samples(self) -> Iterable[Sample]:
-        status = self.status()
-        told = (*metrics_of(status), *disk_metrics(status), *audit_metrics(status))
-        return (*told, *command_metrics(status["commands"]))
+        """How the gateway is: `Overview.status`."""
+        return self._overview.status(language)
