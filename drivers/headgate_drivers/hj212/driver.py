@@ -77,7 +77,7 @@ class Hj212Driver(AttendingDriver):
             problems.append(Problem(f"channel {channel}: options.{key}", "HG-3622", {"key": key}))
 
         for key in options:
-            if key not in ("longest", "loggers", "relay"):
+            if key not in ("longest", "loggers"):
                 wrong(key)
         longest = options.get("longest", LONGEST_DATA)
         if not isinstance(longest, int) or not LONGEST_DATA <= longest <= LONGEST_SAID:

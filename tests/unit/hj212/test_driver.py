@@ -413,6 +413,6 @@ def test_an_option_that_is_wrong_is_told(options: dict[str, Any]) -> None:
 
 
 def test_an_option_that_is_right_is_told_nothing_of_but_the_edition() -> None:
-    options = {"longest": 4096, "loggers": {"a": {"secret": "x"}}, "relay": {"to": "tcp://b:1"}}
+    options = {"longest": 4096, "loggers": {"a": {"secret": "x"}}}
     assert [p.code for p in Hj212Driver().check_channel("bureau", options)] == ["HG-3624"]
     assert severity("HG-3624") == "warning"

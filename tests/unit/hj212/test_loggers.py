@@ -49,13 +49,13 @@ async def _until(farm: LoggerFarm, answered: int) -> None:
 
 
 def _plan(bureau: Bureau, **wanted: object) -> LoggerPlan:
-    return LoggerPlan(port=bureau.port, real_s=0.05, answer_s=0.2, **wanted)  # type: ignore[arg-type]
+    return LoggerPlan(port=bureau.port, **{"real_s": 0.05, "answer_s": 0.2, **wanted})  # type: ignore[arg-type]
 
 
 async def test_what_is_not_answered_comes_three_times_and_then_again_on_a_new_call() -> None:
     async with running_bureau() as bureau:
         bureau.answers = lambda said: bureau.calls > 2
-        async with LoggerFarm(_plan(bureau, count=1), TruthList()) as farm:
+        async with LoggerFarm(_plan(bureau, count=1, answer_s=0.05), TruthList()) as farm:
             await _until(farm, 3)
             (logger,) = farm.loggers
             assert logger.dialled == 3
