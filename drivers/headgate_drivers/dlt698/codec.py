@@ -62,8 +62,8 @@ class Codec(StreamCodec[Frame | Fault]):
         if isinstance(frame, Frame):
             del buffer[:size]
             return frame
-        inside = self._whole_frame_in(1)
-        if inside is not None and inside < size:
+        inside = self._whole_frame_in(1, size)
+        if inside is not None:
             return self._fault(frame, inside)
         return self._fault(frame, size if frame != "bad_end" else self._beginning(1))
 
@@ -71,10 +71,10 @@ class Codec(StreamCodec[Frame | Fault]):
         found = self._buffer.find(START, at)
         return found if found >= 0 else len(self._buffer)
 
-    def _whole_frame_in(self, at: int) -> int | None:
-        """Where a later frame begins that is complete and right."""
+    def _whole_frame_in(self, at: int, before: int = LONGEST) -> int | None:
+        """Where a later frame begins that is complete and right, if it begins early enough."""
         buffer = self._buffer
-        while (at := buffer.find(START, at)) >= 0:
+        while (at := buffer.find(START, at, before)) >= 0:
             rest = bytes(buffer[at : at + 24])
             size = size_of(rest) if len(rest) >= 5 else "truncated"
             if isinstance(size, int) and at + size <= len(buffer) and head_size(rest) + 3 <= size:

@@ -132,10 +132,17 @@ def x25(data: bytes) -> int:
     """CRC-16/X-25: polynomial 1021 reflected, begun with FFFF, inverted at the end."""
     crc = 0xFFFF
     for each in data:
-        crc ^= each
-        for _ in range(8):
-            crc = crc >> 1 ^ 0x8408 if crc & 1 else crc >> 1
+        crc = crc >> 8 ^ _X25[(crc ^ each) & 0xFF]
     return crc ^ 0xFFFF
+
+
+def _x25_of(byte: int) -> int:
+    for _ in range(8):
+        byte = byte >> 1 ^ 0x8408 if byte & 1 else byte >> 1
+    return byte
+
+
+_X25 = tuple(map(_x25_of, range(256)))
 
 
 def size_of(raw: bytes) -> int | Code:
