@@ -17,9 +17,11 @@ from headgate_drivers.hj212.frames import encode as encode_packet
 from headgate_drivers.hj212.parts import Assembly as Parts
 from headgate_drivers.hj212.parts import split
 from headgate_drivers.sl651 import codec as sl651
+from headgate_drivers.sl651.answers import lines
 from headgate_drivers.sl651.frames import ENDS, LONGEST, Coding, Control, Direction, Frame, encode
 from headgate_drivers.sl651.items import Element, Message, Observed, Series, Slots, Status, rows
 from headgate_drivers.sl651.packets import Assembly
+from headgate_drivers.sl651.points import MOST_VALUES, by_station, count, looks
 from headgate_drivers.szy206 import body as waters
 from headgate_drivers.szy206 import codec as szy206
 from headgate_drivers.szy206 import frames as water_frames
@@ -44,6 +46,12 @@ def _sl651_said(message: Message) -> None:
             case Observed():
                 raise AssertionError("a time holds for rows, it is none")
     assert message.flaws or message.sent_at is not None
+    if count(message) <= MOST_VALUES:
+        for _, part in by_station(message):
+            for function in (0x32, 0x4C, 0x4D):
+                looks(part, {"39": "level", "rest": "rest"}, function)
+        for line in lines(message):
+            assert line.name
 
 
 def _sl651(data: bytes) -> None:

@@ -15,7 +15,9 @@ pytestmark = [pytest.mark.peer("mosquitto"), pytest.mark.timeout(180)]
 
 
 async def test_whatever_is_confirmed_stands_at_the_platform_once(tmp_path: Path) -> None:
-    async with StationRoad(tmp_path, "--pictures", "600", "--serial", "65530") as road:
+    async with StationRoad(
+        tmp_path, "--pictures", "600", "--serial", "65530", "--speed", "300"
+    ) as road:
         await road.until_confirmed(30)
         found = await road.verdict()
     assert found.clean, found

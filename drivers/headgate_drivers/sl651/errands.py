@@ -16,6 +16,7 @@ from headgate_drivers.sl651.fields import Function
 from headgate_drivers.sl651.frames import Frame
 from headgate_drivers.sl651.items import Step
 from headgate_drivers.sl651.parameters import BASIC, PARAMETERS, PASSWORD
+from headgate_drivers.sl651.points import MOST_VALUES, SLOT, length_of
 from headgate_drivers.sl651.replies import Centre
 
 SET_CLOCK = "set-clock"
@@ -75,6 +76,11 @@ def frames(
     step = _step(device, said["step"])
     if (step == Step(0, 0, 0)) != (code in SLOTS):
         raise _none(device, "step", said["step"], "slots with F4-FC, else 5min, 1h, 1d")
+    each = SLOT if code in SLOTS else length_of(step)
+    if (end - begin) / each > MOST_VALUES:
+        raise _none(
+            device, "to", said["to"], f"{MOST_VALUES} values at the most · 最多 {MOST_VALUES} 个"
+        )
     return [centre.period(code, begin, end, step, at)]
 
 

@@ -9,10 +9,13 @@ from __future__ import annotations
 import msgspec
 
 from headgate_drivers.sl651.codec import understand
+from headgate_drivers.sl651.fields import Function
 from headgate_drivers.sl651.frames import COUNTS, ENDS, LONGEST_BODY, Control, Frame
 
 #: The most that one body in packets may be; a station's picture has a few hundred kilobytes.
 MOST_BYTES = 4 * 1024 * 1024
+#: The same of what is read item by item: a year of one element by the hour has 35 KB.
+MOST_ITEMS_BYTES = 256 * 1024
 
 
 class Assembly:
@@ -34,15 +37,18 @@ class Assembly:
         """Take a packet; give the whole as one frame, once all are there.
 
         A packet of something else begins anew; so does a first packet that says something else. More
-        than `most_bytes` are dropped, and `total` is 0 then. What was wrong with the body stands in the
-        flaws of the whole's message.
+        than `most_bytes` are dropped (256 KB of anything but a picture), and `total` is 0 then. What was
+        wrong with the body stands in the flaws of the whole's message.
         """
         if not packet.total:
             return None
         if not self._belongs(packet):
             self.forget()
+        most = self._most
+        if packet.function != Function.PICTURE:
+            most = min(most, MOST_ITEMS_BYTES)
         if packet.number not in self._parts:
-            if self._size + len(packet.body) > self._most:
+            if self._size + len(packet.body) > most:
                 self.forget()
                 return None
             self._parts[packet.number] = packet.body

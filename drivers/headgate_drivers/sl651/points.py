@@ -37,6 +37,8 @@ _ITEM = re.compile(r"(?:FF)?[0-9A-F]{2}")
 #: What goes into `rest` where no point names it; of numbered pumps and gates the whole does.
 _RESTS = ("text", "version", "pumps", "valves", "quota")
 SLOT = timedelta(minutes=5)
+#: A report with more values than this is none: each is a reading with a time of its own.
+MOST_VALUES = 20_000
 
 #: Raw value, quality, status word: what a block says of a point.
 Said = tuple[Value, Quality, int]
@@ -88,6 +90,13 @@ def by_station(message: Message) -> list[tuple[str, Message]]:
     return [
         (address, msgspec.structs.replace(message, items=tuple(held))) for address, held in parts
     ]
+
+
+def count(message: Message) -> int:
+    """How many values a message has."""
+    sizes = {items.Series: "digits", items.Slots: "data"}
+    named = [(item, sizes.get(type(item))) for item in message.items]
+    return sum(1 if name is None else len(getattr(item, name)) for item, name in named)
 
 
 def _is_word(item: str) -> bool:

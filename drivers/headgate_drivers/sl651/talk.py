@@ -32,7 +32,14 @@ from headgate_drivers.sl651.frames import Coding, Control, Direction, Fault, enc
 from headgate_drivers.sl651.frames import Frame as Telegram
 from headgate_drivers.sl651.items import Message, Observed
 from headgate_drivers.sl651.packets import Assembly
-from headgate_drivers.sl651.points import Look, by_station, items_of, looks
+from headgate_drivers.sl651.points import (
+    MOST_VALUES,
+    Look,
+    by_station,
+    count,
+    items_of,
+    looks,
+)
 from headgate_drivers.sl651.replies import SLEEP, STAY, Centre, again, confirmation, wants_answer
 
 log = logging.getLogger(__name__)
@@ -114,6 +121,9 @@ class Talk:
     async def _report(self, frame: Telegram, device: Device) -> None:
         message = frame.message
         if message is None or frame.function == Function.KEEP_ALIVE:
+            return
+        if count(message) > MOST_VALUES:
+            self._roll.faulty(self._channel, "too_many_values", frame.body)
             return
         # Who waits for an answer does not wait for the disk: what was done is done.
         self._tells.heard(self._channel, device, frame)

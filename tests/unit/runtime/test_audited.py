@@ -45,7 +45,8 @@ class Calls:
         self.error: HeadgateError | None = None
         self.kept = True
         self._handlers = audited(
-            dict.fromkeys(("status", "write", "trace", "reload", "rotate"), self.handle), book
+            dict.fromkeys(("status", "write", "trace", "reload", "rotate", "ask"), self.handle),
+            book,
         )
 
     async def handle(self, request: Mapping[str, Any]) -> AsyncIterator[Any]:
@@ -103,6 +104,20 @@ async def test_asking_how_things_are_leaves_no_entry_and_every_other_call_does()
         ("local-trace", "bus"),
         ("local-command", "p1"),
     ]
+
+
+async def test_whoever_asks_a_station_is_on_record_with_what_was_asked() -> None:
+    book = Notebook()
+    calls = Calls(book)
+    await calls.ask("ask")  # what it can be asked: nobody is
+    assert book.said == []
+    await calls.ask("ask", errand="parameters", arguments=["04", "28"])
+    assert [(e.kind, e.what) for e in book.entries] == [("local-ask", "p1 parameters 04 28")]
+    book.refuse = True
+    moved = list(calls.moved)
+    with pytest.raises(SpoolError):
+        await calls.ask("ask", errand="set-clock", confirmed=True)
+    assert calls.moved == moved
 
 
 def test_a_clock_that_was_set_is_told_and_one_that_was_steered_is_not() -> None:

@@ -15,6 +15,7 @@ from headgate_drivers.sl651 import settings
 from headgate_drivers.sl651.codec import Codec
 from headgate_drivers.sl651.frames import Frame, encode
 from headgate_drivers.sl651.items import Element, Raw, Slots
+from headgate_drivers.sl651.packets import Assembly
 from headgate_drivers.sl651.points import looks
 from headgate_simulators.sl651_stations import wire
 from headgate_simulators.sl651_stations.coding import Characters
@@ -188,3 +189,42 @@ def test_stations_of_other_makers_are_read(
     elements = [item for item in frame.message.items if isinstance(item, Element)]
     assert (frame.address, {each.code: each.value for each in elements}) == (address, told)
     assert encode(frame).hex() == captured
+
+
+def packed(function: int, body: bytes, size: int = 4000) -> list[bytes]:
+    """A body in packets of mode M3."""
+    parts = [body[at : at + size] for at in range(0, len(body), size)]
+    ends = [wire.ETX if number == len(parts) else wire.ETB for number in range(1, len(parts) + 1)]
+    return [
+        wire.up(1, OWN, 0x1234, function, part, end, (len(parts), number))
+        for number, (part, end) in enumerate(zip(parts, ends, strict=True), 1)
+    ]
+
+
+@pytest.mark.timeout(60)
+async def test_a_report_of_more_values_than_any_station_has_is_told_and_holds_up_nobody(
+    tmp_path: Path, port: int
+) -> None:
+    head = (7).to_bytes(2, "big") + TIME + b"\xf1\xf1" + OWN + b"\x48" + OBSERVED
+    series = head + bytes.fromhex("04180000012008") + b"\x05" * 20_001
+    here = site_of(tmp_path, "sl651", port, {"own": OWN.hex()}, "generic/hydrological-station")
+    async with here.running():
+        station = await Station.to(port)
+        station.send(*packed(0x38, series), up(0x32, b"\xf1\xf1" + OWN + b"\x48" + level(1.5)))
+        assert (await station.answer()).function == 0x32
+        status = await here.status()
+        assert status["channels"][0]["tally"]["bad-too_many_values"] == 1
+        station.close()
+
+
+def test_only_a_picture_may_be_longer_than_a_quarter_of_a_megabyte() -> None:
+    assembly, kept = Assembly(), {}
+    for function in (0x36, 0x34):
+        codec = Codec()
+        for data in packed(function, bytes(300_000)):
+            (packet,) = codec.feed(data)
+            assert isinstance(packet, Frame)
+            assembly.add(packet)
+            kept[function] = max(kept.get(function, 0), assembly.size)
+    assert kept[0x36] > 290_000
+    assert kept[0x34] <= 256 * 1024

@@ -325,6 +325,7 @@ async def test_the_clock_is_set_after_a_yes_and_twice_where_it_was_far_off(
         ["history", "2026-07-18T10", "2026-07-18T08", "1h", "39"],
         ["history", "2026-07-18T08", "2026-07-18T10", "1h", "F4"],
         ["history", "2026-07-18T08", "2026-07-18T10", "90min", "39"],
+        ["history", "2006-07-18T08", "2026-07-18T10", "1min", "39"],
         ["elements", "ZZZ"],
         ["parameters", "03"],
         ["parameters", "98"],
