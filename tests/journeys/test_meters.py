@@ -82,7 +82,7 @@ async def test_what_meters_said_is_stored_midnight_once_and_commands_move_what_t
         assert {at_us // 1_000_000 % 86_400 for _, at_us, *_ in frozen} == {16 * 3600}
 
         # ---- the morning: the same field again, and somebody who commands
-        await road.back()
+        await road.back("30s")
         async with road.operator() as commands:
             # The switch of a prepaid meter: a password, a time limit, and its relay read back.
             assert (await carried_out(commands, on(False))).done

@@ -6,6 +6,7 @@ Gateway and meters believe the same shifted clock, and trust it: midnight comes 
 from __future__ import annotations
 
 import asyncio
+import re
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
@@ -114,10 +115,10 @@ class MeterRoad(CommandRoad):
             file.write_text("")
         await asyncio.to_thread(list, call(self.socket, "reload"))
 
-    async def back(self) -> None:
-        """Look at everything again."""
+    async def back(self, interval: str) -> None:
+        """Look at everything again, each so often."""
         for file, text in self._site.items():
-            file.write_text(text)
+            file.write_text(re.sub('interval = "[^"]*"', f'interval = "{interval}"', text))
         await asyncio.to_thread(list, call(self.socket, "reload"))
 
     def moves(self) -> list[tuple[str, str, Any, str]]:

@@ -59,7 +59,25 @@ async def meter() -> AsyncIterator[tuple[Any, int]]:
     await asyncio.to_thread(service.stop)
 
 
-async def test_we_read_a_foreign_meter(meter: tuple[Any, int]) -> None:
+async def _said(port: int, request: bytes) -> Frame | None:
+    """What the foreign meter says to these bytes; None: a refusal's frame is given, silence is not."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(request)
+        codec = Codec("master")
+        async with asyncio.timeout(20):
+            while data := await reader.read(256):
+                for event in codec.feed(data):
+                    return event if isinstance(event, Frame) else event.frame
+    finally:
+        writer.close()
+        await writer.wait_closed()
+    return None
+
+
+async def test_a_foreign_meter_is_read_takes_what_we_write_and_refuses_a_wrong_password(
+    meter: tuple[Any, int],
+) -> None:
     service, port = meter
     said = {
         "energy": 1234.56, "export": 0.26, "voltage": 230.1, "current": 4.999, "power": 0.2512,
@@ -99,6 +117,23 @@ async def test_we_read_a_foreign_meter(meter: tuple[Any, int]) -> None:
         assert await driver.present(line, asked)
     finally:
         await line.close()
+    assert service.set_password("00000000")
+    content = bytes.fromhex("15")  # a demand period of 15 minutes
+    answer = await _said(port, requests.write(METER, "04000103", content, "00000000", "00000007"))
+    assert answer is not None
+    assert (answer.control, answer.refused) == (0x94, False)
+    read = await _said(port, requests.read(METER, "04000103"))
+    assert read is not None
+    assert read.message is not None
+    assert [field.value for field in read.message.fields] == [15]
+    refused = await _said(port, requests.write(METER, "04000103", content, "00111111", "00000007"))
+    assert refused is not None
+    assert refused.refused
+    assert refused.message is not None
+    assert refused.message.says == "password wrong / not authorised"
+    frozen = await _said(port, requests.freeze(METER, "07182359"))
+    assert frozen is not None
+    assert (frozen.control, frozen.data) == (0x96, b"")
 
 
 async def test_a_foreign_master_reads_what_we_write() -> None:
@@ -144,45 +179,6 @@ async def test_a_foreign_master_reads_what_we_write() -> None:
         port = server.sockets[0].getsockname()[1]
         found = await asyncio.to_thread(ask, port)
     assert found == {identifier: value for identifier, (_, value) in content.items()}
-
-
-async def _said(port: int, request: bytes) -> Frame | None:
-    """What the foreign meter says to these bytes; None: a refusal's frame is given, silence is not."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    try:
-        writer.write(request)
-        codec = Codec("master")
-        async with asyncio.timeout(20):
-            while data := await reader.read(256):
-                for event in codec.feed(data):
-                    return event if isinstance(event, Frame) else event.frame
-    finally:
-        writer.close()
-        await writer.wait_closed()
-    return None
-
-
-async def test_a_foreign_meter_takes_what_we_write_and_refuses_a_wrong_password(
-    meter: tuple[Any, int],
-) -> None:
-    service, port = meter
-    assert service.set_password("00000000")
-    content = bytes.fromhex("15")  # a demand period of 15 minutes
-    answer = await _said(port, requests.write(METER, "04000103", content, "00000000", "00000007"))
-    assert answer is not None
-    assert (answer.control, answer.refused) == (0x94, False)
-    read = await _said(port, requests.read(METER, "04000103"))
-    assert read is not None
-    assert read.message is not None
-    assert [field.value for field in read.message.fields] == [15]
-    refused = await _said(port, requests.write(METER, "04000103", content, "00111111", "00000007"))
-    assert refused is not None
-    assert refused.refused
-    assert refused.message is not None
-    assert refused.message.says == "password wrong / not authorised"
-    frozen = await _said(port, requests.freeze(METER, "07182359"))
-    assert frozen is not None
-    assert (frozen.control, frozen.data) == (0x96, b"")
 
 
 async def test_what_a_foreign_master_commands_is_understood_and_no_password_told() -> None:
