@@ -6,6 +6,7 @@ A part that fails is bad, the rest is not. The first two requests that nobody an
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, ClassVar
@@ -37,6 +38,8 @@ from headgate_drivers.dlt645.points import CLOCK_OFFSET, STATUS_3, SWITCH, Asked
 from headgate_drivers.dlt645.talk import Talk, refusal
 
 _READS = (messages.READ, messages.READ_1997)
+#: Where a secret stands, never the secret itself.
+_REFERENCE = re.compile(r"(systemd|file|env):.")
 #: A switch command is void after so long.
 VALID_S = 300
 
@@ -60,16 +63,16 @@ class Dlt645Driver(PollingDriver):
         """`meters`: a table by address, with the password by reference of those that are switched."""
         table = options.get("meters", {})
         unknown = sorted(set(options) - {"meters", "operator"})
-        right = isinstance(table, Mapping) and all(
+        known = isinstance(table, Mapping) and all(
             isinstance(entry, Mapping) and set(entry) == {"password"} for entry in table.values()
         )
-        if right and not unknown:
+        if unknown or not known:
+            key = unknown[0] if unknown else "meters"
+            return (_channel_problem(channel, key, "operator, and meters: a table by address"),)
+        if all(_REFERENCE.match(str(entry["password"])) for entry in table.values()):
             return ()
-        fields: dict[str, str | int | float] = {
-            "device": channel, "key": unknown[0] if unknown else "meters", "value": "...",
-            "allowed": "operator, and meters: a table by address with a password each",
-        }  # fmt: skip
-        return (Problem(f'channel "{channel}"', "HG-3640", fields),)
+        allowed = 'a reference: "systemd:NAME", "file:PATH" or "env:NAME"'
+        return (_channel_problem(channel, "password", allowed),)
 
     def codec(self) -> Codec:
         """For recorded bytes."""
@@ -232,6 +235,14 @@ class Dlt645Driver(PollingDriver):
         if CLOCK_OFFSET in plan.own:  # a recording does not say what time it was
             look.said[plan.own[CLOCK_OFFSET]] = (None, Quality.BAD, status_word(Status.NOT_READ))
         return look.block()
+
+
+def _channel_problem(channel: str, key: str, allowed: str) -> Problem:
+    # What was written there is not shown: it may be a password.
+    fields: dict[str, str | int | float] = {
+        "device": channel, "key": key, "value": "...", "allowed": allowed,
+    }  # fmt: skip
+    return Problem(f'channel "{channel}"', "HG-3640", fields)
 
 
 def _authority(channel: Channel, device: Device, plan: Asked) -> tuple[str, str]:

@@ -339,8 +339,13 @@ def test_what_cannot_be_is_told_before_anything_is_asked(
         Dlt645Driver().plan(meter(points, **quirks))
 
 
-def test_a_channel_s_passwords_are_a_table() -> None:
+def test_a_channel_s_passwords_are_a_table_of_references() -> None:
     driver = Dlt645Driver()
-    assert driver.check_channel("bus", SECRET) == ()
-    assert driver.check_channel("bus", {"meters": {ADDRESS: "02123456"}})
-    assert driver.check_channel("bus", {"meter": {}})
+    by_reference = {"meters": {ADDRESS: {"password": "systemd:meter-161"}}, "operator": "00000007"}
+    assert driver.check_channel("bus", by_reference) == ()
+    for wrong in (
+        {"meters": {ADDRESS: "systemd:meter-161"}}, {"meter": {}}, {"meters": {ADDRESS: {"key": "1"}}},
+        SECRET,
+    ):  # fmt: skip
+        (problem,) = driver.check_channel("bus", wrong)
+        assert "123456" not in str(problem)
