@@ -38,6 +38,8 @@ async def test_fifty_detectors_are_each_stored_once_in_order_whatever_is_killed_
         await road.broker.start()
         assert await road.finish(90), road.gateway.tail()
         told = road.log
+        status, said = await road.verify()
+    assert status == 0, said
     assert len(told.events) == PARTS
     assert stored_events(road.store) == told.events
     assert changes(stored_alarms(road.store)) == told.alarms

@@ -182,12 +182,13 @@ class Panel(Caller):
 
     def measure(self, t: float) -> None:
         """Everything that measures (type 3)."""
-        at, told, objects = self.own(t), {}, []
+        at, values, objects = self.own(t), {}, []
         for each in self.building.sensors:
             raw = self.building.raw(each, t)
             objects.append(wire.analogue(each.part, each.kind, raw, at))
-            told[f"analogue.{each.part.name}"] = raw / each.steps
-        self.keep(3, wire.unit(3, *objects), t, told)
+            values[f"analogue.{each.part.name}"] = raw / each.steps
+        # No profile names them by itself: a site that does compares them with these.
+        self.keep(3, wire.unit(3, *objects), t, {}, values=values)
 
     def transmitter(self, word: int, t: float) -> None:
         """The transmitter itself says what it is (type 21)."""
@@ -209,7 +210,7 @@ class Panel(Caller):
 
     def keep(
         self, kind: int, data: bytes, t: float, told: Mapping[str, Any],
-        alarms: Sequence[Sequence[Any]] = (),
+        alarms: Sequence[Sequence[Any]] = (), **more: Any,
     ) -> None:  # fmt: skip
         """Something to be told, as it was at world time `t`; `told`: values, `alarms`: codes, on or off."""
         event = Event(self._next(), data)
@@ -217,7 +218,7 @@ class Panel(Caller):
         own = (self.own(t).replace(tzinfo=UTC) - _ZONE).timestamp()
         said: dict[str, Any] = {
             "serial": event.serial, "function": f"{kind:02X}",
-            "told": [[own, dict(told)]] if told else [],
+            "told": [[own, dict(told)]], **more,
         }  # fmt: skip
         self.tell(said | ({"alarms": [list(each) for each in alarms]} if alarms else {}))
         self.due()
