@@ -141,7 +141,8 @@ class Codec(StreamCodec[Packet | Fault]):
             # Cut off, the packet behind it looks like its end: that one begins inside.
             inside = _BEGINS.search(buffer, HEAD, early.end())
             count = inside.start() if inside else early.end()
-            return self._fault("bad_length", count, f"it ends before {length} bytes")
+            packet = None if inside else self._counted(early.end() - len(END))
+            return self._fault("bad_length", count, f"it ends before {length} bytes", packet)
         if len(buffer) < end + 4:
             return self._short(end)
         data, check = bytes(buffer[HEAD:end]), bytes(buffer[end : end + 4])
@@ -195,12 +196,13 @@ class Codec(StreamCodec[Packet | Fault]):
         return self._fault(code, len(buffer) - buffer.endswith(b"#"), detail)
 
     def _counted(self, ends: int) -> Packet | None:
-        """A packet whose length counts characters where the standard counts bytes."""
+        """A packet whose length counts characters where the standard counts bytes, or check and end too."""
         raw, said = bytes(self._buffer[: ends - 4]), bytes(self._buffer[ends - 4 : ends])
         data = raw[HEAD:]
         if len(data) > self.longest or not _same(said, crc16(data)):
             return None
-        right = raw[2:HEAD].isdigit() and int(raw[2:HEAD]) == len(characters(data))
+        counted = (len(characters(data)), len(data) + 4, len(data) + TAIL)
+        right = raw[2:HEAD].isdigit() and int(raw[2:HEAD]) in counted
         return read_segment(data)[0] if right else None
 
     # ------------------------------------------------------------ encrypted as 2025 does it

@@ -102,8 +102,8 @@ class Factor(msgspec.Struct, frozen=True):
 
     @property
     def mark(self) -> str | None:
-        """What `Flag` says, as it came."""
-        return self.text("Flag")
+        """What `Flag` says, as it came; some loggers write it small."""
+        return next((text for each, text in self.fields if is_mark(each)), None)
 
     @property
     def quality(self) -> Quality:
@@ -131,6 +131,11 @@ class Record(msgspec.Struct, frozen=True):
     def item(self, name: str) -> str | None:
         """One item by its name."""
         return next((text for each, text in self.items if each == name), None)
+
+
+def is_mark(field: str) -> bool:
+    """Whether a field of a factor is its mark."""
+    return field.lower() == "flag"
 
 
 def quality(mark: str | None) -> Quality:

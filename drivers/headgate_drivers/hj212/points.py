@@ -125,7 +125,7 @@ def looks(
         # A mark belongs to its values; it is kept by itself where no point has any of them.
         for factor in record.factors:
             code = _code(factor.code, old_codes)
-            fields = [field for field, _ in factor.fields if field != "Flag"]
+            fields = [field for field, _ in factor.fields if not data.is_mark(field)]
             if factor.mark is not None and all(f"{code}-{each}" in rest for each in fields):
                 rest[f"{code}-Flag"] = factor.mark
         if rest and "rest" in names:
@@ -148,7 +148,7 @@ def _fields(record: Record, old_codes: bool) -> Iterator[tuple[str, str, str | N
     for factor in record.factors:
         code = _code(factor.code, old_codes)
         for field, text in factor.fields:
-            if field != "Flag":
+            if not data.is_mark(field):
                 yield f"{code}-{field}", text, factor.mark
 
 

@@ -66,6 +66,11 @@ def test_a_factor_is_one_however_it_is_separated(cp: str) -> None:
     assert record.factors == (Factor("a21026", (("Rtd", "1"), ("Flag", "N"))),)
 
 
+def test_a_mark_in_small_letters_is_one() -> None:
+    (record,) = data.read("DataTime=20160516130000;A18-Avg=40.28,A18-flag=D")
+    assert (record.factors[0].mark, record.factors[0].quality) == ("D", "bad")
+
+
 def test_counters_states_and_noise_are_factors() -> None:
     (record,) = data.read(
         "DataTime=20260718000000;w00000-Cou=1234.5;SB1-RT=12.5;SB2-RS=4;Ld-DayData=52.1;Ln-NightData=41"

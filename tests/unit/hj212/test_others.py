@@ -163,6 +163,18 @@ def test_a_length_in_characters_is_told_and_the_packet_is_not_lost() -> None:
         assert "清洗管路" in fault.packet.cp
 
 
+@pytest.mark.parametrize("more", [1, 4, 6, 7])
+def test_a_length_that_counts_check_and_end_is_told_and_the_packet_is_not_lost(more: int) -> None:
+    segment = of("DataTime=20240123123200;w01018-Rtd=1")
+    raw = b"##%04d%b%04X\r\n" % (len(segment) + more, segment, check(segment))
+    (wanted,) = Codec().feed(framed(segment))
+    fault, after = Codec().feed(raw + framed(segment))
+    assert isinstance(fault, Fault)
+    assert (fault.code, fault.consumed) == ("bad_length", len(raw))
+    assert after == wanted
+    assert fault.packet == (wanted if more in (4, 6) else None)  # a logger of either kind is known
+
+
 @pytest.mark.parametrize("end", [b"\n", b"\r", b""])
 def test_another_end_of_line_is_told_and_the_packet_is_not_lost(end: bytes) -> None:
     segment = of("DataTime=20240123123200;w01018-Rtd=1")
