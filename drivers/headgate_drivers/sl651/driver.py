@@ -43,6 +43,9 @@ from headgate_drivers.sl651.replies import Centre
 from headgate_drivers.sl651.switching import FUNCTIONS, function_of, move
 from headgate_drivers.sl651.talk import CLOCK_OFF, UNKNOWN, Listens, Talk
 
+#: How long a state that is not the wanted one may still be followed by another; quirk `settle_s`.
+SETTLE_S = 1.0
+
 
 class Sl651Driver(AttendingDriver):
     """A centre for stations of SL 651, one call at a time."""
@@ -134,6 +137,11 @@ class Sl651Driver(AttendingDriver):
         answer: Telegram = await self.questions.ask(
             channel, device, wanted.function, encode(wanted.frame(centre, now)), fits=fits
         )
+        if not fits(answer):
+            # It told how things were before they moved, or tells a change of its own: the next word counts.
+            settled = float(device.quirks.get("settle_s", SETTLE_S))
+            later = await self.questions.next(channel, device, wanted.function, settled)
+            answer = answer if later is None else later
         back = None if answer.message is None else wanted.back(answer.message)
         if back is None:
             raise ProtocolError(f"{device.id}: an answer that says nothing of {point}")

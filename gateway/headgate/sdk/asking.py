@@ -118,6 +118,21 @@ class Questions(Generic[T]):
             if sent and not (answer.done() and not answer.cancelled()):
                 self._owed[place] += 1
 
+    async def next(
+        self, channel: Channel, device: Device, key: Hashable, within_s: float
+    ) -> T | None:
+        """What a station says next under a key, by itself; None: nothing in time, or its call ended."""
+        place = _Key(channel, device.number, key)
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._open[place] = _Open(answer, lambda said: True)
+        try:
+            async with asyncio.timeout(within_s):
+                return await answer
+        except (TimeoutError, ChannelClosed):
+            return None
+        finally:
+            del self._open[place]
+
     def heard(self, channel: Channel, device: Device, key: Hashable, answer: T) -> bool:
         """Give what a station said to whoever waits for it; whether somebody did."""
         place = _Key(channel, device.number, key)

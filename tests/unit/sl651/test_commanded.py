@@ -16,6 +16,7 @@ from kit.running import Site
 from headgate.channels.listening import ListeningPort
 from headgate.cli.client import call
 from headgate.errors import HeadgateError
+from headgate.runtime.commands.plant import FieldPlant
 from headgate_drivers.sl651.codec import Codec
 from headgate_drivers.sl651.fields import Function
 from headgate_drivers.sl651.frames import Control, Frame
@@ -80,6 +81,31 @@ def rows(said: Mapping[str, Any]) -> dict[str, Any]:
     return {each["name"]: each["value"] for each in said["told"]}
 
 
+SEVERAL = """
+schema = 1
+vendor = "acme"
+model = "three-pumps"
+title = "Three pumps, one by one"
+driver = "sl651"
+[quirks]
+tells_switches = {tells}
+[[point]]
+name = "pump_2"
+type = "bool"
+item = "pump.2"
+count = 3
+access = "rw"
+[[point]]
+name = "gate_1"
+unit = "cm"
+type = "uint16"
+item = "gate.1"
+count = 2
+range = [0, 300]
+access = "rw"
+"""
+
+
 WRITES = [
     ("pumps", 5, 0x4C, "0105", b"\x01\x05", 5),
     ("valve", "on", 0x4D, "0101", b"\x01\x01", True),
@@ -137,6 +163,64 @@ async def test_a_command_that_the_station_does_not_follow_is_told_as_what_reads_
 
 
 @pytest.mark.timeout(120)
+async def test_a_station_that_answers_before_anything_has_moved_is_given_time_to_say_so(
+    tmp_path: Path, port: int
+) -> None:
+    here = Here(tmp_path, port)
+    async with here.site.running():
+        station = await here.station()
+        writing = here.write("pumps", 1)
+        await station.asked(0x4C)
+        station.send(up(0x4C, ST + b"\x01\x00"))
+        await station.answer()  # the confirmation of that
+        station.send(up(0x4C, ST + b"\x01\x01", serial=8))
+        done = await writing
+        assert (done["back"], done["kept"]) == (1, True)
+        await station.answer()  # the confirmation of that
+        # It hangs up before it says more: what it said counts, and not that nothing was sent.
+        writing = here.write("pumps", 2)
+        await station.asked(0x4C)
+        station.send(up(0x4C, ST + b"\x01\x01", serial=9))
+        station.close()
+        done = await writing
+        assert (done["back"], done["kept"]) == (1, False)
+
+
+@pytest.mark.timeout(120)
+async def test_before_a_command_a_station_is_asked_what_it_measures_now(
+    tmp_path: Path, port: int
+) -> None:
+    folder = tmp_path / "profiles" / "acme" / "mute"
+    folder.mkdir(parents=True)
+    mute = SEVERAL.format(tells="false").replace('"three-pumps"', '"mute"')
+    (folder / "profile.toml").write_text(mute.replace("[quirks]", "[quirks]\nasked = false"))
+    here = Here(tmp_path, port)
+    with (tmp_path / "site.d" / "gauges.toml").open("a") as site:
+        site.write(
+            '[[device]]\nid = "mute"\nchannel = "port"\naddress = "0061512047"\n'
+            'profile = "acme/mute"\ninterval = "1h"\n'
+        )
+    async with here.site.running(profiles=[tmp_path / "profiles"]) as gateway:
+        plant = FieldPlant(gateway._field, 20.0)
+        station = await here.station()
+        looking = asyncio.create_task(plant.look("gate"))
+        await station.asked(0x37)
+        body = ST + b"\x44" + OBSERVED + wire.element(0x3B, 3.215, 4, 3)
+        station.send(up(0x37, body + wire.element(0x3A, None, 4, 3)))
+        seen = await looking
+        assert {name: r.value for name, r in seen.items() if name.startswith("level")} == {
+            "level_inside": 3.215,  # of the other there is no good value
+        }  # fmt: skip
+        assert await plant.look("mute") == {}  # nobody asks it, and it has said nothing
+        station.close()
+        while (await here.do("stations"))["on_line"]:
+            pass
+        with pytest.raises(HeadgateError) as away:
+            await plant.look("gate")
+        assert away.value.code == "HG-3606"
+
+
+@pytest.mark.timeout(120)
 async def test_on_no_call_it_is_refused_and_a_station_that_resets_leaves_it_unknown(
     tmp_path: Path, port: int
 ) -> None:
@@ -159,31 +243,6 @@ async def test_on_no_call_it_is_refused_and_a_station_that_resets_leaves_it_unkn
         back.send(up(0x51, ST))
         assert rows(await asking)["clock"] == "2026-07-18 14:30:05"
         back.close()
-
-
-SEVERAL = """
-schema = 1
-vendor = "acme"
-model = "three-pumps"
-title = "Three pumps, one by one"
-driver = "sl651"
-[quirks]
-tells_switches = {tells}
-[[point]]
-name = "pump_2"
-type = "bool"
-item = "pump.2"
-count = 3
-access = "rw"
-[[point]]
-name = "gate_1"
-unit = "cm"
-type = "uint16"
-item = "gate.1"
-count = 2
-range = [0, 300]
-access = "rw"
-"""
 
 
 @pytest.mark.timeout(120)
