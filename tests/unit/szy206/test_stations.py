@@ -67,7 +67,7 @@ def test_unanswered_it_counts_down_and_then_hangs_up_and_dials_again(
     with socket.create_server(("127.0.0.1", 0)) as centre:
         centre.settimeout(30)
         szy206_stations(
-            port=centre.getsockname()[1], every_s=60, behind_s=60, speed=0.001, answer_s=0.1
+            port=centre.getsockname()[1], every_s=60, behind_s=120, speed=0.001, answer_s=0.1
         )
         for _ in range(2):
             line, _ = centre.accept()
