@@ -67,6 +67,9 @@ class LinesStored(SqliteStored):
                 boot, received_s = bytes.fromhex(line.boot or ""), line.received_us / 1e6
                 device, at_us = str(line.device), line.at_us
                 look = Look(run, device, boot, at_us, line.slot, received_s, {}, "", own_us)
+            # A point may tell of an instant long past (what midnight froze): a look was its newest.
+            if line.slot is not None and line.at_us > look.at_us:
+                look = look._replace(at_us=line.at_us)
             look.values[line.point] = good_value(line.value, line.quality)
             if text := self._wrong(line):
                 wrong.append(f"{line.point}: {text}")

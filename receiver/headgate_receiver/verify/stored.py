@@ -153,6 +153,9 @@ class SqliteStored:
                     )
             last_position = position
             if look is not None:
+                # A point may tell of an instant long past (what midnight froze): a look was its newest.
+                if slot is not None and at_us > look.at_us:
+                    look = look._replace(at_us=at_us)
                 look.values[name] = good_value(value, quality)
                 if text := sound[digest][position].wrong(value, raw, quality, status):
                     wrong.append(f"{name}: {text}")

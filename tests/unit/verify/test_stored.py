@@ -95,6 +95,33 @@ def test_the_road_is_good_from_end_to_end(sink: Sink, source: str, tmp_path: Pat
     assert (day["device"], day["due"], day["arrived"], day["in_time"]) == ("gauge-1", 12, 12, 12)
 
 
+def test_a_look_that_also_tells_of_midnight_is_the_look_of_its_slot(
+    sink: Sink, source: str, tmp_path: Path
+) -> None:
+    # What is due once a day comes with one look of the day, dated back: no other look lacks it.
+    first, *records, last = the_road(12)
+    for at, each in enumerate(records):
+        (one,) = each.looks
+        if at == 5:
+            dated_back = msgspec.structs.replace(one, offsets_us=[-43_200 * SECOND, 0, 0])
+            records[at] = record(at, [dated_back])
+        else:
+            two = {
+                name: getattr(one, name)[:2]
+                for name in ("points", "raws", "values", "qualities", "statuses")
+            }
+            records[at] = record(at, [msgspec.structs.replace(one, **two)])
+    commit(sink, first, *records, last)
+    truth = write(tmp_path / "truth.jsonl", truth_lines(12))
+    status, said = run(source, truth, "--format", "json", "--late", "20s")
+    found = json.loads(said)
+    assert (status, found["examples"]) == (0, {})
+    counts = found["counts"]
+    assert (counts["matched"], counts["arrived"], counts["unplanned"]) == (12, 12, 0)
+    (day,) = found["days"]
+    assert (day["due"], day["arrived"], day["in_time"], day["unaccounted"]) == (12, 12, 12, 0)
+
+
 def test_a_lost_record_makes_the_status_1(sink: Sink, source: str, tmp_path: Path) -> None:
     records = the_road(12)
     del records[5]
