@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable, Hashable
 from typing import Protocol, cast
 
@@ -198,6 +199,9 @@ class TcpCall(asyncio.Protocol):
         # uvloop's transports are no subclasses: nothing to assert by.
         self.transport = cast(asyncio.Transport, transport)
         name = transport.get_extra_info("peername")
+        if (line := transport.get_extra_info("socket")) is not None:
+            # The kernel would keep megabytes of answers for each caller who does not read them.
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MOST_UNREAD)
         self.host = str(name[0]) if name else ""
         self.peer = f"{name[0]}:{name[1]}" if name else ""
         self._call = self._came(self)

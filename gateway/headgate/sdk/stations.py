@@ -82,6 +82,8 @@ class Roll:
             del self._older[station]
             self._listener.two_sources(device, channel, before or channel)
             if before is not None:
+                if not self._names.get(channel):
+                    channel.hang_up()  # it bears no other station's name: where a call may bear several
                 return None
         if before is not None:
             self._displace(station, before, channel, now_us)
