@@ -25,6 +25,7 @@ class Looks:
         self._open: dict[str, dict[str, Value]] = {}
         self._last: dict[str, tuple[frozenset[str], float]] = {}
         self._whole: dict[str, tuple[float, dict[str, Value]]] = {}
+        self._late: dict[str, float] = {}
         self._numbers: dict[str, itertools.count[int]] = {}
 
     def told(self, t: float, meter: Meter, values: Mapping[str, Value]) -> None:
@@ -35,6 +36,9 @@ class Looks:
         now, before = self._now(), self._last.get(name, (frozenset(), 0.0))[0]
         self._last[name] = told, now
         mine = {point: values[point] for point in told}
+        held = meter.wrong.get("late", meter.wrong.get("slow", 0.0))
+        if held:
+            self._late[name] = held
         if name in self._whole:
             if told == before != meter.points:  # all in one answer: each is a look
                 self._whole[name] = now, self._whole[name][1] | mine
@@ -60,4 +64,5 @@ class Looks:
     def _keep(self, name: str) -> None:
         at, values = self._whole.pop(name)
         number = next(self._numbers.setdefault(name, itertools.count(1)))
-        self._write({"t": at, "device": name, "sample": number, "values": values})
+        late = {"late_s": self._late.pop(name)} if name in self._late else {}
+        self._write({"t": at, "device": name, "sample": number, "values": values, **late})
