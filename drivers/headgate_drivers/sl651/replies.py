@@ -196,7 +196,11 @@ def _asked(code: int) -> Asked:
     return Asked(code, (known.digits + 1) // 2 << 3 | known.decimals)
 
 
+#: Bytes of parameters that are no numbers and always have as many (table D.1).
+_SIZES = {0x01: 4, 0x02: 5, 0x03: 2, 0x0D: 8}
+
+
 def _parameter(code: int) -> Asked:
     known = PARAMETERS.get(code)
-    size = (known.digits + 1) // 2 if known and known.digits else 0
+    size = (known.digits + 1) // 2 if known and known.digits else _SIZES.get(code, 0)
     return Asked(code, size << 3 | (known.decimals if known else 0), parameter=True)

@@ -34,6 +34,8 @@ from headgate_drivers.sl651.items import (
 from headgate_drivers.sl651.parameters import is_numeric
 
 STATUS = 0x45
+#: Some write the state's identifier as its hex, as parameters are, instead of ZT.
+_STATUS_IN_HEX = "45"
 _STEP = re.compile(r"DR([DHN])(\d\d)")
 _HEX = re.compile(r"(?:[0-9A-Fa-f]{2})+")
 _ONE_SLOT = {2: re.compile(r"[0-9A-Fa-f]{2}"), 4: re.compile(r"[0-9A-Fa-f]{4}")}
@@ -169,7 +171,7 @@ def _item(word: str, words: _Words, form: Shape, flaws: list[str], *, classed: b
         if observed.at is None:
             flaws.append(f"no time: {observed.digits[:20]}")
         return observed
-    code = BY_ASCII.get(word)
+    code = STATUS if word == _STATUS_IN_HEX else BY_ASCII.get(word)
     if code is None:
         # What stands beside it cannot be told from an identifier: both are left out.
         flaws.append(f"an identifier that is none: {word[:20]}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,14 @@ from kit.dialled import site as site_of
 from headgate.columns import readings
 from headgate.model import Block
 from headgate_drivers.sl651 import settings
+from headgate_drivers.sl651.answers import lines
 from headgate_drivers.sl651.codec import Codec
+from headgate_drivers.sl651.fields import Function
 from headgate_drivers.sl651.frames import Frame, encode
 from headgate_drivers.sl651.items import Element, Raw, Slots
 from headgate_drivers.sl651.packets import Assembly
 from headgate_drivers.sl651.points import looks
+from headgate_drivers.sl651.replies import Centre
 from headgate_simulators.sl651_stations import wire
 from headgate_simulators.sl651_stations.coding import Characters
 
@@ -228,3 +232,80 @@ def test_only_a_picture_may_be_longer_than_a_quarter_of_a_megabyte() -> None:
             kept[function] = max(kept.get(function, 0), assembly.size)
     assert kept[0x36] > 290_000
     assert kept[0x34] <= 256 * 1024
+
+
+HERE, NOW = Centre(5, "0011223344", "03E8"), datetime(2017, 7, 18, 10, 22, 47)  # noqa: DTZ001
+THERE = Centre(5, "0011223344", "1234")
+BASIC = [0x01, 0x02, 0x03, 0x04, 0x05, 0x0C, 0x0D, 0x0F]
+RUNNING = [*range(0x20, 0x29), 0x30, 0x38, 0x40, 0x41]
+#: What the centre of another maker says to its stations, byte for byte.
+SAID = [
+    ("4C800A020000170718102247010105BD2F", HERE.pumps([True], NOW)),
+    ("4D800A02000017071810225801010569E9", HERE.valves([True], NOW.replace(second=58))),
+    ("4F8009020000170718102321FF05A90F", HERE.quota(NOW.replace(minute=23, second=21), on=True)),
+    ("4B800E0200001707181022374520000002000517C7", HERE.set_card(512, NOW.replace(second=37))),
+    ("50800802000017071810234405BE1D",
+     HERE.ask(Function.ASK_EVENTS, NOW.replace(minute=23, second=44))),
+    ("51800802000017071810571005E561",
+     HERE.ask(Function.ASK_CLOCK, NOW.replace(minute=57, second=10))),
+    ("3A80120200001707181102581F1920192619381239230584B9",
+     HERE.elements([0x1F, 0x20, 0x26, 0x38, 0x39], NOW.replace(hour=11, minute=2, second=58))),
+    ("418018020000170718101912012002280310040005000C080D400F0005F2E3",
+     THERE.read_parameters(BASIC, NOW.replace(minute=19, second=12))),
+    ("438022020000170718102034200821082208231024082509260927082823301B381240124112056564",
+     THERE.read_parameters(RUNNING, NOW.replace(minute=20, second=34))),
+    ("458008020000170718102055056BDF",
+     THERE.ask(Function.ASK_VERSION, NOW.replace(minute=20, second=55))),
+    ("46800802000017071810210805F8B3",
+     THERE.ask(Function.ASK_STATUS, NOW.replace(minute=21, second=8))),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("said", "frame"), SAID)
+def test_a_question_is_byte_for_byte_what_the_centre_of_another_maker_sends(
+    said: str, frame: Frame
+) -> None:
+    head = f"7E7E{frame.address}{frame.centre:02X}{frame.password}"
+    assert encode(frame).hex().upper() == head + said
+
+
+#: What stations of that maker answer.
+ANSWERED = [
+    ("4C0011020029170718102248F1F10011223344010103D1B3", [("1", True)]),
+    ("4D001102002A170718102257F1F1001122334401010339F7", [("1", True)]),
+    ("4E001302002B170718102309F1F100112233440101000203869B", [("1", 2)]),  # centimetres
+    ("4F001002002C170718102324F1F10011223344FF0332F5", [("quota", True)]),
+]
+
+
+@pytest.mark.parametrize(("said", "told"), ANSWERED)
+def test_the_answer_of_another_makers_station_says_how_things_stand(
+    said: str, told: list[tuple[str, object]]
+) -> None:
+    (frame,) = Codec().feed(bytes.fromhex("7E7E05001122334403E8" + said))
+    assert isinstance(frame, Frame), frame
+    assert frame.message is not None
+    assert [(line.name, line.value) for line in lines(frame.message)][: len(told)] == told
+
+
+def test_event_counters_of_another_makers_station_are_read() -> None:
+    counts = "0000000200000000000100" + "00" * 19 + "007100440005" + "00" * 28
+    said = f"50004F02002D170718102342F1F10011223344{counts}03"
+    raw = bytes.fromhex("7E7E05001122334403E8" + said)
+    (frame,) = Codec().feed(raw + wire.crc(raw).to_bytes(2, "big"))
+    assert isinstance(frame, Frame), frame
+    assert frame.message is not None
+    told = {line.name: line.value for line in lines(frame.message)}
+    assert told["ERC2 参数变更"] == 2
+    assert (told["ERC16 发报文"], told["ERC17 收报文"], told["ERC18 发报文出错"]) == (113, 68, 5)
+
+
+@pytest.mark.parametrize("name", ["ZT", "45"])
+def test_the_state_in_ascii_is_read_by_its_name_and_by_its_hex(name: str) -> None:
+    write = Characters()
+    body = b"0007260718143005" + write.station(OWN) + f"{name} 00000480 ".encode()
+    (frame,) = Codec().feed(write.up(1, OWN, 0x1234, 0x46, body))
+    assert isinstance(frame, Frame), frame
+    assert frame.message is not None
+    told = {line.name: line.value for line in lines(frame.message)}
+    assert (told["7 终端箱门状态"], told["10 水泵工作状态"]) == ("关闭", "水泵停机")
