@@ -79,7 +79,8 @@ async def test_what_meters_said_is_stored_midnight_once_and_commands_move_what_t
         # What midnight froze is stored once, and as of midnight.
         frozen = road.points("frozen_import")
         assert Counter(device for device, *_ in frozen) == dict.fromkeys(three_phase, 1)
-        assert {at_us // 1_000_000 % 86_400 for _, at_us, *_ in frozen} == {16 * 3600}
+        # To the microsecond or two that a clock fix is off.
+        assert {round(at_us / 1e6) % 86_400 for _, at_us, *_ in frozen} == {16 * 3600}
 
         # ---- the morning: the same field again, and somebody who commands
         await road.back("30s")
