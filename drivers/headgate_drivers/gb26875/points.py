@@ -14,7 +14,17 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from headgate.sdk import Alarm, Device, Problem, ProfileError, Quality, Status, Value, status_word
+from headgate.sdk import (
+    Alarm,
+    Device,
+    Problem,
+    ProfileError,
+    Quality,
+    Status,
+    Value,
+    once_for_each,
+    status_word,
+)
 from headgate_drivers.gb26875.frames import OWN, Frame
 from headgate_drivers.gb26875.items import (
     Analogue,
@@ -68,6 +78,7 @@ class Look(NamedTuple):
     said: dict[str, Said]
 
 
+@once_for_each
 def items_of(device: Device) -> dict[str, str]:
     """The name of each point by its item.
 

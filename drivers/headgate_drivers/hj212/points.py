@@ -8,7 +8,17 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
-from headgate.sdk import Access, Device, Problem, ProfileError, Quality, Status, Value, status_word
+from headgate.sdk import (
+    Access,
+    Device,
+    Problem,
+    ProfileError,
+    Quality,
+    Status,
+    Value,
+    once_for_each,
+    status_word,
+)
 from headgate_drivers.hj212 import data
 from headgate_drivers.hj212.data import NUMBERS, Mark, Record
 from headgate_drivers.hj212.factors import BY_OLD
@@ -74,6 +84,7 @@ def order_of(item: str) -> Order | None:
     return Order(found["cn"] or "3015", found["factor"] or "")
 
 
+@once_for_each
 def items_of(device: Device) -> dict[str, tuple[str, bool]]:
     """The name of each point that is told, by its item, and whether it holds text.
 

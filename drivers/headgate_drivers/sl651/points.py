@@ -19,6 +19,7 @@ from headgate.sdk import (
     Quality,
     Status,
     Value,
+    once_for_each,
     status_word,
 )
 from headgate_drivers.sl651 import items, settings, switching
@@ -53,6 +54,7 @@ class Look(NamedTuple):
     said: dict[str, Said]
 
 
+@once_for_each
 def items_of(device: Device) -> dict[str, str]:
     """The name of each point by its item.
 

@@ -6,7 +6,16 @@ import json
 import re
 from collections.abc import Mapping
 
-from headgate.sdk import Device, Problem, ProfileError, Quality, Status, Value, status_word
+from headgate.sdk import (
+    Device,
+    Problem,
+    ProfileError,
+    Quality,
+    Status,
+    Value,
+    once_for_each,
+    status_word,
+)
 from headgate_drivers.szy206 import items
 from headgate_drivers.szy206.items import Message
 from headgate_drivers.szy206.quality import NAMES as _QUALITY
@@ -38,6 +47,7 @@ _MALFORMED: Said = (None, Quality.BAD, status_word(Status.MALFORMED))
 
 def items_of(device: Device) -> dict[str, str]:
     """The name of each point by its item.
+@once_for_each
 
     Raises:
         ProfileError: an item that is none, or one that two points name.

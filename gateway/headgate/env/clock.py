@@ -34,6 +34,8 @@ class SystemClock:
         except (OSError, ValueError):
             self._boot = uuid.uuid4().bytes
         self._was_synced = False
+        # Once: it is asked for each report of a station.
+        self._libc = ctypes.CDLL(None, use_errno=True)
 
     def boot_id(self) -> bytes:
         return self._boot
@@ -46,7 +48,7 @@ class SystemClock:
 
     def wall_state(self) -> tuple[ClockState, int | None]:
         timex = _Timex()
-        if ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(timex)) < 0:
+        if self._libc.adjtimex(ctypes.byref(timex)) < 0:
             return "unsynced", None
         if timex.status & _STA_UNSYNC:
             return ("holdover" if self._was_synced else "unsynced"), None

@@ -62,7 +62,7 @@ from headgate.sdk.channel import (
     Unframed,
     line_of,
 )
-from headgate.sdk.device import Device, DevicePoint
+from headgate.sdk.device import Device, DevicePoint, once_for_each
 from headgate.sdk.driver import (
     Delivery,
     Driver,
@@ -162,6 +162,7 @@ __all__ = [
     "hookimpl",
     "line_of",
     "no_call",
+    "once_for_each",
     "pack",
     "present",
     "raw_values",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import msgspec
 
 from headgate import columns
 from headgate.model import Block, Column, Point, PointTable, Quality, Status, Value, status_word
+
+T = TypeVar("T")
 
 
 class DevicePoint(msgspec.Struct, frozen=True):
@@ -144,3 +147,17 @@ class Device(msgspec.Struct, frozen=True):
             quality=bytes([Quality.BAD]),
             status=status_word(status, detail).to_bytes(2, "big"),
         )
+
+
+def once_for_each(work: Callable[[Device], T]) -> Callable[[Device], T]:
+    """What is made of a device, made once: a device never changes, another one takes its place."""
+    made: dict[str, tuple[Device, T]] = {}
+
+    def cached(device: Device) -> T:
+        found = made.get(device.id)
+        if found is None or found[0] is not device:
+            found = made[device.id] = device, work(device)
+        return found[1]
+
+    cached.__doc__ = work.__doc__
+    return cached

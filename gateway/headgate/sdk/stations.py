@@ -45,8 +45,6 @@ class Deliver(Protocol):
 MOST_FAULTS = 32
 #: What an older call still says within this time of the newer one's first word was under way already.
 UNDER_WAY_US = 5_000_000
-#: Deliveries of all calls that the core has not taken yet.
-_AHEAD = 64
 
 
 class Roll:
@@ -201,14 +199,15 @@ class AttendingDriver(ListeningDriver):
     async def serve(self, listener: Listener, devices: Sequence[Device]) -> AsyncIterator[Delivery]:
         """Deliveries of all calls, as they come."""
         roll = Roll(listener, devices)
-        ready: asyncio.Queue[Delivery] = asyncio.Queue(_AHEAD)
+        #: Each call has one at a time here; None: something ended.
+        ready: asyncio.Queue[Delivery | None] = asyncio.Queue()
 
         async def deliver(
             blocks: Sequence[Block], origin: Origin, alarms: Sequence[Alarm] = ()
         ) -> None:
             taken = asyncio.get_running_loop().create_future()
             delivery = _Awaited(blocks, origin, taken, alarms)
-            await ready.put(delivery)
+            ready.put_nowait(delivery)
             await taken
             await delivery.durable()
 
@@ -229,22 +228,22 @@ class AttendingDriver(ListeningDriver):
             async for channel in listener.accept():
                 task = asyncio.create_task(one(channel), name=f"call {channel.id}")
                 calls.add(task)
-                task.add_done_callback(calls.discard)
+                task.add_done_callback(over)
+
+        def over(task: asyncio.Task[None]) -> None:
+            calls.discard(task)
+            if answering.done():
+                ready.put_nowait(None)
 
         answering = asyncio.create_task(answer(), name=f"calls {listener.id}")
-        waiting: asyncio.Task[Delivery] | None = None
+        answering.add_done_callback(lambda _: ready.put_nowait(None))
         try:
             while not answering.done() or calls or not ready.empty():
-                waiting = asyncio.create_task(ready.get(), name=f"deliveries {listener.id}")
-                ends = calls if answering.done() else {answering}
-                await asyncio.wait({waiting, *ends}, return_when=asyncio.FIRST_COMPLETED)
-                if waiting.done():
-                    yield waiting.result()
-                else:
-                    await _over({waiting})
+                if (delivery := await ready.get()) is not None:
+                    yield delivery
             answering.result()
         finally:
-            await _over({answering, *calls} | ({waiting} if waiting is not None else set()))
+            await _over({answering, *calls})
 
 
 async def _over(tasks: Collection[asyncio.Task[Any]]) -> None:
