@@ -132,7 +132,7 @@ async def test_pumps_valve_gate_and_quota_are_written_once_and_read_back_from_th
             station.send(up(function, ST + answer))
             done = await writing
             assert (done["back"], done["kept"]) == (back, True)
-            assert [way for way, _ in done["frames"]][:2] == ["sent", "received"]
+            assert {way for way, _ in done["frames"]} == {"sent", "received"}
         station.close()
     told = {p: v for p, v, _ in stored(here.site)}
     assert told.items() >= {"pumps": 5, "pump_1": True, "pump_2": False, "pump_3": True,
@@ -322,7 +322,7 @@ async def test_each_errand_asks_what_the_standard_has_for_it_and_shows_the_answe
             station.send(up(function, answer))
             said = await asking
             assert rows(said).items() >= shown.items(), words
-            assert said["frames"][0][0] == "sent"
+            assert {way for way, _ in said["frames"]} == {"sent", "received"}
         listed = await here.do("ask", device="0061512046")  # by its address, too
         assert {"now", "history", "set-clock"} <= listed["errands"].keys()
         assert not {"reset", "clear", "password"} & listed["errands"].keys()

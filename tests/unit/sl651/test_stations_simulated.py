@@ -9,8 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from headgate_drivers.sl651.codec import Codec
+from headgate_drivers.sl651.frames import Frame
+from headgate_drivers.sl651.points import looks
 from headgate_simulators.pytest import HydroMaker
-from headgate_simulators.sl651_stations import wire
+from headgate_simulators.sl651_stations import reports, wire
+from headgate_simulators.sl651_stations.coding import Characters, Hex
+from headgate_simulators.sl651_stations.reports import Instruments
+from headgate_simulators.world import World
 
 VECTORS = {
     each["name"]: each
@@ -67,3 +73,36 @@ def test_unanswered_it_says_a_report_three_times_and_then_hangs_up_and_dials_aga
             reports = [part for part in bytes(heard).split(b"\x7e\x7e")[1:] if part[8] == 0x32]
             assert len(reports) == 3
             assert len({part[12:14] for part in reports}) == 1  # one serial number
+
+
+@pytest.mark.parametrize("coding", ["bcd", "ascii"])
+def test_what_a_station_observes_is_the_same_in_both_codings(coding: str) -> None:
+    write = Characters() if coding == "ascii" else Hex()
+    world = World(1, 1_800_000_000.0)
+    station = Instruments(world, world.places(1)[0], bytes.fromhex("0060000001"), write)
+    hour = 1_800_000_000.0 - 1_800_000_000.0 % 3600 + 7200
+    for function, (content, told) in (
+        (reports.TIMED, station.look(hour + 300, 0.0)),
+        (reports.HOURLY, station.hour(hour, 0.0)),
+        (reports.PICTURE, station.picture(hour, 0.0, 300)),
+    ):
+        body = write.begin(7, reports.local(hour + 301)) + content
+        (frame,) = Codec().feed(write.up(1, station.address, 0x1234, function, body))
+        assert isinstance(frame, Frame), frame
+        assert frame.message is not None
+        names = {
+            "20": "rain_now", "26": "rain_total", "39": "water_level", "38": "battery", "F4": "rain_5min",
+            "F5": "level_5min", "picture": "picture",
+        }  # fmt: skip
+        seen = {
+            (look.observed, point): said[0]
+            for look in looks(frame.message, names)
+            for point, said in look.said.items()
+        }
+        assert {key: v.hex() if isinstance(v, bytes) else v for key, v in seen.items()} == {
+            (reports.local(at).replace(tzinfo=None), point): (
+                value if isinstance(value, str) else pytest.approx(value)
+            )
+            for at, values in told.items()
+            for point, value in values.items()
+        }  # fmt: skip
