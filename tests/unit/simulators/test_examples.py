@@ -20,4 +20,4 @@ def test_the_fixtures_do_what_the_page_says(pytester: pytest.Pytester) -> None:
     pytester.makeconftest('pytest_plugins = ["headgate_simulators.pytest"]')
     pytester.makepyfile(examples())
     ran = pytester.runpytest_subprocess("-q", "-p", "no:cacheprovider")
-    ran.assert_outcomes(passed=5)
+    ran.assert_outcomes(passed=6)

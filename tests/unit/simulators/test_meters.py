@@ -178,4 +178,5 @@ def test_a_stairwell_for_a_test(meters: StairsMaker, tmp_path: Path) -> None:
     stairs.command(flush=True)
     with pytest.raises(ValueError, match="silent"):
         stairs.command(nonsense=1)
+    assert isinstance(stairs.truth, TruthList)
     assert stairs.truth.looks() == []
