@@ -70,9 +70,10 @@ def test_unanswered_it_says_a_report_three_times_and_then_hangs_up_and_dials_aga
             with line:
                 while data := line.recv(4096):
                     heard += data
-            reports = [part for part in bytes(heard).split(b"\x7e\x7e")[1:] if part[8] == 0x32]
-            assert len(reports) == 3
-            assert len({part[12:14] for part in reports}) == 1  # one serial number
+            frames = [found for found in Codec().feed(bytes(heard)) if isinstance(found, Frame)]
+            said = [frame.message for frame in frames if frame.function == reports.TIMED]
+            assert len(said) == 3
+            assert len({message.serial for message in said if message is not None}) == 1
 
 
 @pytest.mark.parametrize("coding", ["bcd", "ascii"])
