@@ -113,7 +113,9 @@ class Confused(Script):
         self, channel: Channel, devices: Sequence[Device]
     ) -> AsyncIterator[Delivery]:
         self.done.set()
-        yield Delivery([self._device.block(1, {"level": 1.0})], Origin("confused", "1", 1, None, b""))
+        yield Delivery(
+            [self._device.block(1, {"level": 1.0})], Origin("confused", "1", 1, None, b"")
+        )
 
 
 def test_a_delivery_on_a_line_that_nobody_dialled_is_the_drivers_fault_and_said() -> None:

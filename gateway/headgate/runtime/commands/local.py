@@ -155,7 +155,8 @@ class Local:
                 "command": kept.content.command.hex(), "device": kept.content.device,
                 "point": kept.content.point, "operation": kept.content.operation.value,
                 "value": kept.content.value, "who": kept.who, "step": kept.step,
-                "state": kept.state, "code": kept.code, "text": kept.text, "fields": dict(kept.fields), "back": kept.value,
+                "state": kept.state, "code": kept.code, "text": kept.text,
+                "fields": dict(kept.fields), "back": kept.value,
                 "age_s": (now_us - kept.at_us) / 1e6 if kept.boot == boot else None,
             }
             for kept in journal.commands()[-MOST_SHOWN:]
