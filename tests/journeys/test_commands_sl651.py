@@ -85,7 +85,9 @@ def wish(point: str, value: Any, unit: str = "1", lease_s: int = 600) -> Wish:
     return Wish(GATEWAY, STATION, point, value, unit, lease_s)
 
 
-async def test_a_signed_command_moves_a_gate_over_the_stations_own_call(tmp_path: Path) -> None:
+async def test_a_signed_command_moves_a_gate_over_the_stations_own_call_and_is_never_said_twice(
+    tmp_path: Path,
+) -> None:
     async with StationsRoad(tmp_path) as road, road.operator() as commands:
         await road.on_line()
         done = await carried_out(commands, wish("gate", 120, "cm"))
@@ -107,14 +109,8 @@ async def test_a_signed_command_moves_a_gate_over_the_stations_own_call(tmp_path
             async for standing in commands.watch(short.content.command):
                 if standing.state == "ended":
                     break
-        await road.ordered(("4E", "01010120"), ("4C", "0101"), ("4C", "0100"))
-
-
-async def test_what_goes_wrong_on_the_way_is_told_and_nothing_is_ever_said_twice(
-    tmp_path: Path,
-) -> None:
-    async with StationsRoad(tmp_path) as road, road.operator() as commands:
-        await road.on_line()
+        told = [("4E", "01010120"), ("4C", "0101"), ("4C", "0100")]
+        await road.ordered(*told)
         # It resets after it was told: done or not, nobody can say.
         await road.tell(fault="reset", device=STATION, on=True)
         unknown = await carried_out(commands, wish("gate", 80, "cm"))
@@ -127,7 +123,7 @@ async def test_what_goes_wrong_on_the_way_is_told_and_nothing_is_ever_said_twice
         ignored = await carried_out(commands, wish("gate", 20, "cm"))
         assert (ignored.state, ignored.done) == ("failed", False)
         await road.tell(fault="ignore", device=STATION, on=False)
-        told = [("4E", "01010080"), ("4E", "01010020")]
+        told += [("4E", "01010080"), ("4E", "01010020")]
         await road.ordered(*told)
         # The gateway is killed, and comes back: what was unknown stays so, and is not said again.
         await road.gateway.kill()

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from kit.dialled import stored
 from kit.running import Site
+from typer.testing import CliRunner, Result
 
 from headgate.cli.client import call
+from headgate.cli.stations import app
 from headgate.errors import HeadgateError
 from headgate_simulators.pytest import HydroMaker, RunningHydro
 from headgate_simulators.truth import TruthList
@@ -121,48 +120,36 @@ async def test_an_answer_that_is_lost_with_the_line_leaves_it_unknown_and_done_o
         shown = {r["point"]: r["value"] for r in look["readings"] if r["quality"] == 0}
         assert shown["gate_height"] == 0.8  # it had been done
         assert bench.orders == [("4E", "01010080")]
-        bench.stations.fault(DEVICE, "ignore", on=True)
-        done = await bench.write("gate", 20)
-        assert (done["back"], done["kept"]) == (80, False)
 
 
-async def shell(folder: Path, *words: str) -> tuple[int, str]:
-    """`headgate stations` as a person types it."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", "from headgate.cli import main; main()", "stations", *words,
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=folder,
-        env={**os.environ, "HEADGATE_LANG": "en", "HEADGATE_SOCKET": str(folder / "gateway.sock")},
-    )  # fmt: skip
-    out, _ = await process.communicate()
-    assert b"Traceback" not in out, out.decode()
-    return process.returncode or 0, out.decode()
+async def typed(*words: str) -> Result:
+    """`headgate stations` as a person types it, without a terminal to be asked at."""
+    return await asyncio.to_thread(CliRunner().invoke, app, list(words))
 
 
 @pytest.mark.timeout(120)
 async def test_a_person_sees_what_a_station_can_be_asked_and_what_it_says(
-    tmp_path: Path, port: int, sl651_stations: HydroMaker
+    tmp_path: Path, port: int, sl651_stations: HydroMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench = Bench(tmp_path, port, sl651_stations)
+    monkeypatch.setenv("HEADGATE_SOCKET", str(bench.socket))
+    monkeypatch.setenv("HEADGATE_LANG", "en")
     async with bench.site.running():
         await bench.on_line()
-        done = await asyncio.gather(
-            shell(tmp_path),
-            shell(tmp_path, "ask", "0060000001"),
-            shell(tmp_path, "ask", DEVICE, "version"),
-            shell(tmp_path, "ask", DEVICE, "set-clock"),
-            shell(tmp_path, "ask", DEVICE, "dance"),
-            shell(tmp_path, "ask", DEVICE, "history", "2026-05-01T08"),
-        )
-    assert [status for status, _ in done] == [0, 0, 0, 1, 1, 1]
-    on_line, listed, version, clock, none, short = (text for _, text in done)
-    assert "0060000001" in on_line
-    assert "history from to step element" in listed
-    assert "The version of its software (45)." in listed
-    sent, heard, told = version.splitlines()[-3:]
-    assert sent.startswith("  > 7e 7e 00 60")
-    assert heard.startswith("  < ")
-    assert told == "version  SIM-SL651-V1.0"
-    assert "Nothing was written" in clock  # nobody is there to say yes
-    assert "HG-3654" in none
-    assert "HG-3656" in short
+        assert "0060000001" in (await typed()).output
+        listed = (await typed("ask", "0060000001")).output
+        assert "history from to step element" in listed
+        assert "The version of its software (45)." in listed
+        version = await typed("ask", DEVICE, "version")
+        sent, heard, told = version.output.splitlines()[-3:]
+        assert sent.startswith("  > 7e 7e 00 60")
+        assert heard.startswith("  < ")
+        assert told == "version  SIM-SL651-V1.0"
+        clock = await typed("ask", DEVICE, "set-clock")
+        assert clock.exit_code == 1
+        assert "Nothing was written" in clock.output  # nobody is there to say yes
+        for words, code in ((["dance"], "HG-3654"), (["history", "2026-05-01T08"], "HG-3656")):
+            wrong = (await typed("ask", DEVICE, *words)).exception
+            assert isinstance(wrong, HeadgateError)
+            assert wrong.code == code
     assert not any("clock_set" in line for line in bench.truth.lines)
