@@ -10,6 +10,17 @@ from kit.fire_road import FireRoad, Told, changes, stored_alarms, stored_events
 pytestmark = [pytest.mark.peer("mosquitto"), pytest.mark.timeout(240)]
 
 PARTS = 50
+#: Four frames in one segment, the first try of each with a wrong sum, and hung up upon its confirmation.
+MANNERS = (
+    "--window",
+    "4",
+    "--fault",
+    "*:glue",
+    "--fault",
+    "*:wrong-check",
+    "--fault",
+    "*:hangs-up",
+)
 
 
 def all_confirmed(log: Told) -> bool:
@@ -19,7 +30,7 @@ def all_confirmed(log: Told) -> bool:
 async def test_fifty_detectors_are_each_stored_once_in_order_whatever_is_killed_meanwhile(
     tmp_path: Path,
 ) -> None:
-    async with FireRoad(tmp_path, "--window", "4") as road:
+    async with FireRoad(tmp_path, *MANNERS) as road:
         await road.until(all_confirmed)
         await road.broker.stop()  # SIGKILL
         # What is on disk is confirmed, but no confirmation arrives: the power goes in between.

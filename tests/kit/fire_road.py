@@ -57,11 +57,14 @@ def stored_events(store: Path) -> Counter[tuple[str, str]]:
 
 
 def stored_alarms(store: Path) -> list[tuple[str, bool]]:
-    """What the platform was told to raise and to clear of fires and faults, in order."""
+    """What the platform was told to raise and to clear of fires and faults, sorted by time.
+
+    Not by arrival: a record that the broker did not take comes later (docs/reference/uplink.md).
+    """
     with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as database:
         rows = database.execute(
-            "SELECT code, active FROM alarms WHERE code LIKE 'fire/%' OR code LIKE 'fault/%'"
-            " ORDER BY rowid"
+            "SELECT code, active FROM alarms a JOIN records r ON r.id = a.record"
+            " WHERE code LIKE 'fire/%' OR code LIKE 'fault/%' ORDER BY at_us, r.n, a.rowid"
         ).fetchall()
     return [(code, bool(active)) for code, active in rows]
 

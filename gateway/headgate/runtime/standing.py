@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from headgate.env import AppendFile, Env
@@ -74,41 +74,55 @@ class Standing:
             fresh, self._fresh = self._fresh, []
             if not fresh:
                 return
-            data, loop = b"".join(fresh), asyncio.get_running_loop()
+            loop = asyncio.get_running_loop()
             try:
-                await loop.run_in_executor(self._thread, self._append, data)
+                if self._file is None or self._lines > _LONG:
+                    await loop.run_in_executor(self._thread, self._make_anew, self._whole())
+                else:
+                    await loop.run_in_executor(self._thread, self._append, fresh)
                 self._complained = False
             except OSError as error:
-                self._file = None  # an fsync that failed is never tried again on the same file
                 if not self._complained:
                     log.error("standing alarms are not kept", extra={"error": str(error)})
                 self._complained = True
 
+    def _whole(self) -> list[bytes]:
+        every = ((device, code) for device, codes in self._codes.items() for code in codes)
+        return [_line(*each, True) for each in every]
+
     # ------------------------------------------------------------ on its own thread
 
-    def _append(self, data: bytes) -> None:
-        if self._file is not None and self._lines > _LONG:
-            self._file.close()
-            self._file = None
-        if self._file is None:
-            self._make_anew()
-            self._file = self._env.files.append(self._path)
+    def _append(self, lines: Sequence[bytes]) -> None:
+        if (file := self._file) is None:
+            return
         try:
-            self._file.write(data)
-            self._file.sync()
+            file.write(b"".join(lines))
+            file.sync()
         except OSError:
-            self._file.close()
+            self._file = None  # an fsync that failed is never tried again on the same file
+            file.close()
             raise
-        self._lines += data.count(b"\n")
+        self._lines += len(lines)
 
-    def _make_anew(self) -> None:
+    def _make_anew(self, lines: Sequence[bytes]) -> None:
         files, folder = self._env.files, self._path.parent
-        if files.size(self._path) is None:
-            files.make_folder(folder, 0o750)
-            files.sync_folder(folder.parent)
-        every = [(device, code) for device, codes in self._codes.items() for code in codes]
-        files.replace(self._path, b"".join(_line(*each, True) for each in every), 0o640)
-        self._lines = len(every)
+        if (old := self._file) is not None:
+            self._file = None
+            old.close()
+        files.make_folder(folder, 0o750)
+        files.sync_folder(folder.parent)
+        new = self._path.with_name(f".{self._path.name}.new")
+        files.remove(new)
+        file = files.append(new)
+        try:
+            file.write(b"".join(lines))
+            file.sync()
+            files.rename(new, self._path)
+            files.sync_folder(folder)
+        except OSError:
+            file.close()
+            raise
+        self._file, self._lines = file, len(lines)
 
     def _read(self) -> None:
         try:

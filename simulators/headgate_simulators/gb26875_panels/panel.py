@@ -188,7 +188,7 @@ class Panel(Caller):
             objects.append(wire.analogue(each.part, each.kind, raw, at))
             values[f"analogue.{each.part.name}"] = raw / each.steps
         # No profile names them by itself: a site that does compares them with these.
-        self.keep(3, wire.unit(3, *objects), t, {}, values=values)
+        self.keep(3, wire.unit(3, *objects), t, {}, objects=len(objects), values=values)
 
     def transmitter(self, word: int, t: float) -> None:
         """The transmitter itself says what it is (type 21)."""
@@ -210,7 +210,7 @@ class Panel(Caller):
 
     def keep(
         self, kind: int, data: bytes, t: float, told: Mapping[str, Any],
-        alarms: Sequence[Sequence[Any]] = (), **more: Any,
+        alarms: Sequence[Sequence[Any]] = (), objects: int = 1, **more: Any,
     ) -> None:  # fmt: skip
         """Something to be told, as it was at world time `t`; `told`: values, `alarms`: codes, on or off."""
         event = Event(self._next(), data)
@@ -218,7 +218,7 @@ class Panel(Caller):
         own = (self.own(t).replace(tzinfo=UTC) - _ZONE).timestamp()
         said: dict[str, Any] = {
             "serial": event.serial, "function": f"{kind:02X}",
-            "told": [[own, dict(told)]], **more,
+            "told": [[own, dict(told)]] * objects, **more,
         }  # fmt: skip
         self.tell(said | ({"alarms": [list(each) for each in alarms]} if alarms else {}))
         self.due()

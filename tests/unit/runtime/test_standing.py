@@ -44,6 +44,23 @@ async def test_what_was_raised_and_not_cleared_stands_after_a_restart_in_its_ord
             again.take("a", "more", False)
 
 
+async def test_a_change_is_one_line_more_and_nothing_is_complained_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "standing" / "fire"
+    async with opened(tmp_path) as now:
+        now.take("a", FIRE, True)
+        await now.saved()
+        made = path.stat().st_ino
+        now.take("a", FIRE, False)
+        now.take("a", FAULT, True)
+        await now.saved()
+        assert path.stat().st_ino == made
+        assert path.read_bytes().count(b"\n") == 3
+    assert [each.name for each in path.parent.iterdir()] == ["fire"]
+    assert not caplog.records
+
+
 async def test_what_was_never_raised_makes_no_file(tmp_path: Path) -> None:
     async with opened(tmp_path) as now:
         now.take("a", FIRE, False)
@@ -106,16 +123,20 @@ class Full:
         self._file.sync()
 
 
-async def test_a_disk_that_refuses_costs_the_memory_until_it_takes_again(tmp_path: Path) -> None:
+async def test_a_disk_that_refuses_costs_the_memory_until_it_takes_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     env, files = system_env(), Refusing()
     env.files = files
     async with opened(tmp_path, env) as now:
         now.take("a", FIRE, True)
         await now.saved()
         files.refuses = True
-        now.take("a", FAULT, True)
-        await now.saved()  # told in the log, and no reason to keep a confirmation back
+        for code in (FAULT, "another"):  # appended, then written anew
+            now.take("a", code, True)
+            await now.saved()  # told in the log, and no reason to keep a confirmation back
+        assert [each.message for each in caplog.records] == ["standing alarms are not kept"]
         files.refuses = False
         now.take("a", "more", True)
     async with opened(tmp_path) as again:
-        assert again.of("a") == (FIRE, FAULT, "more")
+        assert again.of("a") == (FIRE, FAULT, "another", "more")
