@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kit.command_station import carried_out
 from kit.hydro import StationRoad, read_log, until_status
+from kit.hydro_commands import STATION, StationsRoad, wish
 from kit.small_disk import Tmpfs, can_mount
 
 pytestmark = [pytest.mark.peer("mosquitto"), pytest.mark.timeout(180)]
@@ -224,3 +226,23 @@ async def test_a_second_centre_gets_every_report_and_may_be_away_without_costing
     finally:
         server.close()
         await server.wait_closed()
+
+
+async def test_killed_while_a_station_is_being_told_it_is_never_told_again(tmp_path: Path) -> None:
+    async with StationsRoad(tmp_path) as road, road.operator() as commands:
+        await road.on_line()
+        await road.tell(fault="mute", device=STATION, on=True)
+        told = asyncio.create_task(carried_out(commands, wish("gate", 70, "cm")))
+        await road.ordered(("4E", "01010070"))  # it has been done, and the answer never comes
+        await road.gateway.kill()
+        await road.tell(fault="mute", device=STATION, on=False)
+        await road.start_gateway()
+        standing = await told
+        async with asyncio.timeout(120):  # it looks for a minute whether the station says so itself
+            async for now in commands.watch(standing.content.command):
+                if now.state == "unknown":
+                    break
+        assert now.moved is None
+        assert road.orders() == [("4E", "01010070")]
+        assert (await carried_out(commands, wish("gate", 30, "cm"))).done
+        await road.ordered(("4E", "01010070"), ("4E", "01010030"))
