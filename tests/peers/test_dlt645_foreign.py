@@ -59,6 +59,15 @@ async def meter() -> AsyncIterator[tuple[Any, int]]:
     await asyncio.to_thread(service.stop)
 
 
+@pytest.fixture(scope="module")
+def master() -> tuple[Any, int]:
+    """A client of the library, and the port it asks; one for all tests, for each copies a large table."""
+    port = free_port()
+    client = foreign.MeterClientService.new_tcp_client("127.0.0.1", port, timeout=30.0)
+    client.set_address(ON_THE_WIRE)
+    return client, port
+
+
 async def _said(port: int, request: bytes) -> Frame | None:
     """What the foreign meter says to these bytes; None: a refusal's frame is given, silence is not."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -136,7 +145,7 @@ async def test_a_foreign_meter_is_read_takes_what_we_write_and_refuses_a_wrong_p
     assert (frozen.control, frozen.data) == (0x96, b"")
 
 
-async def test_a_foreign_master_reads_what_we_write() -> None:
+async def test_a_foreign_master_reads_what_we_write(master: tuple[Any, int]) -> None:
     """Our codec answers; the library's client understands every one of them."""
     content = {
         "00010000": (write_number(7502.64, 4, 2, signed=False), 7502.64),
@@ -160,9 +169,9 @@ async def test_a_foreign_master_reads_what_we_write() -> None:
                 await writer.drain()
         writer.close()
 
-    def ask(port: int) -> dict[str, Any]:
-        client = foreign.MeterClientService.new_tcp_client("127.0.0.1", port, timeout=30.0)
-        client.set_address(ON_THE_WIRE)
+    client, port = master
+
+    def ask() -> dict[str, Any]:
         assert client.connect()
         try:
             found: dict[str, Any] = {}
@@ -174,14 +183,15 @@ async def test_a_foreign_master_reads_what_we_write() -> None:
         finally:
             client.disconnect()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve, "127.0.0.1", port)
     async with server:
-        port = server.sockets[0].getsockname()[1]
-        found = await asyncio.to_thread(ask, port)
+        found = await asyncio.to_thread(ask)
     assert found == {identifier: value for identifier, (_, value) in content.items()}
 
 
-async def test_what_a_foreign_master_commands_is_understood_and_no_password_told() -> None:
+async def test_what_a_foreign_master_commands_is_understood_and_no_password_told(
+    master: tuple[Any, int],
+) -> None:
     """Everything the library's client can send, cut and read by our codec; none of it is sent by us."""
     heard: list[Frame] = []
 
@@ -196,9 +206,9 @@ async def test_what_a_foreign_master_commands_is_understood_and_no_password_told
                     writer.write(encode(Frame(METER, frame.control | 0x80, frame.data[:4])))
         writer.close()
 
-    def command(port: int) -> None:
-        client = foreign.MeterClientService.new_tcp_client("127.0.0.1", port, timeout=20.0)
-        client.set_address(ON_THE_WIRE)
+    client, port = master
+
+    def command() -> None:
         assert client.connect()
         client.broadcast_time_sync(datetime(2026, 7, 18, 14, 30, 5))  # noqa: DTZ001
         client.write_04(0x04000103, "15", "00445566")
@@ -207,9 +217,9 @@ async def test_what_a_foreign_master_commands_is_understood_and_no_password_told
         client.clear_event("00445566", "00000000", 0xFFFFFFFF)
         client.disconnect()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve, "127.0.0.1", port)
     async with server:
-        await asyncio.to_thread(command, server.sockets[0].getsockname()[1])
+        await asyncio.to_thread(command)
     said = {frame.function: frame.message for frame in heard if frame.message is not None}
     assert said.keys() == {0x08, 0x14, 0x18, 0x19, 0x1B}
     # It broadcasts the year first, which is no time by the standard (and by every meter that we know).
