@@ -6,7 +6,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help security advisories demo sim storm pumps test check fmt docs bench stations meters fuzz wheelhouse install-test commands crash crash-mutants nonces rig-ble rig-usb rig-powercut clean
+.PHONY: help security advisories demo sim storm pumps test check fmt docs bench stations meters fuzz wheelhouse install-test commands crash crash-mutants nonces rig-ble rig-usb rig-powercut rig-stations clean
 MAKEFLAGS += --no-print-directory
 
 export PYTHON ?= python3
@@ -74,10 +74,10 @@ bench: ## points per second, CPU, delay, memory, outage, on this machine
 	@tools/venv.sh demo
 	@$(BIN)/python -m bench $(ARGS)
 
-stations: ## stations of SL 651: all that the field does (kills, full disk, hostile callers), then 500 at real rates
+stations: ## stations that dial: all that the field does, then 500 and 200 loggers at real rates (SCENE=--relay)
 	@tools/venv.sh test
 	@. tools/peers.sh; $(BIN)/python -m pytest -q tests/journeys/soak_sl651.py $(ARGS)
-	@. tools/peers.sh; PYTHONPATH=tests nice -n 10 $(BIN)/python -m bench.stations --count $(or $(COUNT),500) --seconds $(or $(SECONDS),420)
+	@. tools/peers.sh; PYTHONPATH=tests nice -n 10 $(BIN)/python -m bench.stations load --stations $(or $(COUNT),500) --loggers $(or $(LOGGERS),200) --seconds $(or $(SECONDS),310) $(SCENE)
 
 meters: ## 32 meters at 2400 baud with echo in real time: minutes of looks, then a midnight (SECONDS=300)
 	@tools/venv.sh test
@@ -134,6 +134,10 @@ rig-usb: ## Modbus on a USB serial port whose plug is pulled, in a virtual machi
 rig-powercut: ## the spool on a disk that loses its power, in a virtual machine (CUTS=5, SEED=1; slow, optional)
 	@tools/venv.sh test
 	@$(BIN)/python -m rigs powercut $(if $(CUTS),--rounds $(CUTS)) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+rig-stations: ## stations dial a gateway whose power is cut around a commit, in a virtual machine (CUTS=2, SEED=1)
+	@tools/venv.sh test
+	@. tools/peers.sh; $(BIN)/python -m rigs stations $(if $(CUTS),--rounds $(CUTS)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 clean: ## remove what was made, the virtual environment too
 	rm -rf .venv .fuzz docs/_build build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -92,7 +92,7 @@ async def load(folder: Path, asked: argparse.Namespace) -> dict[str, Any]:
 
 async def flood(folder: Path, asked: argparse.Namespace) -> dict[str, Any]:
     """Stations that report often; beside them strangers and no strangers, in turns."""
-    often = ("--speed", "1", "--every", "2", "--hourly", "0", "--keep-alive", "10")
+    often = ("--speed", "30", "--every", "60", "--hourly", "0", "--keep-alive", "10")
     turns: dict[str, list[float]] = {"alone": [], "beside": []}
     cpu: dict[str, list[float]] = {"alone": [], "beside": []}
     connected = 0
@@ -122,17 +122,8 @@ async def flood(folder: Path, asked: argparse.Namespace) -> dict[str, Any]:
 async def storm(folder: Path, asked: argparse.Namespace) -> dict[str, Any]:
     """All dial at once, three times: they hung up, the gateway was killed, the broker was."""
     every = (
-        "--speed",
-        "1",
-        "--every",
-        "30",
-        "--hourly",
-        "0",
-        "--keep-alive",
-        "20",
-        "--redial",
-        "1",
-    )
+        "--speed", "2", "--every", "60", "--hourly", "0", "--keep-alive", "20", "--redial", "1",
+    )  # fmt: skip
     road = FrontEnd(
         folder, *every, "--answer", "5", stations=asked.stations, loggers=asked.loggers,
         relay=asked.relay,

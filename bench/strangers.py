@@ -7,11 +7,10 @@ import random
 from collections import deque
 from contextlib import suppress
 
+from kit.callers import PROTOCOLS
+
 #: A report of a station that no site has, and what else they say.
-NOBODY = bytes.fromhex(
-    "7E7E0199999999991234320029020001260718143005F1F199999999994848F0F02607181430"
-    "20190000003923000103701F03"
-)
+NOBODY = PROTOCOLS["sl651"].report(9999, 1)
 WORDS = (b"", NOBODY[:20], b"\x7e\x7e\x01" * 20, b"GET / HTTP/1.1\r\n\r\n", bytes(range(256)) * 4)
 
 

@@ -1,4 +1,4 @@
-"""`python -m rigs ble | usb | powercut`: run one rig; exits 0 when everything was as it should be."""
+"""`python -m rigs ble | usb | powercut | stations`: run one rig; exits 0 when all was as it should be."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import sys
 
-from rigs import ble, powercut, usb
+from rigs import ble, powercut, stations, usb
 from rigs.kernel import Missing
 
 
@@ -21,14 +21,22 @@ def main() -> int:
         help="heard,strangers,left,gone,off,still: some of them; the verdict is then WRONG",
     )
     rigs.add_parser("usb", help="Modbus RTU on a USB serial port")
-    cut = rigs.add_parser("powercut", help="the spool on a disk that loses its power")
-    cut.add_argument("--rounds", type=int, default=5)
-    cut.add_argument("--seed", type=int, default=1)
-    cut.add_argument("--flush", choices=("on", "off"), default="on", help="off: must end in WRONG")
+    cuts = [
+        rigs.add_parser("powercut", help="the spool on a disk that loses its power"),
+        rigs.add_parser("stations", help="stations dial a gateway whose power is cut"),
+    ]
+    for cut, rounds in zip(cuts, (5, 2), strict=True):
+        cut.add_argument("--rounds", type=int, default=rounds)
+        cut.add_argument("--seed", type=int, default=1)
+        cut.add_argument(
+            "--flush", choices=("on", "off"), default="on", help="off: must end in WRONG"
+        )
     asked = parser.parse_args()
     try:
         if asked.rig == "powercut":
             good = asyncio.run(powercut.run(asked.rounds, asked.seed, asked.flush))
+        elif asked.rig == "stations":
+            good = asyncio.run(stations.run(asked.rounds, asked.seed, asked.flush))
         else:
             good = asyncio.run(ble.run(asked.only) if asked.rig == "ble" else usb.run())
     except Missing as missing:

@@ -24,6 +24,7 @@ class Machine:
         disk: an image that the guest sees as /dev/vda. The host's page cache stands for a disk that keeps
             what it was told to keep: only what the guest flushed, or the kernel wrote back by itself.
         told: environment of the guest's program.
+        forward: this TCP port of our loopback is the guest's; the guest finds our loopback at 10.0.2.2.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class Machine:
         disk: Path | None = None,
         told: Mapping[str, str] | None = None,
         memory_mb: int = 1536,
+        forward: int | None = None,
     ) -> None:
         self.log = BUILD / f"{rig}.log"
         self._process: asyncio.subprocess.Process | None = None
@@ -43,13 +45,16 @@ class Machine:
             "RIG_TREE": str(kernel.modules), "RIG_MODULES": ",".join(modules), **(told or {}),
         }  # fmt: skip
         append = "console=ttyS0 quiet loglevel=1 panic=-1 net.ifnames=0 "
+        net = "none"
+        if forward is not None:
+            net = f"user,model=virtio-net-pci,hostfwd=tcp:127.0.0.1:{forward}-:{forward}"
         append += " ".join(f"{key}={value}" for key, value in words.items())
         qemu = shutil.which("qemu-system-x86_64") or "qemu-system-x86_64"
         self._command = [
             # Whatever becomes of us, the machine does not outlive us.
             "setpriv", "--pdeathsig", "KILL", qemu,
             "-accel", _ACCELERATOR, "-cpu", "max", "-m", str(memory_mb), "-smp", "2",
-            "-nographic", "-no-reboot", "-nic", "none", "-serial", "stdio", "-monitor", "none",
+            "-nographic", "-no-reboot", "-nic", net, "-serial", "stdio", "-monitor", "none",
             "-kernel", str(kernel.image), "-initrd", str(kernel.start), "-append", append,
             # Without multidevs=remap, /proc and /sys of the guest are lost behind the host's.
             "-fsdev", "local,id=host,path=/,security_model=none,readonly=on,multidevs=remap",
