@@ -35,7 +35,7 @@ POINT_KEYS: Mapping[str, str] = {
 WORDS = ("clock", "picture", "text", "version", "rest", "pumps", "valves", "quota")
 _NUMBERED = re.compile(r"status\.(?:[12]?[0-9]|3[01])|(?:pump|valve|gate|gate_open)\.[1-9][0-9]?")
 _ITEM = re.compile(r"(?:FF)?[0-9A-F]{2}")
-#: What goes into `rest` where no point names it; of numbered pumps and gates the whole does.
+#: Words that go into `rest` where no point names them; of numbered pumps and valves the whole does.
 _RESTS = ("text", "version", "pumps", "valves", "quota")
 SLOT = timedelta(minutes=5)
 #: A report with more values than this is none: each is a reading with a time of its own.
@@ -130,7 +130,7 @@ def looks(message: Message, names: Mapping[str, str], function: int = 0) -> list
         for item, at, said in _values(row, observed, function):
             if (name := names.get(item)) is not None:
                 by_time.setdefault(at, {})[name] = said
-            elif item in _RESTS or not _is_word(item):
+            elif item in _RESTS or item.startswith("gate.") or not _is_word(item):
                 rest.setdefault(item, []).append(str(said[0]))
     if "rest" in names and rest:
         newest = max((at for at in by_time if at is not None), default=None)
@@ -163,6 +163,10 @@ def _values(
             yield f"parameter.{item.code:02X}", at, (settings.told(item).value, Quality.GOOD, 0)
         case items.Events():
             yield "events", at, (",".join(map(str, item.counts)), Quality.GOOD, 0)
+        case items.Rest():
+            yield f"function.{function:02X}", at, (item.data.hex(), Quality.GOOD, 0)
+        case items.Batch():
+            yield "FD", at, (item.data.hex(), Quality.GOOD, 0)
         case items.Status():
             for bit in range(32):
                 yield f"status.{bit}", at, (bool(item.word >> bit & 1), Quality.GOOD, 0)

@@ -86,6 +86,28 @@ async def test_parameters_that_a_station_tells_by_itself_are_kept_before_they_ar
     assert rest == [{"parameter.28": "10.5"}]
 
 
+@pytest.mark.parametrize(
+    ("function", "body", "kept"),
+    [
+        (0xE1, b"\x01\x02\xff", {"function.E1": "0102ff"}),
+        (0x32, b"\xf1\xf1" + OWN + b"\x48" + OBSERVED + b"\xfd\xf6\x12\x34", {"FD": "1234"}),
+        (0x50, b"\xf1\xf1" + OWN + b"\x00\x07" + bytes(62),
+         {"events": ",".join(["7", *["0"] * 31])}),
+        (0x4C, b"\xf1\xf1" + OWN + b"\x01\x03", {"pumps": "3"}),
+        (0x4E, b"\xf1\xf1" + OWN + b"\x02\x01\x01\x20\x00\x00", {"gate.1": "120", "gate.2": "0"}),
+        (0x39, b"\xf2\xf2Q 1", {"text": "Q 1"}),
+    ],
+)  # fmt: skip
+def test_whatever_a_station_tells_is_in_rest_where_no_point_names_it(
+    function: int, body: bytes, kept: dict[str, str]
+) -> None:
+    (frame,) = Codec().feed(up(function, body))
+    assert isinstance(frame, Frame)
+    assert frame.message is not None
+    (seen,) = looks(frame.message, {"rest": "rest"}, frame.function)
+    assert json.loads(str(seen.said["rest"][0])) == kept
+
+
 def test_what_no_point_names_keeps_each_of_several_values() -> None:
     (frame,) = Codec().feed(
         up(0x34, b"\xf1\xf1" + OWN + b"\x48" + OBSERVED + b"\xf4\x60" + bytes(range(12)))
