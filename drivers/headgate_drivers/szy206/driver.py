@@ -58,6 +58,10 @@ class Szy206Driver(AttendingDriver):
         #: Stations whose time labels have no month.
         self._short: set[str] = set()
 
+    def codec(self) -> Codec:
+        """For recorded bytes."""
+        return Codec()
+
     def check(self, device: Device) -> None:
         """Raises ProfileError: an address, an item, a zone or a quirk that is none."""
         problems = []

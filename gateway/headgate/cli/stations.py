@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from headgate.cli.client import call, socket_of
+from headgate.cli.states import chinese as chinese_of
 from headgate.cli.terminal import FAILED, both, reader, tell
 from headgate.messages import say
 
@@ -87,7 +88,7 @@ def ask(
         # Without a terminal nobody can say yes: then nothing is sent.
         question = say("HG-3659", reader(), **said)
         if not yes and not (sys.stdin.isatty() and typer.confirm(question, err=True)):
-            tell("HG-9152")
+            tell("HG-3694")
             raise typer.Exit(FAILED)
         said = next(call(socket, "ask", **asked, confirmed=True))
     if form == "json":
@@ -162,7 +163,8 @@ def answer(said: dict[str, Any]) -> list[str]:
 
 def page(port: dict[str, Any]) -> str:
     """One port as text."""
-    lines = [f"{port['channel']}  {port['state']}  {port['url']}"]
+    state = chinese_of(port["state"]) if reader() == "zh" else port["state"]
+    lines = [f"{port['channel']}  {state}  {port['url']}"]
     lines.append(f"  {word('on-line')}: {len(port['on_line'])}")
     lines += [
         f"    {each['station']:<12} {each['peer']:<24} {word('for')} {_span(each['since_s'])}, "

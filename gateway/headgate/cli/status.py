@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from headgate.cli.client import call, socket_of
+from headgate.cli.states import chinese as state
 from headgate.cli.terminal import both, reader
 from headgate.cli.wear import wear_lines
 
@@ -80,7 +81,7 @@ _WORDS: dict[str, tuple[str, str]] = {
 
 def word(key: str) -> str:
     """A heading or a small word in the reader's language."""
-    english, chinese = _WORDS.get(key, (key, key))
+    english, chinese = _WORDS.get(key) or (key, state(key))
     return chinese if reader() == "zh" else english
 
 
@@ -134,7 +135,7 @@ def page(data: dict[str, Any]) -> str:
     for uplink in data["uplinks"]:
         waiting = uplink["outbox"]
         lines.append(
-            f"  {uplink['id']:<12} {uplink['state']:<12} {waiting['records']} {word('records')}, "
+            f"  {uplink['id']:<12} {word(uplink['state']):<12} {waiting['records']} {word('records')}, "
             f"{_size(waiting['bytes'])}"
             + (f"  {uplink['code']} {uplink['error']}" if uplink["error"] else "")
         )
@@ -142,7 +143,7 @@ def page(data: dict[str, Any]) -> str:
     for channel in data["channels"]:
         counters = channel["counters"]
         lines.append(
-            f"  {channel['channel']:<16} {channel['state']:<8} {channel['url']}  "
+            f"  {channel['channel']:<16} {word(channel['state']):<8} {channel['url']}  "
             f"{counters['answers']}/{counters['requests']}"
             + (f"  {channel['reason']}" if channel["reason"] else "")
         )
@@ -156,7 +157,7 @@ def page(data: dict[str, Any]) -> str:
     today = data.get("account", {}).get("today", {})
     for device in data["devices"]:
         lines.append(
-            f"  {device['device']:<16} {device['state']:<12} {device['good']}/{device['looks']}"
+            f"  {device['device']:<16} {word(device['state']):<12} {device['good']}/{device['looks']}"
             + (
                 f"  {device['latency_us'] / 1000:.0f} ms"
                 if device["latency_us"] is not None
@@ -219,7 +220,7 @@ def _account(counted: dict[str, Any]) -> str:
             missing = f"{gap['readings']} {word('readings')}"
         else:
             missing = f"{gap['gaps']}x"
-        words.append(f"{reason} {missing}")
+        words.append(f"{word(reason)} {missing}")
     return ", ".join(words)
 
 

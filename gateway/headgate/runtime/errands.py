@@ -279,6 +279,8 @@ class Errands:
         by_address = [d for d in ours.values() if str(d.address) == named]
         device = ours.get(named) or (by_address[0] if len(by_address) == 1 else None)
         if device is None:
+            if named in self._field.devices:
+                raise HeadgateError("no station", code="HG-3693", device=named)
             near = nearest(named, ours)
             raise HeadgateError("no station", code="HG-9120", device=named, nearest=near)
         return device, ports[device.channel]

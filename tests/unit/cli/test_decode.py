@@ -59,6 +59,11 @@ def test_a_frame_is_told_field_by_field(decode: Callable[..., Done]) -> None:
     )
 
 
+def test_each_protocol_of_the_page_is_decoded_from_bytes_alone(decode: Callable[..., Done]) -> None:
+    done = decode("modbus", "00")
+    assert "cjt188, dlt645, gb26875, hj212, sl651, szy206" in done.err
+
+
 @pytest.mark.parametrize(
     "written",
     [

@@ -48,6 +48,29 @@ def test_what_a_driver_counts_besides_is_on_the_page(
     assert line in page({**STATUS, "channels": [channel]})
 
 
+def test_states_of_stations_ports_and_gaps_are_said_in_chinese(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HEADGATE_LANG", "zh")
+    port = {
+        "channel": "st", "state": "up", "url": "-", "reason": "",
+        "counters": {"answers": 1, "requests": 0},
+        "tally": {"calls": 3, "on-line": 2, "refused-stranger": 1, "bad-bad_checksum": 4},
+    }  # fmt: skip
+    device = {
+        "device": "d", "state": "silent", "good": 0, "looks": 1, "latency_us": None, "text": "",
+    }  # fmt: skip
+    counted = {
+        "due": 5, "arrived": 2, "bad": 0, "in_time": 2, "in_gaps": 3, "open": 0,
+        "gaps": {"device-silent": {"gaps": 1, "looks": 3, "readings": 0}},
+    }  # fmt: skip
+    account = {"late_s": 5, "today": {"d": counted}, "days": []}
+    said = page({**STATUS, "channels": [port], "devices": [device], "account": account})
+    assert "校验错误 4, 拨入次数 3, 在线 2, 拒绝：非本站点测站 1" in said
+    assert "设备无应答 3 次" in said
+    assert not re.search(r"[a-z]{3,}", said)
+
+
 def test_what_was_due_arrived_and_is_missing_is_on_the_page(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

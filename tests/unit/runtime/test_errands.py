@@ -214,6 +214,14 @@ async def test_what_must_not_be_written_never_reaches_the_line(
         assert unit.writes == []
 
 
+async def test_who_is_polled_is_no_station_and_is_not_said_to_be_missing(tmp_path: Path) -> None:
+    async with running(tmp_path, Unit(), VALVE):
+        for named, code in (("v1", "HG-3693"), ("v2", "HG-9120")):
+            with pytest.raises(HeadgateError) as refused:
+                await ask(tmp_path, "ask", device=named)
+            assert refused.value.code == code
+
+
 async def test_discovery_finds_who_answers_and_proposes_what_fits(tmp_path: Path) -> None:
     unit = Unit()
     async with running(tmp_path, unit, VALVE) as (gateway, _):

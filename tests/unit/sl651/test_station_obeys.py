@@ -147,7 +147,7 @@ async def test_a_person_sees_what_a_station_can_be_asked_and_what_it_says(
         assert told == "version  SIM-SL651-V1.0"
         clock = await typed("ask", DEVICE, "set-clock")
         assert clock.exit_code == 1
-        assert "Nothing was written" in clock.output  # nobody is there to say yes
+        assert "Nothing was sent" in clock.output  # nobody is there to say yes
         for words, code in ((["dance"], "HG-3654"), (["history", "2026-05-01T08"], "HG-3656")):
             wrong = (await typed("ask", DEVICE, *words)).exception
             assert isinstance(wrong, HeadgateError)
