@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -107,14 +107,21 @@ class Building:
         self._counts = dict.fromkeys(_COUNTED.values(), 0)
         #: What the parts had told before the last message; None: nothing.
         self._undo: dict[str, int | None] = {}
+        #: What ended with an item of the last message that was a reset: bits as points name them.
+        self._calmed: dict[int, list[str]] = {}
 
-    def alarms(self, device: Device, message: Message, at_us: int) -> list[Alarm]:
-        """Conditions that begin or end with this message. What was never heard of may end, too."""
+    def alarms(
+        self, device: Device, message: Message, at_us: int, asked: bool = False
+    ) -> list[Alarm]:
+        """Conditions that begin or end with this message. What was never heard of may end, too.
+
+        `asked`: we had asked for it. What was done long ago then ends nothing that began since.
+        """
         found: list[Alarm] = []
-        self._undo = {}
-        for item in message.items:
-            if _resets(item):
-                found += self._reset(device, item, at_us)
+        self._undo, self._calmed = {}, {}
+        for number, item in enumerate(message.items):
+            if _resets(item) and not (asked and isinstance(item, Operation)):
+                found += self._reset(device, item, at_us, self._calmed.setdefault(number, []))
             if isinstance(item, State):
                 found += self._told(device, item, at_us)
         return found
@@ -134,7 +141,7 @@ class Building:
                 # The part stands in the code: each is raised and cleared by itself.
                 yield _alarm(device, f"{code}/{key}", severity, active, at_us, text)
 
-    def _reset(self, device: Device, item: Item, at_us: int) -> Iterator[Alarm]:
+    def _reset(self, device: Device, item: Item, at_us: int, calmed: list[str]) -> Iterator[Alarm]:
         """A panel was reset: what its components said before is over, and what it said itself.
 
         A state of the system itself is told anew with it.
@@ -146,6 +153,7 @@ class Building:
                 continue
             for bit, (code, severity) in RAISES.items():
                 if word >> bit & 1:
+                    calmed.append(f"{key.replace('/', '.')}.{bit}")
                     yield _alarm(device, f"{code}/{key}", severity, False, at_us, f"{key} reset")
             self._keep(key, word & ~_CALM)
 
@@ -176,6 +184,10 @@ class Building:
         """A message was not kept: what it told is not known."""
         for key, word in before.items():
             self._keep(key, word)
+
+    def calmed(self, number: int) -> Sequence[str] | None:
+        """What ended because this item of the last message was a reset; None: it was none."""
+        return self._calmed.get(number)
 
     def counted(self, bit: int) -> int:
         """How many components and systems have this bit set."""
@@ -235,11 +247,15 @@ def looks(message: Message, names: Mapping[str, str], building: Building) -> lis
     `building` has taken the message's alarms already.
     """
     found: list[Look] = []
-    for item in message.items:
+    for number, item in enumerate(message.items):
         at = getattr(item, "at", None)
-        said = {names[key]: value for key, value in _values(item, message.type) if key in names}
-        if isinstance(item, State):
-            lost = item.part is None and item.word >> _PANEL_LOST & 1
+        calmed = building.calmed(number)
+        said: dict[str, Said] = {
+            names[key]: (False, Quality.GOOD, 0) for key in calmed or () if key in names
+        }
+        said |= {names[key]: value for key, value in _values(item, message.type) if key in names}
+        if isinstance(item, State) or calmed is not None:
+            lost = isinstance(item, State) and item.part is None and item.word >> _PANEL_LOST & 1
             for key, bit in _COUNTED.items():
                 if key in names:
                     # A transmitter that does not reach the panel knows nothing of the building.

@@ -152,7 +152,9 @@ class Talk:
         building, own = self._about(device).building, frame.command >= OWN
         message = frame.message or Message(0, 0, ())
         self._block_us = max(self._channel.now_us(), self._block_us + 1)
-        alarms = building.alarms(device, Message(0, 0, ()) if own else message, self._block_us)
+        shown = Message(0, 0, ()) if own else message
+        asked = frame.command == Command.REPLY
+        alarms = building.alarms(device, shown, self._block_us, asked)
         before = building.before()
         blocks = self._blocks(frame, message, device, building)
         kind = f"{frame.command:02X}"

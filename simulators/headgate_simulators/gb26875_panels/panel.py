@@ -176,7 +176,8 @@ class Panel(Caller):
         over += [[f"fire/system/{FIRE_SYSTEM}.1", False]] if fire else []
         self._words = {part: word & ~(1 << FIRE | 1 << FAULT) for part, word in self._words.items()}
         self._systems[FIRE_SYSTEM, 1] = 1 << NORMAL
-        self.keep(4, wire.unit(4, wire.operation(FIRE_SYSTEM, 1, _RESET, 1, at)), t, {}, over)
+        data = wire.unit(4, wire.operation(FIRE_SYSTEM, 1, _RESET, 1, at))
+        self.keep(4, data, t, self._counted(), over)
         self.system(1 << NORMAL | 1 << _RESET_BIT, t)
         self._systems[FIRE_SYSTEM, 1] = 1 << NORMAL
 

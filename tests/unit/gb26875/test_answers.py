@@ -12,11 +12,13 @@ import pytest
 from kit.dialled import stored
 from kit.fire import ADDRESS, AT, Panel, alarms, at_noon, component, sent, site
 
-from headgate.model import Alarm
+from headgate.model import Alarm, Quality
+from headgate.testing.devices import make_device
 from headgate_drivers.gb26875 import adu
 from headgate_drivers.gb26875.codec import Codec
 from headgate_drivers.gb26875.frames import Command, Frame, encode, stamp_of
 from headgate_drivers.gb26875.items import Clock, Message, Operation, Part, State
+from headgate_drivers.gb26875.points import Building, looks
 from headgate_drivers.gb26875.replies import RESENDS
 
 WATCHES = Message(21, 1, (State(None, 1, AT),))
@@ -136,7 +138,39 @@ async def test_a_panel_that_somebody_reset_ends_what_its_components_said(
         ("fire/component/1.2.00000001", True),
         ("fire/component/1.1.00000001", False),
     ]
-    assert [value for point, value, _ in stored(here) if point == "fires"] == [1.0, 2.0]
+    assert [value for point, value, _ in stored(here) if point == "fires"] == [1.0, 2.0, 1.0]
+
+
+def test_points_of_parts_that_a_reset_ends_are_told_with_it() -> None:
+    """It names none of them; a point of one would say for good that it burns."""
+    device, building = make_device([], name="panel", address=str(ADDRESS)), Building()
+    names = {f"component.1.1.0000000{part}.1": f"smoke_{part}" for part in (1, 2)}
+    names["component.1.2.00000001.1"] = "elsewhere"
+    for fire in (FIRE, Message(2, 1, (State(Part(1, 2, 42, 1), 0b11, AT, "B座"),))):
+        building.alarms(device, fire, 1)
+    reset = Message(4, 1, (Operation(Part(1, 1), 1, 7, AT),))
+    building.alarms(device, reset, 2)
+    (look,) = looks(reset, names, building)
+    assert look == (AT, {"smoke_1": (False, Quality.GOOD, 0)})
+    building.alarms(device, reset, 3)  # nothing is left that it could end
+    assert looks(reset, names, building) == []
+
+
+async def test_a_reset_of_long_ago_that_was_asked_for_ends_nothing(
+    tmp_path: Path, port: int
+) -> None:
+    """Clauses 8.3.2.4, 8.3.2.10: records of what was done, not what happens now."""
+    here = site(tmp_path, port)
+    reset = Message(4, 1, (Operation(Part(1, 1), 1, 7, AT),))
+    async with here.running():
+        panel = await Panel.to(port)
+        for serial, command, message in ((1, 2, FIRE), (0, 5, reset), (2, 2, WATCHES)):
+            panel.send(said(serial, command, message))
+        assert [(await panel.answer()).serial for _ in range(2)] == [1, 2]
+        panel.close()
+    assert [each for each in alarms(here) if each[0].startswith("fire/component")] == [
+        ("fire/component/1.1.00000001", True)
+    ]
 
 
 async def test_a_reset_after_a_restart_ends_what_was_raised_before_it(
@@ -163,7 +197,8 @@ async def test_a_reset_after_a_restart_ends_what_was_raised_before_it(
     assert [each for each in found if each[1]] == [(name, True) for name in names]
     assert found[-3:] == [(name, False) for name in names]
     # What it said before is counted, too.
-    assert [value for point, value, _ in stored(here) if point == "fires"] == [1.0, 2.0, 2.0, 2.0]
+    fires = [value for point, value, _ in stored(here) if point == "fires"]
+    assert fires == [1.0, 2.0, 2.0, 2.0, 0.0]
 
 
 async def test_an_alarm_names_what_kind_of_part_it_is_in_the_words_of_the_standard(
