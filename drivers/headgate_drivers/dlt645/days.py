@@ -18,6 +18,9 @@ from headgate_drivers.dlt645.talk import Talk
 ROUND_RETRY_US = 15 * 60 * 1_000_000
 DAY_US = 86_400 * 1_000_000
 SYNC_MOST_S, SYNC_LEAST_S, SYNC_NOT_BEFORE, SYNC_NOT_AFTER = 300.0, 5.0, "00:10", "23:50"
+#: What midnight froze is dated so long after it: a wall time is known to within 20 ms, and one a hair before
+#: midnight were of the wrong day to whoever groups by days.
+_WITHIN_THE_DAY_US = 100_000
 #: Nobody answers a broadcast: so long the pair is held at its speed.
 _BROADCAST_S = 0.2
 
@@ -28,9 +31,9 @@ def local(wall_us: int, plan: Asked) -> datetime:
 
 
 def midnight_before(wall_us: int, plan: Asked) -> int:
-    """How long ago the meter's day began, in microseconds: a frozen value was true then."""
+    """How long ago the meter's day began, in microseconds, or a moment less: a frozen value was true then."""
     at = local(wall_us, plan).replace(hour=0, minute=0, second=0, microsecond=0)
-    return wall_us - int(at.timestamp()) * 1_000_000
+    return wall_us - int(at.timestamp()) * 1_000_000 - _WITHIN_THE_DAY_US
 
 
 def round_due(channel: Channel, plan: Asked) -> bool:
