@@ -178,11 +178,15 @@ def _cut_up(frame: Frame, cut: _Cut, size: int, edition: Edition) -> Message:
 
 
 def _parameters(frame: Frame, how: Reading) -> Message:
-    """Of a command down D | PW | Tp, of everything else D alone; some stations say PW and Tp again."""
+    """Of a command down D | PW | Tp, of everything else D alone; some stations say PW and Tp again.
+
+    Then two gauges' limits could be one's and what is said again: a time that nothing delays is one.
+    """
     data = frame.data
     labels = (how.label,) if how.label else _SIZES
     tails = [(2, label) for label in labels if frame.afn in COMMANDS]
-    tails = [(0, 0), *tails] if frame.up or frame.afn in QUESTIONS else [*tails, (0, 0)]
+    again = frame.up and not data.endswith(b"\x00")
+    tails = [(0, 0), *tails] if again or frame.afn in QUESTIONS else [*tails, (0, 0)]
     tails += [(0, label) for label in labels]
     for password, label in tails:
         end = len(data) - password - label

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar
@@ -14,12 +15,14 @@ from headgate.sdk import (
     Device,
     DeviceRefused,
     Errand,
+    Origin,
     Problem,
     ProfileError,
     ProtocolError,
     Quality,
     Question,
     Roll,
+    SpoolError,
     Told,
     Value,
     shown,
@@ -34,14 +37,16 @@ from headgate_drivers.szy206.items import Message
 from headgate_drivers.szy206.parts import Assembly
 from headgate_drivers.szy206.points import POINT_KEYS, Said, items_of, said_by
 from headgate_drivers.szy206.replies import Centre
-from headgate_drivers.szy206.switching import move
+from headgate_drivers.szy206.switching import MOVES, Outcome, concerns, move, outcome
 from headgate_drivers.szy206.talk import EDITIONS, Talk, picture_of, reading_of
+
+log = logging.getLogger(__name__)
 
 #: What a time field holds where nobody knows the time; stations' times have no zone.
 _UNKNOWN = datetime(2000, 1, 1)  # noqa: DTZ001
 _QUIRKS = (
     ("label", ("auto", "5", "7")), ("words", ("low", "high")), ("edition", ("auto", *EDITIONS)),
-    ("asked", ("all", "no", *KINDS)),
+    ("asked", ("all", "no", *KINDS)), ("echoes", ("no", "yes")),
 )  # fmt: skip
 
 
@@ -53,8 +58,8 @@ class Szy206Driver(AttendingDriver):
     point_keys = POINT_KEYS
 
     def __init__(self) -> None:
-        #: Of each call its port's options: who has which password.
-        self._options: dict[Channel, Mapping[str, Any]] = {}
+        #: Of each call its port's options, who has which password; and where values go.
+        self._calls: dict[Channel, tuple[Mapping[str, Any], Deliver]] = {}
         #: Stations whose time labels have no month.
         self._short: set[str] = set()
 
@@ -103,7 +108,9 @@ class Szy206Driver(AttendingDriver):
         """
         names, codec, pictures = items_of(device), Codec(), Assembly()
         said: dict[str, Said] = {}
-        for _, data in frames:
+        told: Telegram | None = None
+        for sent, data in frames:
+            told = next((each for each in _whole(sent) if each.afn in MOVES), told)
             for found in codec.feed(data):
                 frame = found.frame if isinstance(found, Fault) else found
                 if frame is None or not frame.up:
@@ -114,7 +121,13 @@ class Szy206Driver(AttendingDriver):
                         said[names["picture"]] = picture_of(b"".join(parts))
                 elif (message := body.read(frame, reading_of(device))) is not None:
                     said.update(said_by(message, names))
-                    if "clock" in names:  # a recording has no other clock than the station's own
+                    done = _outcome(device, told, frame, message)
+                    if done is not None and done.item in names:
+                        said[names[done.item]] = done.value, Quality.GOOD, 0
+                        continue
+                    if (
+                        "clock" in names and message.label is not None
+                    ):  # a recording has no other clock than the station's own
                         said[names["clock"]] = 0.0, Quality.GOOD, 0
         return device.partial(0, said)
 
@@ -138,20 +151,37 @@ class Szy206Driver(AttendingDriver):
         """
         wanted = move(device, point, raw)
         centre, now = self._centre(channel, device), shown(device, channel.wall_us()) or _UNKNOWN
-        command = wanted.frame(centre, now)
+        command = wanted(centre, now)
 
         def fits(frame: Telegram) -> bool:
-            return frame.message is not None and wanted.back(frame.message) is not None
+            return concerns(command, frame.message)
 
         answer: Telegram = await self.questions.ask(
             channel, device, command.afn, encode(command), fits=fits
         )
-        back = None if answer.message is None else wanted.back(answer.message)
-        if back is None:
+        done = _outcome(device, command, answer, answer.message)
+        if done is None:
             raise DeviceRefused(
                 f"{device.id} did not do it", code="HG-3666", device=device.id, point=point
             )
-        return back
+        await self._did(channel, device, point, command, done.value)
+        return done.value
+
+    async def _did(
+        self, channel: Channel, device: Device, point: str, command: Telegram, value: Value
+    ) -> None:
+        """What a station did is a value of its point: most tell it in no report."""
+        call = self._calls.get(channel)
+        if call is None:
+            return
+        now_us = channel.now_us()
+        block = device.partial(now_us, {point: (value, Quality.GOOD, 0)})
+        told = b"%d %b" % (now_us, command.data)
+        origin = Origin(str(device.address), f"{command.afn:02X}.0", 0, None, told)
+        try:
+            await call[1]([block], origin)
+        except SpoolError as error:
+            log.warning("not stored", extra={"device": device.id, "reason": str(error)})
 
     def errands(self, device: Device) -> Mapping[str, Errand]:
         """Questions 50 to 65, B0, B1 and 61, and the clock, 11."""
@@ -181,7 +211,7 @@ class Szy206Driver(AttendingDriver):
             DeviceRefused: the site file has none (HG-3663).
         """
         address = str(device.address)
-        table = self._options.get(channel, {}).get("stations", {})
+        table = self._calls[channel][0].get("stations", {}) if channel in self._calls else {}
         entry = table.get(address, {})
         password = entry.get("password") if isinstance(entry, Mapping) else None
         if not isinstance(password, str) or len(password) != 4 or not password.isdecimal():
@@ -197,11 +227,23 @@ class Szy206Driver(AttendingDriver):
 
     async def attend(self, channel: Channel, roll: Roll, deliver: Deliver) -> None:
         """One call."""
-        self._options[channel] = roll.options
+        self._calls[channel] = roll.options, deliver
         try:
             await Talk(channel, roll, deliver, self.heard).run()
         finally:
-            del self._options[channel]
+            del self._calls[channel]
+
+
+def _whole(data: bytes) -> list[Telegram]:
+    return [each for each in Codec().feed(data) if isinstance(each, Telegram)]
+
+
+def _outcome(
+    device: Device, command: Telegram | None, answer: Telegram, message: Message | None
+) -> Outcome | None:
+    if command is None or command.afn != answer.afn:
+        return None
+    return outcome(command, message, echoes=device.quirk("echoes", "no") == "yes")
 
 
 def _off(message: Message, now: datetime | None) -> list[Told]:

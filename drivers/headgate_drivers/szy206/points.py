@@ -23,10 +23,12 @@ from headgate_drivers.szy206.switching import WRITTEN
 
 POINT_KEYS: Mapping[str, str] = {
     "item": "a value (rain, level_1, flow_1, total_1, ph ...), alarm.BIT, state.BIT, or alarms, "
-    "clock, mode, picture, rest; to be written: pump.N, valve.N, quota, quota_control, work_mode",
+    "clock, mode, pump, picture, rest; to be written: pump.N, valve.N, quota, quota_control, work_mode",
 }
 #: What is no value: names of alarms, our clock against its own, working mode, what no point names.
-WORDS = ("alarms", "clock", "mode", "picture", "rest")
+WORDS = ("alarms", "clock", "mode", "pump", "picture", "rest")
+#: Bits of the state word (7.3.15): whether the quota is kept, and that no pump runs.
+_QUOTA_KEPT, _PUMP_STOPPED = 1 << 3, 1 << 4
 _EACH = (
     "level", "flow", "total", "velocity", "gate", "power", "energy", "water_temperature",
     "soil_moisture", "soil_depth", "evaporation", "pressure",
@@ -45,9 +47,9 @@ _NO_VALUE: Said = (None, Quality.BAD, status_word(Status.SENTINEL))
 _MALFORMED: Said = (None, Quality.BAD, status_word(Status.MALFORMED))
 
 
+@once_for_each
 def items_of(device: Device) -> dict[str, str]:
     """The name of each point by its item.
-@once_for_each
 
     Raises:
         ProfileError: an item that is none, or one that two points name.
@@ -92,7 +94,9 @@ def said_by(message: Message, names: Mapping[str, str]) -> dict[str, Said]:
     if message.alarm is not None:
         told["alarms"] = " ".join(message.alarms), Quality.GOOD, 0
     if message.state is not None:
-        told["mode"] = float(message.state & 3), Quality.GOOD, 0
+        told["mode"] = told["work_mode"] = float(message.state & 3), Quality.GOOD, 0
+        told["pump"] = not message.state & _PUMP_STOPPED, Quality.GOOD, 0
+        told["quota_control"] = bool(message.state & _QUOTA_KEPT), Quality.GOOD, 0
     found = {names[item]: said for item, said in told.items() if item in names}
     if "rest" in names and rest:
         found[names["rest"]] = json.dumps(rest, sort_keys=True), Quality.GOOD, 0
