@@ -12,13 +12,15 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from kit.bureau import Bureau, factors_of, framed, running_bureau
+from kit.logger import MN, Logger, cod
+from kit.logger import site as logger_site
 from kit.running import PATIENCE_S, Site
 
 from headgate.cli.client import call
@@ -322,6 +324,71 @@ reconnect_max = "200ms"
 
 [uplink.factors]
 a34002 = {{ from = "log-001/pm10", digits = 1 }}
+"""
+
+
+@pytest.mark.timeout(120)
+async def test_an_hour_and_its_history_are_whole_though_the_gateway_was_stopped_in_it(
+    tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for wait in ("late_s", "long_s", "look_s"):
+        monkeypatch.setattr(Hj212Uplink, wait, 0.1)
+    now = datetime.now(ZoneInfo("Asia/Shanghai"))
+    hour = (now - timedelta(hours=2)).replace(minute=0, second=0)
+    env = system_env()
+    env.clock = Trusted()
+    async with running_bureau() as bureau:
+        here = logger_site(tmp_path, MN, port=port)
+        with (tmp_path / "site.toml").open("a") as file:
+            file.write(OF_HOURS.format(port=bureau.port))
+        (tmp_path / "pw").write_text("123456")
+        (tmp_path / "pw").chmod(0o600)
+        for tens in ((0, 1, 2), (3, 4, 5)):
+            async with here.running(env):
+                logger = await Logger.to(port)
+                for ten in tens:
+                    at = f"{hour + timedelta(minutes=10 * ten):%Y%m%d%H%M%S}"
+                    logger.send(cod(10.0 * (ten + 1), at, qn=f"{at}00{ten}"))
+                    assert (await logger.answer())["CN"] == "9014"
+                logger.writer.close()
+                average = {2: "20.0", 5: "35.0"}[tens[-1]]
+                await bureau.until(lambda: _averages(bureau)[-1:] == [average])  # noqa: B023
+                await bureau.until(lambda: len(bureau.of("2051")) == tens[-1] + 1)  # noqa: B023
+                if tens[0]:
+                    bureau.say(_asks(hour, hour + timedelta(minutes=59)))
+                    await bureau.until(lambda: bureau.of("9012"))
+    assert factors_of(bureau.of("2061")[-1]["CP"])["w01018-Flag"] == "N"
+    told = [each["CP"] for each in bureau.of("2051")]
+    assert len(told) == 12
+    assert sorted(told[6:]) == sorted(told[:6]), "asked for, each comes as it was told"
+
+
+def _averages(bureau: Bureau) -> list[str]:
+    return [factors_of(each["CP"])["w01018-Avg"] for each in bureau.of("2061")]
+
+
+def _asks(begin: datetime, end: datetime) -> str:
+    return (
+        "QN=20260718150000123;ST=32;CN=2051;PW=123456;MN=4201GATE00000001;Flag=5;"
+        f"CP=&&BeginTime={begin:%Y%m%d%H%M%S};EndTime={end:%Y%m%d%H%M%S}&&"
+    )
+
+
+OF_HOURS = """
+[[uplink]]
+id = "bureau"
+type = "hj212"
+url = "hj212://127.0.0.1:{port}"
+mn = "4201GATE00000001"
+password = "file:pw"
+st = "32"
+realtime = "0s"
+unsynced = "hold"
+reconnect_min = "100ms"
+reconnect_max = "200ms"
+
+[uplink.factors]
+w01018 = {{ from = "log-000101/cod", digits = 1 }}
 """
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -52,6 +52,8 @@ class MemoryOutbox(Outbox):
         self.opened = opened
         self.tables = dict(tables)
         self.wall = wall
+        #: What an earlier start settled, oldest first.
+        self.kept: list[StoredRecord] = []
         self.boots: dict[bytes, bytes] = {EPOCH: BOOT}
         self._changed = asyncio.Event()
 
@@ -146,6 +148,9 @@ class MemoryOutbox(Outbox):
         if self.opened is None:
             raise SecurityError("no local wrap of this key", code="HG-6000")
         return self.opened[record.n]
+
+    def earlier(self, since_us: int) -> Iterator[StoredRecord]:
+        return reversed(list(self.kept))
 
     def boot(self, epoch: bytes) -> bytes | None:
         return self.boots.get(epoch)

@@ -21,6 +21,8 @@ from headgate.errors import Problem
 Places = dict[tuple[str, int], tuple[Document, Key]]
 
 _LISTED = 30
+#: Where a password goes with a user name. Others have a password alone: PW of HJ 212.
+LOGINS = ("mqtt", "mqtts", "ws", "wss", "http", "https")
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -259,7 +261,8 @@ class _Check:
             "client_key",
             uplink.client_key,
         )
-        if uplink.password is not None and uplink.username is None:
+        login = uplink.url.scheme in LOGINS
+        if login and uplink.password is not None and uplink.username is None:
             yield self.problem(
                 "uplink", index, ("password",), "HG-1213", key="password", other="username"
             )

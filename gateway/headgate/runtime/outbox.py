@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from array import array
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Literal
 
 import msgspec
@@ -31,6 +32,8 @@ log = logging.getLogger(__name__)
 REFUSED, NEED_GRANT, NEED_TABLE = 1, 2, 3
 #: A record that the disk does not give is asked for again this much later.
 READ_AGAIN_US: Final = 60_000_000
+#: Settled records that an uplink may look back on; more than two days of one each second.
+_MOST_EARLIER: Final = 200_000
 
 
 class _Flight(msgspec.Struct):
@@ -343,6 +346,50 @@ class SpoolOutbox(Outbox):
     def open(self, record: StoredRecord) -> Sequence[Item]:
         """The items of a record, for uplinks that convert. Blocks name their table by SM3."""
         return self._insight.open(record)
+
+    def earlier(self, since_us: int) -> Iterator[StoredRecord]:
+        """What this uplink had settled when this is called and the spool still keeps, newest first."""
+        left = _MOST_EARLIER
+        found: dict[str, list[tuple[Rows, array[int]]]] = {}
+        for rows in reversed(self._spool.segments()):
+            of_log = found.setdefault(rows.log, [])
+            if left <= 0 or (of_log and not of_log[-1][1]):
+                continue  # this log has come to what is older
+            settled = array("I")
+            if not self._before(rows, len(rows) - 1, since_us):
+                settled.extend(row for row in rows.alive() if not self.cursor.needs(rows, row))
+                left -= len(settled)
+                if not settled:
+                    continue
+            of_log.append((rows, settled))
+        return self._read_earlier(found, since_us)
+
+    def _before(self, rows: Rows, row: int, since_us: int) -> bool:
+        """Whether what a row tells of is known to be older than this wall time."""
+        if row < 0 or rows.last_us[row] < 0:
+            return False
+        wall_us = self._insight.wall_us(rows.last_us[row], rows.boot)
+        return wall_us is not None and wall_us < since_us
+
+    def _read_earlier(
+        self, found: dict[str, list[tuple[Rows, array[int]]]], since_us: int
+    ) -> Iterator[StoredRecord]:
+        for log_name, segments in found.items():
+            for rows, settled in segments:
+                for row in reversed(settled):
+                    if self._before(rows, row, since_us):
+                        break
+                    if self._spool.rows(log_name, rows.number) is not rows or row in rows.dead:
+                        continue
+                    try:
+                        position = Position(log_name, rows.number, row)
+                        data = self._spool.read(position, needed=False)
+                    except SpoolError:
+                        continue
+                    yield StoredRecord(
+                        rows.epoch(row), rows.ns[row], rows.key_id(row), rows.lane(row), data,
+                        rows.readings[row],
+                    )  # fmt: skip
 
     def boot(self, epoch: bytes) -> bytes | None:
         """The boot that the times of an epoch's records belong to, once one of them was opened."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import msgspec
@@ -93,6 +93,14 @@ class Outbox(ABC):
         Raises:
             SecurityError: this box keeps no local wrap of that key.
         """
+
+    def earlier(self, since_us: int) -> Iterator[StoredRecord]:
+        """What this uplink had settled when this is called and the spool still keeps, newest first.
+
+        Each is read from the disk when it is asked for; one that is gone or damaged is left out. It ends
+        before this wall time, as far as times are known.
+        """
+        return iter(())
 
     def boot(self, epoch: bytes) -> bytes | None:
         """The boot that the times of an epoch's records belong to, once one of them was opened."""

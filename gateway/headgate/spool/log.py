@@ -234,8 +234,11 @@ class Log:
 
     # ------------------------------------------------------------ read
 
-    def read(self, position: Position) -> bytes:
+    def read(self, position: Position, *, needed: bool = True) -> bytes:
         """The sealed bytes. From any thread.
+
+        Args:
+            needed: False where somebody looks back on what every platform may have: nothing is lost then.
 
         Raises:
             SpoolCorrupt: they are not what was written, or were evicted meanwhile. A corrupt record
@@ -258,12 +261,14 @@ class Log:
                 if sealed is not None:
                     self._refused.pop(position, None)
                     return sealed
-            if refusal is not None and may_pass(refusal) and not self._given_up(position):
+            if refusal is not None and may_pass(refusal) and not (
+                needed and self._given_up(position)
+            ):  # fmt: skip
                 raise SpoolError(
                     f"record {position.segment}/{row} of {self.name}: {refusal}", code="HG-4007",
                     segment=position.segment, cause=str(refusal),
                 ) from refusal  # fmt: skip
-            if position.segment in self.segments:
+            if needed and position.segment in self.segments:
                 self._suspects.append(position)
         raise SpoolCorrupt(
             f"record {position.segment}/{position.row} of {self.name} cannot be read back",

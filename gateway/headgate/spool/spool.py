@@ -391,14 +391,17 @@ class Spool:
 
     # ------------------------------------------------------------ read
 
-    def read(self, position: Position) -> bytes:
+    def read(self, position: Position, *, needed: bool = True) -> bytes:
         """The sealed bytes of a record, from any thread.
+
+        Args:
+            needed: False where somebody looks back on what was settled: what is damaged is no loss then.
 
         Raises:
             SpoolCorrupt: what lies there is not what was written; it becomes a loss once.
             SpoolError: the disk does not give it now; it may give it later.
         """
-        return self._logs[position.log].read(position)
+        return self._logs[position.log].read(position, needed=needed)
 
     def clear_index(self, position: Position) -> ClearIndex | None:
         """What may be known of a record without opening it; None when it is gone or damaged."""

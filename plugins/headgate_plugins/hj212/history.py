@@ -1,6 +1,6 @@
 """What was told of periods that are over, to be told again when a bureau asks (2051, 2061, 2031). Pure.
 
-In memory: it begins anew with each start, and the oldest is dropped first.
+In memory; the oldest is dropped first. A start fills it with what the spool keeps of two days.
 """
 
 from __future__ import annotations

@@ -23,6 +23,8 @@ from headgate_plugins.hj212.marks import NO_CONNECTION, NORMAL
 
 HOUR_S, DAY_S = 3600, 86_400
 REAL, MINUTES, HOUR, DAY = "2011", "2051", "2061", "2031"
+#: So much before the newest of what is recalled, hours and days were told, for certain.
+TOLD_S = 300
 #: A period that is told later than this after it was due is made up for (RF of 2025 names no time).
 MADE_UP_S = 300
 
@@ -131,6 +133,37 @@ class Book:
             period.fed_s = now_s
             period.version += 1
         return keys
+
+    def recall(self, told: Told, now_s: float) -> None:
+        """A reading whose minutes were told before this start: hours and days are told from it once more."""
+        key = MINUTES, int(told.at_s // self._minutes_s) * self._minutes_s
+        self._sums.setdefault(key, {}).setdefault(told.code, _Sum()).add(told)
+        self._kept_s[key] = now_s
+
+    def recalled(self, since_s: float, newest_s: float, now_s: float) -> list[Key]:
+        """All that was recalled is here: open the hours and days that may not have been told.
+
+        Args:
+            since_s: what begins before this was not recalled whole.
+            newest_s: of what was recalled.
+
+        Returns:
+            Periods that were told, oldest first.
+        """
+        minutes = {start for cn, start in self._sums if cn == MINUTES and start <= newest_s}
+        found: set[Key] = {(MINUTES, start) for start in minutes}
+        found.update(key for start in minutes for key in self._longer(start))
+        told: list[Key] = []
+        for key in sorted(found, key=lambda key: key[1]):
+            cn, start = key
+            if start < since_s or key in self.open:
+                continue
+            if cn == MINUTES or start + self._length_s[cn] + TOLD_S <= newest_s:
+                told.append(key)
+                continue
+            period = self.open[key] = Open()
+            period.fed_s, period.version = now_s, 1
+        return told
 
     def _longer(self, at_s: float) -> Iterator[Key]:
         if self._hours:

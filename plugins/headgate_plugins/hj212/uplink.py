@@ -1,7 +1,8 @@
 """The gateway as a logger of a bureau: records are opened, their readings told by period, then settled.
 
 A record is settled when the bureau has answered every real time and minute report that its readings are in.
-Hours and days are told from sums in memory: a restart costs them what they had, and their mark says so.
+Hours and days are told from sums in memory; after a restart these are made again from what the spool keeps
+of records that were settled, and so is what a bureau may ask for.
 """
 
 from __future__ import annotations
@@ -49,6 +50,10 @@ _MOST_LOCKED, _LOCKED_AGAIN_S = 256, 60.0
 #: A device's own time is believed within this of the gateway's.
 _BELIEVED_BACK, _BELIEVED_AHEAD = timedelta(days=31), timedelta(hours=1)
 _KEEP_SUMS_S = 93_600.0
+#: How far back a start looks: a day that was over while the box was off for a day is whole.
+RECALLED_S = 49 * 3600
+#: After each record: what happens now goes first.
+_RECALL_PAUSE_S = 0.001
 
 Name = tuple[bytes, int]
 
@@ -71,6 +76,7 @@ class Hj212Uplink(Uplink):
         reporting = Reporting(self, outbox)
         try:
             async with asyncio.TaskGroup() as group:
+                group.create_task(reporting.recall(), name=f"recall {self.context.id}")
                 group.create_task(reporting.gather(), name=f"gather {self.context.id}")
                 group.create_task(reporting.tell(), name=f"tell {self.context.id}")
         finally:
@@ -124,6 +130,7 @@ class Reporting:
         self._locked: list[StoredRecord] = []
         self._names = Names()
         self._history = History()
+        self._recalled = False
         self.settings = Settings(terms)
 
     def give_back(self) -> None:
@@ -131,6 +138,43 @@ class Reporting:
         self._outbox.give_back([*self._held.values(), *self._locked])
 
     # ------------------------------------------------------------ from the spool
+
+    async def recall(self) -> None:
+        """What an earlier start had settled: sums for hours and days, and the history of two days."""
+        now_us = self._outbox.wall_us(self._uplink.now_us())
+        while now_us is None:
+            await asyncio.sleep(self._uplink.look_s)
+            now_us = self._outbox.wall_us(self._uplink.now_us())
+        since_us = now_us - RECALLED_S * 1_000_000
+        since_s, newest_s = _seconds(self._wall(since_us)), 0.0
+        # Whatever is settled from here on is not in it: nothing is added twice.
+        for record in self._outbox.earlier(since_us):
+            for told in self._read(record):
+                if told.at_s >= since_s:
+                    self._book.recall(told, time.monotonic())
+                    newest_s = max(newest_s, told.at_s)
+            await asyncio.sleep(_RECALL_PAUSE_S)
+        if newest_s:
+            for key in self._book.recalled(since_s, newest_s, time.monotonic()):
+                if cp := self._cp(key):
+                    self._history.keep(key, cp)
+                await asyncio.sleep(0)
+        self._recalled = True
+
+    def _read(self, record: StoredRecord) -> list[Told]:
+        """Readings of a settled record, for sums; none where it cannot be read any more."""
+        try:
+            items = self._outbox.open(record)
+        except SecurityError:
+            return []
+        boot = self._outbox.boot(record.epoch)
+        found = [
+            self._told(source, reading, boot)
+            for item in items
+            if isinstance(item, Block) and isinstance(item.table, bytes)
+            for source, reading in self._of(item)
+        ]
+        return [told for told in found if told is not None]
 
     async def gather(self) -> None:
         """Records into periods, for ever. What waits for the bureau is bounded by the outbox."""
@@ -194,8 +238,16 @@ class Reporting:
             return []
 
     def _take(self, name: Name, source: Source, reading: Reading, boot: bytes | None) -> None:
+        told = self._told(source, reading, boot)
+        assert told is not None
+        for key in self._book.take(told, time.monotonic()):
+            self._reports.setdefault(name, set()).add(key)
+            self._waiting.setdefault(key, set()).add(name)
+
+    def _told(self, source: Source, reading: Reading, boot: bytes | None) -> Told | None:
         wall_us = self._outbox.wall_us(reading.taken_at_us, boot)
-        assert wall_us is not None
+        if wall_us is None:
+            return None
         own_us = reading.device_time_us
         if self._terms.device_times and own_us is not None:
             off = timedelta(microseconds=wall_us - own_us)
@@ -205,10 +257,7 @@ class Reporting:
         number = None
         if isinstance(value, (int, float)) and reading.quality is not Quality.BAD:
             number = float(value) * source.scale
-        at_s = _seconds(self._wall(wall_us))
-        for key in self._book.take(Told(source.code, at_s, number, mark), time.monotonic()):
-            self._reports.setdefault(name, set()).add(key)
-            self._waiting.setdefault(key, set()).add(name)
+        return Told(source.code, _seconds(self._wall(wall_us)), number, mark)
 
     def _settle(self, name: Name) -> None:
         self._outbox.settle([self._held.pop(name)])
@@ -247,6 +296,8 @@ class Reporting:
         while not bureau.lost:
             now = self.local()
             due = [] if now is None else self._book.due(_seconds(now), time.monotonic())
+            if not self._recalled:  # a mean is not told of half of what was heard
+                due = [key for key in due if key[0] == REAL]
             for key in due:
                 version = self._book.open[key].version
                 records = set(self._waiting.get(key, ()))
@@ -278,16 +329,23 @@ class Reporting:
                     self._settle(name)
 
     def _packet(self, key: Key) -> Packet | None:
-        report, now = self._book.report(key), self.local()
-        if not report.factors or now is None or (key[0] == REAL and not self.settings.realtime):
+        cp, now = self._cp(key), self.local()
+        if not cp or now is None or (key[0] == REAL and not self.settings.realtime):
             return None
+        made_up = self._book.is_late(key, _seconds(now))
+        return self._upload_of(key[0], cp, now, made_up=made_up)
+
+    def _cp(self, key: Key) -> str:
+        """What is told of a period; empty where nothing is."""
+        report = self._book.report(key)
+        if not report.factors:
+            return ""
         factors = tuple(
             Factor(code, tuple((name, self._text(code, value)) for name, value in fields))
             for code, fields in report.factors.items()
         )
         at = _EPOCH + timedelta(seconds=report.start_s)
-        cp = write([Record(f"{at:%Y%m%d%H%M%S}", (), factors)])
-        return self._upload_of(report.cn, cp, now, made_up=self._book.is_late(key, _seconds(now)))
+        return write([Record(f"{at:%Y%m%d%H%M%S}", (), factors)])
 
     def _upload_of(self, cn: str, cp: str, now: datetime, *, made_up: bool) -> Packet:
         # Only 2025 has a word for what is told later than it was due (RF).

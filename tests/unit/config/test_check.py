@@ -94,6 +94,13 @@ def test_known_may_depend_on_what_the_site_allows(site: Examine) -> None:
     assert seen == [True]
 
 
+def test_a_password_without_a_user_name_is_right_where_there_is_no_login(site: Examine) -> None:
+    bureau = (
+        '[[uplink]]\nid = "b"\ntype = "hj212"\nurl = "hj212://127.0.0.1:9"\npassword = "file:pw"\n'
+    )
+    assert told(site(WHOLE + bureau)) == []
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

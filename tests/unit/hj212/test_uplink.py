@@ -425,6 +425,80 @@ async def test_a_bureau_of_2025_gets_encrypted_data_and_is_told_what_is_made_up_
     assert factors_of(real["CP"])["a34002-Rtd"] == "86"
 
 
+def kept(box: Box, *looks: Block) -> Box:
+    """A start before this one had these settled."""
+    assert isinstance(box.opened, dict)
+    for n, look in enumerate(looks, 1000):
+        box.opened[n] = [look]
+        box.kept.append(record(n))
+    return box
+
+
+async def test_an_hour_is_of_all_its_minutes_though_the_gateway_was_started_in_between() -> None:
+    def at(k: int) -> Block:
+        return block(k * 600 * SECOND - 30 * 60 * SECOND, 0.010 * (k + 1), 50.0)
+
+    box = kept(outbox(*[[at(k)] for k in range(4, 6)]), *[at(k) for k in range(4)])
+    async with running_bureau() as bureau, running(made(bureau, hours=True, realtime="0s"), box):
+        await bureau.until(lambda: bureau.of("2061"))
+        await until_settled(box, 0, 1)
+        (hour,) = bureau.of("2061")
+        assert len(bureau.of("2051")) == 2, "what was told is not told again"
+    said = factors_of(hour["CP"])
+    assert (said["a34002-Min"], said["a34002-Avg"], said["a34002-Max"]) == ("10", "35", "60")
+    assert said["a34002-Flag"] == "N"
+
+
+async def test_what_was_told_before_a_start_is_told_again_when_a_bureau_asks() -> None:
+    looks = [block(k * 600 * SECOND, 0.010 * (k + 1), 50.0) for k in range(12)]
+    box = kept(outbox(), *looks)
+    async with running_bureau() as bureau:
+        up = made(bureau, hours=True, realtime="0s")
+        async with asked(bureau, up, box):
+            await bureau.until(lambda: bureau.of("2061"))  # the last hour may not have been told
+            bureau.say(request("2051", "BeginTime=20260718144000;EndTime=20260718145000"))
+            await bureau.until(lambda: bureau.of("9012"))
+            bureau.say(request("2061", "BeginTime=20260718140000;EndTime=20260718150000"))
+            await bureau.until(lambda: len(bureau.of("9012")) == 2)
+        minutes = [factors_of(each["CP"]) for each in bureau.of("2051")]
+        hours = [factors_of(each["CP"])["DataTime"] for each in bureau.of("2061")]
+    assert [(each["DataTime"], each["a34002-Avg"]) for each in minutes] == [
+        ("20260718144000", "20"), ("20260718145000", "30"),
+    ]  # fmt: skip
+    assert hours[0] == "20260718160000"
+    assert sorted(hours[1:]) == ["20260718140000", "20260718150000"]
+
+
+async def test_without_a_trusted_time_nothing_is_looked_back_on() -> None:
+    box = kept(outbox(wall=None), block(0, 0.010, 50.0))
+    async with running_bureau() as bureau:
+        up = made(bureau)
+        async with running(up, box):
+            await asyncio.sleep(0.1)
+            box.wall = WALL
+            bureau.say(request("2051", "BeginTime=20260718143000;EndTime=20260718143000"))
+            await bureau.until(lambda: bureau.of("9012"))
+    assert len(bureau.of("2051")) <= 1
+
+
+def test_a_period_that_was_told_for_certain_is_not_told_again() -> None:
+    book = Book(["LA"], 0, 600)
+    for at_s in range(0, 5 * 3600, 600):
+        book.recall(Told("LA", at_s, 1.0, "N"), 0.0)
+    told = book.recalled(0, 4 * 3600 + 100, 0.0)
+    assert {start // 3600 for cn, start in told if cn == "2061"} == {0, 1, 2}
+    assert {start // 3600 for cn, start in book.open if cn == "2061"} == {3, 4}
+    assert ("2031", 0) in book.open
+    assert not any(cn == "2051" for cn, _ in book.open)
+
+
+def test_an_hour_that_began_before_what_was_recalled_is_not_told_of_its_half() -> None:
+    book = Book(["LA"], 0, 600, days=False)
+    book.recall(Told("LA", 3600 + 1800, 1.0, "N"), 0.0)
+    assert book.recalled(3600 + 1000, 3600 + 1800, 0.0) == [("2051", 3600 + 1800)]
+    assert book.open == {}
+
+
 def test_history_keeps_the_newest() -> None:
     history = History()
     for hour in range(800):

@@ -508,3 +508,67 @@ async def test_keys_that_a_platform_retires_are_handed_on_and_settle_nothing(box
     assert box.retired == [(b"key-id-1", b"key-id-2")]
     box.city.receipt(box.receipt(floor=1))
     assert len(box.retired) == 1, "a receipt without the ask asks for nothing"
+
+
+# ------------------------------------------------------------ looking back
+
+
+class Times:
+    """An insight that knows when things were: boottime is wall time, of boots that it knows."""
+
+    def __init__(self, *boots: bytes) -> None:
+        self.boots = boots
+
+    def wall_us(self, at_us: int, boot: bytes | None = None) -> int | None:
+        return at_us if boot in self.boots else None
+
+
+def looking_back(box: Box, *boots: bytes) -> SpoolOutbox:
+    box.city._insight = Times(*boots or (BOOT,))  # type: ignore[assignment]
+    return box.city
+
+
+async def test_what_was_settled_can_be_looked_back_on_newest_first(box: Box) -> None:
+    box.commit(LIVE, LIVE, ALARM)
+    box.commit(LIVE, LIVE)
+    city = looking_back(box)
+    records = await take(city)
+    city.settle([record for record in records if record.n != 1])
+    found = list(city.earlier(0))
+    assert ns(found) == [4, 3, 0, 2]
+    assert [record.data for record in found] == [box.body(n) for n in (4, 3, 0, 2)]
+    box.stop()
+    box.start()
+    assert ns(list(looking_back(box).earlier(0))) == [4, 3, 0, 2], "and by the next start"
+
+
+async def test_looking_back_ends_where_it_is_wanted_and_takes_nothing_settled_meanwhile(
+    box: Box,
+) -> None:
+    for _ in range(200):
+        box.clock.now_us += 1_000_000
+        box.commit(LIVE)
+    city = looking_back(box)
+    records = []
+    while got := await take(city):
+        city.sent(got)
+        records += got
+    city.settle([record for record in records if record.n != 199])
+    since_us = box.clock.now_us - 50 * 1_000_000
+    found = city.earlier(since_us)
+    city.settle([record for record in records if record.n == 199])
+    assert ns(list(found)) == [*range(198, 148, -1)]
+    assert ns(list(city.earlier(since_us))) == [*range(199, 148, -1)]
+    assert len(list(looking_back(box, b"another boot").earlier(since_us))) == 200, "no time known"
+
+
+async def test_what_cannot_be_read_when_looking_back_is_left_out_and_is_no_loss(box: Box) -> None:
+    box.commit(LIVE, LIVE, LIVE)
+    city = looking_back(box)
+    city.settle(await take(city))
+    (file,) = (box.folder / "spool" / "data").glob("*.seg")
+    data = bytearray(file.read_bytes())
+    data[data.index(box.body(1))] ^= 1
+    file.write_bytes(data)
+    assert ns(list(city.earlier(0))) == [2, 0]
+    assert not box.spool.losses()
