@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import NamedTuple
 
 from headgate.sdk import (
@@ -98,7 +99,9 @@ class Talk:
         self._faults = 0
         self._tells.spoke(frame)
         last = frame.number == frame.total  # of packets only the last is answered
-        self._roll.relay(frame.address, encode(frame), answered=wants_answer(frame) and last)
+        self._roll.relay(
+            frame.address, partial(encode, frame), answered=wants_answer(frame) and last
+        )
         if frame.total:
             return await self._packet(frame, device)
         await self._report(frame, device)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 
 import msgspec
 
@@ -89,7 +90,7 @@ class Talk:
         frame = msgspec.structs.replace(
             frame, message=body.read(frame, self._reading(frame, device))
         )
-        self._roll.relay(frame.address, encode(frame), answered=wants_answer(frame))
+        self._roll.relay(frame.address, partial(encode, frame), answered=wants_answer(frame))
         if frame.afn == Afn.LINK:
             await self._channel.send(encode(confirmation(frame, None)))
             return frame.message is None or frame.message.link != LOG_OUT

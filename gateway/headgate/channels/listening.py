@@ -71,7 +71,7 @@ class ListeningPort(Listener):
         self._strangers: dict[str, Stranger] = {}
         self.on_two_sources: Callable[[Device, Channel, Channel], None] = lambda d, a, b: None
         #: Takes frames for a second centre; nobody wants them unless the site says so.
-        self.on_relay: Callable[[str, bytes, bool], None] = lambda station, frame, answered: None
+        self.on_relay: Callable[[str, bytes, bool], None] | None = None
         #: The alarms that a device has raised itself and not cleared.
         self.on_standing: Callable[[Device], Collection[str]] = lambda device: ()
         self._log_at: dict[str, float] = {}
@@ -267,9 +267,15 @@ class ListeningPort(Listener):
         )
         self.on_two_sources(device, before, now)
 
+    @property
+    def relays(self) -> bool:
+        """Whether the site names a second centre."""
+        return self.on_relay is not None
+
     def relay(self, station: str, frame: bytes, *, answered: bool) -> None:
         """A right frame of a station, for a second centre."""
-        self.on_relay(station, frame, answered)
+        if self.on_relay is not None:
+            self.on_relay(station, frame, answered)
 
     def standing(self, device: Device) -> Collection[str]:
         """What a device has raised and not cleared, also before a restart."""

@@ -261,6 +261,11 @@ class Listener(ABC):
     def faulty(self, channel: Channel, what: str, data: bytes) -> None:  # noqa: B027
         """Bytes that were no frame: what was wrong, and the first of them."""
 
+    @property
+    def relays(self) -> bool:
+        """Whether frames go on to a second centre."""
+        return True
+
     def relay(self, station: str, frame: bytes, *, answered: bool) -> None:  # noqa: B027
         """A right frame of a station as it came, for a second centre where the site names one.
 

@@ -110,9 +110,16 @@ class Roll:
         """Bytes of this call were no frame: counted, and told now and then."""
         self._listener.faulty(channel, what, data)
 
-    def relay(self, station: str, frame: bytes, *, answered: bool) -> None:
-        """Hand a right frame of a claimed station on to a second centre, where the site names one."""
-        self._listener.relay(station, frame, answered=answered)
+    def relay(
+        self, station: str, frame: bytes | Callable[[], bytes], *, answered: bool
+    ) -> None:  # fmt: skip
+        """Hand a right frame of a claimed station on to a second centre, where the site names one.
+
+        `frame` may be what makes it: most sites name none.
+        """
+        if self._listener.relays:
+            data = frame if isinstance(frame, bytes) else frame()
+            self._listener.relay(station, data, answered=answered)
 
     def standing(self, device: Device) -> Collection[str]:
         """Codes of alarms that a device has raised itself and not cleared, also before a restart."""
