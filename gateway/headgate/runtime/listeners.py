@@ -170,6 +170,10 @@ class Attendance(Stream):
                 self._standing.take(device, alarm.code, alarm.active)
         await self._standing.saved()
 
+    def on_call(self, device: Device) -> bool:
+        """Whether a station is on a call now."""
+        return self.port.call_of(str(device.address)) is not None
+
     async def at(self, device: Device, action: Callable[[Channel], Awaitable[T]]) -> T:
         """Run `action` on the call that a station is on; one at a time for each station.
 

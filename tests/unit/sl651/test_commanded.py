@@ -211,6 +211,7 @@ async def test_before_a_command_a_station_is_asked_what_it_measures_now(
         assert {name: r.value for name, r in seen.items() if name.startswith("level")} == {
             "level_inside": 3.215,  # of the other there is no good value
         }  # fmt: skip
+        assert await plant.look("gate") is not None  # within two seconds nobody asks again
         assert await plant.look("mute") == {}  # nobody asks it, and it has said nothing
         station.close()
         while (await here.do("stations"))["on_line"]:
