@@ -56,6 +56,8 @@ Said = tuple[Value, Quality, int]
 
 #: Bits of a state that are alarms: its code, how severe it is.
 RAISES: Mapping[int, tuple[str, int]] = {1: ("fire", 1000), 2: ("fault", 500)}
+#: What a building's parts no longer see because somebody wanted it so; no reset ends it.
+SHIELDED: Mapping[int, tuple[str, int]] = {3: ("shielded", 200)}
 _POWER = {"main_power_fault", "backup_power_fault", "power_fault", "bus_fault"}
 _LINKS = {"centre_link_fault", "monitor_link_fault"}
 _COUNTED = {"fires": 1, "faults": 2, "shielded": 3}
@@ -200,7 +202,7 @@ def _bits(part: Part | None) -> dict[str, int]:
 
 def raises(part: Part | None) -> dict[int, tuple[str, int]]:
     """Which bits of a state are alarms, by whose they are."""
-    found = dict(RAISES)
+    found = {**RAISES, **({} if part is None else SHIELDED)}
     for bit, name in names_of(part).items():
         if name in _POWER or name in _LINKS:
             found[bit] = name.replace("_", "-"), 500

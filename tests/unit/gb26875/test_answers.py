@@ -141,6 +141,25 @@ async def test_a_panel_that_somebody_reset_ends_what_its_components_said(
     assert [value for point, value, _ in stored(here) if point == "fires"] == [1.0, 2.0, 1.0]
 
 
+async def test_what_is_shielded_is_an_alarm_that_no_reset_and_no_restart_ends(
+    tmp_path: Path, port: int
+) -> None:
+    """A detector that somebody took out of service sees no fire; it is forgotten for years."""
+    here = site(tmp_path, port)
+    reset = Message(4, 1, (Operation(Part(1, 1), 1, 7, AT),))
+    for first, messages in ((1, (component(1, 0b1001), component(2, 0b1))), (3, (reset,))):
+        async with here.running():
+            panel = await Panel.to(port)
+            for serial, message in enumerate((*messages, WATCHES), first * 10):
+                panel.send(said(serial, Command.SEND_DATA, message))
+                await panel.answer()
+            panel.close()
+    shielded = [each for each in alarms(here) if each[0].startswith("shielded/component")]
+    assert shielded == [("shielded/component/1.1.00000001", True)]
+    told = [value for point, value, _ in stored(here) if point == "shielded"]
+    assert told == [1.0] * 5
+
+
 def test_points_of_parts_that_a_reset_ends_are_told_with_it() -> None:
     """It names none of them; a point of one would say for good that it burns."""
     device, building = make_device([], name="panel", address=str(ADDRESS)), Building()
