@@ -76,8 +76,12 @@ class PoweredRoad(StationRoad):
         )  # fmt: skip
         await self._machine.__aenter__()
         self._listening = asyncio.create_task(self._listen(self._machine), name="console")
+        up = asyncio.create_task(self.up.wait(), name="up")
         async with asyncio.timeout(BOOT_S):
-            await self.up.wait()
+            await asyncio.wait({up, self._listening}, return_when=asyncio.FIRST_COMPLETED)
+        up.cancel()
+        if not self.up.is_set():
+            raise TimeoutError("the gateway does not start")
 
     def _make_site(self) -> None:
         """As the guest sees it: our loopback has another address there, and the state lies on its disk."""
@@ -137,7 +141,8 @@ class PoweredRoad(StationRoad):
 async def run(rounds: int, seed: int, flush: str = "on") -> bool:
     """`rounds` cuts of each kind, then everything is let through and judged.
 
-    With `flush` off the guest's program flushes nothing: the counter-proof, which must end in WRONG.
+    With `flush` off the guest's program does not flush what stations say: the counter-proof, which must end
+    in WRONG.
     """
     need({"mkfs.ext4": "e2fsprogs", "mosquitto": "mosquitto"})
     kernel = prepared()

@@ -40,6 +40,9 @@ def slowed(when: str, after: int) -> None:
     def wrapped(spool: Spool, records: Sequence[SealedRecord]) -> Sequence[Position]:
         nonlocal count
         count += sum(len(record.index.origins) for record in records)
+        if count and os.environ["RIG_FLUSH"] == "off":
+            # The counter-proof: who forgets to flush what stations say must be found out here.
+            os.fsync = os.fdatasync = lambda _: None
         here = count > after and any(record.index.origins for record in records)
         if here and when == "received":
             said("RECEIVED", deliveries=count)
@@ -78,9 +81,6 @@ def main() -> None:
         "ip route add default via 10.0.2.2", f"mount -t ext4 /dev/vda {DISK}",
     ):  # fmt: skip
         subprocess.run(command.split(), check=True)
-    if os.environ["RIG_FLUSH"] == "off":
-        # The counter-proof: whoever forgets to flush must be found out here.
-        os.fsync = os.fdatasync = lambda _: None
     slowed(os.environ["RIG_CUT"], int(os.environ["RIG_AFTER"]))
     threading.Thread(target=watch, daemon=True).start()
     os.environ["RUNTIME_DIRECTORY"] = "/run"

@@ -20,8 +20,8 @@ pytestmark = [
     pytest.mark.timeout(120),
     pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS),
 ]
-#: Strangers have a second here, not half a minute.
-SHORT = "options = { limits = { introduce_s = 1.0 } }"
+#: Strangers have three seconds here, not half a minute.
+SHORT = "options = { limits = { introduce_s = 3.0 } }"
 REPORTS = 40
 
 
