@@ -147,6 +147,7 @@ SLOTS = {0xF4: "DRP", **{0xF5 + level: f"DRZ{level + 1}" for level in range(8)}}
 BY_ASCII: dict[str, int] = {
     **{known.ascii: code for code, known in ELEMENTS.items() if code != 0x04},
     **{name: code for code, name in SLOTS.items()},
+    "PH": 0x46,  # the only name with a small letter, and not everybody writes it so
 }
 
 #: Classes of stations (annex A); others are the user's own.

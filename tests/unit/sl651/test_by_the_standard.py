@@ -322,6 +322,16 @@ def test_event_counters_of_another_makers_station_are_read() -> None:
     assert (told["ERC16 发报文"], told["ERC17 收报文"], told["ERC18 发报文出错"]) == (113, 68, 5)
 
 
+@pytest.mark.parametrize("name", ["pH", "PH"])
+def test_the_one_name_with_a_small_letter_is_read_in_capitals_too(name: str) -> None:
+    write = Characters()
+    body = b"0007260718143005" + write.station(OWN, 0x51) + b"TT 2607181430 "
+    (frame,) = Codec().feed(write.up(1, OWN, 0x1234, 0x32, body + f"{name} 7.25 ".encode()))
+    assert isinstance(frame, Frame), frame
+    assert frame.message is not None
+    assert [(x.name, x.value) for x in lines(frame.message)] == [("46 pH值", 7.25)]
+
+
 @pytest.mark.parametrize("name", ["ZT", "45"])
 def test_the_state_in_ascii_is_read_by_its_name_and_by_its_hex(name: str) -> None:
     write = Characters()
