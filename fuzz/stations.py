@@ -114,6 +114,8 @@ def _sl651_bodies() -> Iterable[bytes]:
 
 # ---------------------------------------------------------------- HJ 212
 
+HJ212_KEY = b"0123456789abcdef"
+
 
 def _hj212_said(packet: Packet) -> None:
     for record in packet.records:
@@ -127,7 +129,16 @@ def _hj212_said(packet: Packet) -> None:
 
 
 def _hj212(data: bytes) -> None:
-    codec, parts = hj212.Codec(), Parts(KEEPS)
+    _hj212_through(data, hj212.Codec())
+
+
+def _hj212_sealed(data: bytes) -> None:
+    """CP of 2025, encrypted with a key that is known here."""
+    _hj212_through(data, hj212.Codec(keys=lambda mn: HJ212_KEY))
+
+
+def _hj212_through(data: bytes, codec: hj212.Codec) -> None:
+    parts = Parts(KEEPS)
     for piece in pieces(data):
         for event in codec.feed(piece):
             packet = event if isinstance(event, Packet) else event.packet
@@ -159,6 +170,23 @@ def _hj212_cp(data: bytes) -> None:
 
 def _hj212_seeds() -> Iterable[bytes]:
     return (whole(vector["text"].encode()) for vector in vectors("hj212"))
+
+
+def _hj212_sealed_seeds() -> Iterable[bytes]:
+    for n, text in enumerate(_hj212_cps()):
+        told = Packet(
+            qn=f"20260718143000{n % 1000:03}", cn="2011", mn="M", cp=text.decode("utf-8", "replace")
+        )
+        try:
+            sent = encode_packet(told, 9999, HJ212_KEY)
+        except ValueError:
+            continue
+        yield whole(sent)
+        head, _, rest = sent.partition(b"CP=&&")
+        body, check = rest[:-8], rest[-8:]
+        printed = "{" + ",".join(f"0x{byte:02X}" for byte in body[: len(body) // 16 * 16]) + "}"
+        left = body[len(body) // 16 * 16 :]
+        yield whole(head + b"CP=&&" + printed.encode() + left + check)
 
 
 def _hj212_cps() -> Iterable[bytes]:
@@ -261,5 +289,6 @@ STATIONS: dict[str, Target] = {
     "sl651": Target(_sl651, _sl651_seeds),
     "sl651-body": Target(_sl651_body, _sl651_bodies),
     "hj212": Target(_hj212, _hj212_seeds),
+    "hj212-sealed": Target(_hj212_sealed, _hj212_sealed_seeds),
     "hj212-cp": Target(_hj212_cp, _hj212_cps),
 }

@@ -227,7 +227,8 @@ class Codec(StreamCodec[Packet | Fault]):
         """A check that is not that of the segment: encrypted, or damaged."""
         size, cp = HEAD + len(data) + TAIL, data.partition(CP)[2].removesuffix(b"&&")
         head = read_segment(data.partition(CP)[0] + CP + b"&&")[0]
-        if _of_2025(head) and (self._keys(head.mn) is not None or sealed.looks_sealed(cp)):
+        # Who has a key here is believed to use it, whatever Flag says or is not there to say.
+        if self._keys(head.mn) is not None or (_of_2025(head) and sealed.looks_sealed(cp)):
             return self._opened(data, check, size)
         return self._damaged(size, f"{check!r} where {crc16(data):04X} is right")
 

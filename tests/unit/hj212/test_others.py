@@ -15,7 +15,8 @@ import pytest
 
 from headgate_drivers.hj212 import data, sealed
 from headgate_drivers.hj212.codec import Codec
-from headgate_drivers.hj212.frames import Fault, Packet, encode
+from headgate_drivers.hj212.editions import Edition
+from headgate_drivers.hj212.frames import Fault, Flag, Packet, encode
 from headgate_drivers.hj212.replies import answer
 
 OTHERS: list[dict[str, Any]] = json.loads((Path(__file__).parent / "others.json").read_text())[
@@ -264,6 +265,17 @@ def test_an_encrypted_packet_without_a_key_is_said_to_be_one(shape: str) -> None
     assert fault.packet is not None
     assert (fault.packet.mn, fault.packet.cp) == ("010000A8900016F000169DC0", "")
     assert isinstance(after, Packet)
+
+
+@pytest.mark.parametrize("flag", [None, Flag(Edition.OF_2017, split=False, answer=True)])
+def test_who_has_a_key_is_opened_whatever_its_flag_says(flag: Flag | None) -> None:
+    cp = "DataTime=20240520210600;a01001-Rtd=1.35,a01001-Flag=N"
+    sent = encode(
+        Packet(qn="20240520210600123", st="31", cn="2011", mn="M", flag=flag, cp=cp), key=KEY
+    )
+    (packet,) = Codec(keys=lambda mn: KEY).feed(sent)
+    assert isinstance(packet, Packet)
+    assert (packet.cp, packet.sealed) == (cp, True)
 
 
 def test_another_key_or_a_changed_byte_is_a_wrong_check() -> None:
