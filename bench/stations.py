@@ -22,7 +22,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench.front_end import FrontEnd, spread
+from kit.front_end import FrontEnd, spread
+
 from bench.strangers import Strangers
 from headgate.errors import HeadgateError
 

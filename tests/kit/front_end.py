@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from kit import second_centre
 from kit.bureau import factors_of
 from kit.hydro import StationRoad, judge, read_log
 
@@ -99,7 +100,7 @@ class FrontEnd(StationRoad):
             sites.append(folder / "loggers.toml")
         if self.relay and self._second is None:
             self._second = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "bench.second_centre", stdout=asyncio.subprocess.PIPE
+                sys.executable, second_centre.__file__, stdout=asyncio.subprocess.PIPE
             )
             assert self._second.stdout is not None
             port = int(await self._second.stdout.readline())

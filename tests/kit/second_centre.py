@@ -1,6 +1,6 @@
 """A second centre that frames are handed on to: it answers whatever it hears, and counts.
 
-python -m bench.second_centre       says its port, and at SIGTERM what it heard
+python tests/kit/second_centre.py    says its port, and at SIGTERM what it heard
 """
 
 from __future__ import annotations
