@@ -73,15 +73,16 @@ class LoggerFarm:
         for written in plan.faults:
             self._fault(*_parse(written), on=True)
         self._tasks: list[asyncio.Task[Any]] = []
-        self._samples: dict[str, int] = {}
 
     def _told(self, logger: Logger, upload: Upload) -> None:
-        if not upload.values:
-            return
-        sample = self._samples[logger.id] = self._samples.get(logger.id, 0) + 1
-        self.truth.write(
-            {"t": time.time(), "device": logger.id, "sample": sample, "values": upload.values}
-        )
+        now, whose = time.time(), {"device": logger.id, "serial": upload.qn}
+        if not upload.sent:
+            upload.began = now
+            said = {"function": upload.function, "told": [[upload.at, upload.values]]}
+            self.truth.write({"t": now, **whose, **said})
+        else:
+            done = {"confirmed": upload.qn, "after_s": now - upload.began, "tries": upload.sent}
+            self.truth.write({"t": now, "device": logger.id, **done})
 
     async def start(self) -> None:
         """They begin to measure and to dial."""

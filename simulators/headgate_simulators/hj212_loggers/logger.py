@@ -91,12 +91,15 @@ def measured(kind: Kind, world: World, place: Place, t: float, seed: str) -> dic
 
 @dataclass(slots=True)
 class Upload:
-    """One packet that wants an answer, and what it says of which points."""
+    """One packet that wants an answer, and what it says of which points; `at`: DataTime, unix seconds."""
 
     qn: str
     segment: str
     values: dict[str, float]
+    at: int = 0
+    function: str = ""
     sent: int = 0
+    began: float = 0.0
 
 
 @dataclass(slots=True)
@@ -104,7 +107,7 @@ class Logger:
     """One logger. `answered` and `said` are its own account of what went up, `set` of what it was told.
 
     Args:
-        told: called when a packet with values is sent for the first time.
+        told: called when a packet is sent for the first time, and when it is answered.
     """
 
     id: str
@@ -206,7 +209,7 @@ class Logger:
         name = self._name()
         cp = ";".join([f"DataTime={at:%Y%m%d%H%M%S}", *items])
         segment = f"QN={name};ST={SYSTEM[self.kind]};CN={cn};PW=123456;MN={mn};Flag={flag};{head}CP=&&{cp}&&"
-        upload = Upload(name, segment, values)
+        upload = Upload(name, segment, values, int(at.timestamp()), cn)
         self.waiting.append(upload)
         self.said[name] = upload
         if len(self.waiting) > KEEPS:
@@ -302,6 +305,7 @@ class Logger:
                         self.late_s.append(loop.time() - began)
                         upload = left.pop(qn)
                         self.answered.add(upload.qn)
+                        self.told(self, upload)
                         self.waiting.remove(upload)
             if not left:
                 return True

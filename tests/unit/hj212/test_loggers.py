@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from kit.bureau import Bureau, factors_of, running_bureau
@@ -15,6 +17,7 @@ from headgate_simulators.hj212_loggers.packets import check, packet, taken
 from headgate_simulators.hj212_loggers.site import site_fragment
 from headgate_simulators.truth import TruthList
 
+_CHINA = ZoneInfo("Asia/Shanghai")
 #: HJ 212-2017 annex A.
 SAMPLE = (
     "QN=20160801085857223;ST=32;CN=1062;PW=100000;MN=010000A8900016F000169DC0;Flag=5;"
@@ -70,9 +73,21 @@ async def test_the_truth_is_what_went_over_the_wire() -> None:
         async with LoggerFarm(_plan(bureau, count=2), truth) as farm:
             await _until(farm, 3)
         told = [float(factors_of(each["CP"]).get("a34002-Rtd", "nan")) for each in bureau.heard]
-    said = [look["values"]["pm10"] for look in truth.looks("log-001")]
-    assert len(said) >= 3
-    assert set(said) <= set(told)
+    lines = [line for line in truth.lines if line.get("device") == "log-001"]
+    said = {line["serial"]: line["told"][0] for line in lines if "told" in line}
+    values = [values["pm10"] for _, values in said.values() if "pm10" in values]
+    assert len(values) >= 3
+    assert set(values) <= set(told)
+    assert {each["QN"] for each in bureau.heard} >= said.keys()
+    # What was answered is confirmed, each packet once: `headgate verify` holds the store to it.
+    confirmed = [line["confirmed"] for line in lines if "confirmed" in line]
+    assert len(confirmed) == len(set(confirmed)) >= 3
+    assert set(confirmed) <= said.keys()
+    for heard in bureau.heard:
+        if heard["QN"] in said:
+            written = factors_of(heard["CP"])["DataTime"]
+            at = datetime.strptime(written, "%Y%m%d%H%M%S").replace(tzinfo=_CHINA)
+            assert said[heard["QN"]][0] == at.timestamp()
 
 
 async def test_parts_share_their_data_time_and_have_a_qn_each() -> None:
