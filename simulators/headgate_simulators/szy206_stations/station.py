@@ -167,7 +167,10 @@ class Station(Caller):
                 self._say_link(line, wire.ALIVE)
 
     def _say_link(self, line: Line, word: int) -> None:
-        self.say(line, wire.frame(wire.up(0, _FIRST), self.number, wire.LINK, bytes([word])))
+        self.say(line, self._link(word))
+
+    def _link(self, word: int) -> bytes:
+        return wire.frame(wire.up(0, _FIRST), self.number, wire.LINK, bytes([word]))
 
     def _send(self, line: Line, report: Report) -> None:
         control = wire.up(report.kind, report.tries)
@@ -191,7 +194,9 @@ class Station(Caller):
                 wire.frame(control, self.number, report.afn, report.data[half:], 1),
             ]
         frame = wire.frame(control, self.number, report.afn, report.data)
-        return [frame, frame] if "glue" in self.faults else [frame]
+        if "glue" in self.faults:
+            return [self._link(wire.ALIVE), frame]
+        return [frame]
 
     async def _until_confirmed(self, line: Line, report: Report) -> None:
         """Until it is, or the time is over: then it is said again."""
@@ -220,7 +225,7 @@ class Station(Caller):
     def _told(self, line: Line, told: wire.Told, report: Report | None) -> bool:
         if told.station != self.number or "deaf" in self.faults or told.afn == wire.LINK:
             return False
-        if report is not None and told.afn == report.afn and not told.kind:
+        if report is not None and self.kept and told.afn == report.afn and not told.kind:
             return self._confirmed(report, told)
         if told.afn in (wire.REPORT, wire.ALARMED, wire.VOLTAGE):
             return False  # of a report that was confirmed already
@@ -232,6 +237,8 @@ class Station(Caller):
             return False  # of the first half
         if report.parts and told.part != len(report.parts):
             return False
+        if self.kept[0] is not report or told.tries <= report.tries:
+            return False  # of the report before, which was said more than once
         if "hangs-up" in self.faults and report.sent == 1:
             raise ConnectionResetError("hung up instead of hearing it")
         self._obey(told.data)

@@ -242,6 +242,36 @@ async def test_its_clock_is_set_while_ours_is_trusted_and_only_then(here: Here) 
         station.close()
 
 
+# ---------------------------------------------------------------- a second centre
+
+
+@pytest.mark.timeout(60)
+async def test_what_stations_say_is_handed_on_as_it_came(tmp_path: Path, port: int) -> None:
+    heard: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def bureau(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(4096):
+            heard.put_nowait(data)
+        writer.close()
+
+    server = await asyncio.start_server(bureau, "127.0.0.1", 0)
+    to = server.sockets[0].getsockname()[1]
+    relay = f'options = {{ relay = {{ to = "tcp://127.0.0.1:{to}", answers = "none" }} }}'
+    here = site_of(tmp_path, "szy206", port, {"intake": A}, PROFILE, options=relay)
+    report = up(0xC0, wire.flow(5.9, 106182) + bytes.fromhex("00002000") + TP, kind=3)
+    async with here.running(), asyncio.timeout(30):
+        station: Station = await Station.to(port)
+        station.send(alive(), report)
+        got = b""
+        while report not in got:
+            got += await heard.get()
+        assert got == alive() + report
+        station.close()
+    server.close()
+    await server.wait_closed()
+    assert ("flow_1", 5.9) in [(point, value) for point, value, _ in stored(here)]
+
+
 # ---------------------------------------------------------------- what an answer says
 
 

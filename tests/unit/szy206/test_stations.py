@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import tomllib
 from collections import Counter
 from datetime import datetime
 from pathlib import Path
@@ -12,9 +13,11 @@ from typing import Any
 import pytest
 from kit.dialled import site, stored
 from kit.streams import vectors
+from typer.testing import CliRunner
 
 from headgate.env import ClockState, SystemClock, system_env
-from headgate_simulators.dial_farm import DialPlan
+from headgate_simulators.cli import app
+from headgate_simulators.dial_farm import DialPlan, site_fragment
 from headgate_simulators.dialling import Centre
 from headgate_simulators.pytest import WatersMaker
 from headgate_simulators.szy206_stations import wire
@@ -139,3 +142,20 @@ async def test_every_report_is_stored_once_whatever_is_wrong(tmp_path: Path, por
     assert found == wanted, found - wanted or wanted - found
     clocks = [line["device"] for line in truth.lines if "clock_set" in line]
     assert clocks == ["ws-008"]  # only the clock that was off was set
+
+
+# ---------------------------------------------------------------- the command
+
+
+def test_the_command_says_what_it_cannot_do_and_writes_a_site_that_is_right(tmp_path: Path) -> None:
+    run = CliRunner().invoke
+    for wrong in (["--to", "5206"], ["--fault", "ws-001"], ["--fault", "*:float"]):
+        told = run(app, ["szy206", *wrong])
+        assert (told.exit_code, bool(told.output)) == (2, True)
+    plan = StationsPlan(DialPlan(count=2, centre=Centre(port=5206)), Habits())
+    farm = StationsFarm(plan, TruthList())
+    fragment = site_fragment(farm.description, "waters", "szy206+listen://[::]:5206", "5min")
+    (tmp_path / "site.toml").write_text(fragment)
+    devices = tomllib.loads(fragment)["device"]
+    assert [each["profile"] for each in devices] == [PROFILE] * 2
+    assert {each["address"] for each in devices} == {x["address"] for x in farm.description}
