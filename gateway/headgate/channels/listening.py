@@ -18,8 +18,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from headgate.channels.calls import MOST_WAITING, Call, TcpCall
+from headgate.channels.calls import Call, TcpCall
+from headgate.channels.datagrams import Datagrams
 from headgate.channels.places import Limits, Places, counted_as
+from headgate.channels.words import Words
 from headgate.env import Env
 from headgate.messages import say
 from headgate.sdk import Channel, Device, Listener
@@ -40,10 +42,6 @@ class Stranger(msgspec.Struct, frozen=True):
     at_us: int
 
 
-#: Refusals are logged at most this often; the next line says how many there were meanwhile.
-LOG_EVERY_S = 10.0
-#: Lines in that time, whatever they are about: the tally has the rest.
-LOG_LINES = 32
 _LOOK_S = 1.0
 #: Callers that wait for the driver to answer them.
 _UNANSWERED = 4096
@@ -74,9 +72,7 @@ class ListeningPort(Listener):
         self.on_relay: Callable[[str, bytes, bool], None] | None = None
         #: The alarms that a device has raised itself and not cleared.
         self.on_standing: Callable[[Device], Collection[str]] = lambda device: ()
-        self._log_at: dict[str, float] = {}
-        self._untold: Counter[str] = Counter()
-        self._log_until, self._log_lines = 0.0, 0
+        self._words = Words()
         #: What traces watch: way ("rx", "tx"), peer, bytes.
         self.taps: list[Callable[[str, str, bytes], None]] = []
 
@@ -109,7 +105,7 @@ class ListeningPort(Listener):
     async def _listen(self, host: str) -> None:
         port = self.number or self._port
         if self._udp:
-            transport, _ = await self._env.net.listen_udp(lambda: _Datagrams(self), host, port)
+            transport, _ = await self._env.net.listen_udp(lambda: Datagrams(self), host, port)
             self._servers.append(transport)
         else:
             made = lambda: TcpCall(self._came)  # noqa: E731
@@ -293,71 +289,7 @@ class ListeningPort(Listener):
         self._say("HG-3603", f"bad {what}", peer=channel.peer, what=what, said=said)
 
     def _say(self, code: str, about: str, **fields: str) -> None:
-        if about in self._untold or len(self._untold) < _MOST_STRANGERS:
-            self._untold[about] += 1
-        now = asyncio.get_running_loop().time()
-        if now >= self._log_until:
-            self._log_until, self._log_lines = now + LOG_EVERY_S, 0
-        if now < self._log_at.get(about, 0.0) or self._log_lines >= LOG_LINES:
-            return
-        self._log_lines += 1
-        if len(self._log_at) > _MOST_STRANGERS:
-            # Who makes up numbers must fill neither the log nor the memory of what was said.
-            self._log_at.clear()
-            self._untold.clear()
-            self._untold[about] = 1
-        self._log_at[about] = now + LOG_EVERY_S
-        times = self._untold.pop(about, 1)
-        text = say(code, "en", channel=self.id, times=times, **fields)
-        log.warning(text, extra={"code": code, "channel": self.id, "times": times, **fields})
-
-
-class _Sender:
-    """One sender of datagrams, as the far end of a call."""
-
-    def __init__(self, transport: asyncio.DatagramTransport, address: Any) -> None:
-        self._transport, self._address = transport, address
-
-    def write(self, data: bytes) -> None:
-        """Send one datagram."""
-        self._transport.sendto(data, self._address)
-
-    def pause(self) -> None:
-        """Datagrams cannot be held back: what comes while too much waits is dropped."""
-
-    def resume(self) -> None:
-        """As `pause`."""
-
-    def abort(self) -> None:
-        """Nothing to end."""
-
-
-class _Datagrams(asyncio.DatagramProtocol):
-    def __init__(self, port: ListeningPort) -> None:
-        self._port = port
-        self._senders: dict[Any, Call] = {}
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
-
-    def datagram_received(self, data: bytes, addr: Any) -> None:
-        call = self._senders.get(addr)
-        if call is None or not call.open:
-            wire = _Sender(self._transport, addr)  # type: ignore[arg-type]
-            call = self._port.take(str(addr[0]), f"{addr[0]}:{addr[1]}", wire)
-            if call is None:
-                return
-            self._senders[addr] = call
-            over = call.on_end
-
-            def gone(ended: Call) -> None:
-                if self._senders.get(addr) is ended:
-                    del self._senders[addr]
-                over(ended)
-
-            call.on_end = gone
-        if call.waiting > MOST_WAITING or call.fast:
-            # Nobody can be told to wait: what is not confirmed is sent again.
-            self._port.tally["datagrams-dropped"] += 1
-            return
-        call.received(data)
+        times = self._words.due(about, asyncio.get_running_loop().time())
+        if times:
+            text = say(code, "en", channel=self.id, times=times, **fields)
+            log.warning(text, extra={"code": code, "channel": self.id, "times": times, **fields})

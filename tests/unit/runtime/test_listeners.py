@@ -516,7 +516,7 @@ def test_made_up_numbers_fill_neither_log_nor_memory(
                 port.stranger(f"{number:010d}", peer)
         assert port.tally["refused-stranger"] == 6000
         assert len(port.strangers) == 256
-        assert len(port._untold) + len(port._log_at) <= 600
+        assert len(port._words) <= 600
 
     asyncio.run(call())
     assert len(caplog.records) <= 64
