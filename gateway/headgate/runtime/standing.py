@@ -13,14 +13,16 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import Executor
+from functools import partial
 from pathlib import Path
 
 from headgate.env import AppendFile, Env
 
 log = logging.getLogger(__name__)
 
-#: Lines after which the file is written anew.
+#: Lines after which the file is written anew, besides twice those that stood then.
 _LONG = 100_000
 #: Codes of one device; what is beyond is raised all the same.
 _MOST = 20_000
@@ -31,27 +33,28 @@ class Standing:
 
     def __init__(self, env: Env, path: Path) -> None:
         self._env, self._path = env, path
-        self._thread = env.single("headgate-standing")
+        self._thread: Executor | None = None
         self._codes: dict[str, dict[str, None]] = {}
         self._fresh: list[bytes] = []
         self._file: AppendFile | None = None
-        self._lines = 0
+        self._lines, self._long = 0, _LONG
         self._writing = asyncio.Lock()
         self._complained = False
 
     async def open(self) -> None:
         """Read what stood before. What is torn or rotten ends it: the rest is not known."""
-        if self._env.files.size(self._path) is None:
-            return
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._read)
+        if self._env.files.size(self._path) is not None:
+            await self._aside(self._read)
 
     async def close(self) -> None:
-        """Let go of the file."""
+        """Let go of the file and the thread; a port that is tried again opens this anew."""
         await self.saved()
         if self._file is not None:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._file.close)
+            await self._aside(self._file.close)
             self._file = None
-        self._thread.shutdown(wait=False)
+        if self._thread is not None:
+            self._thread.shutdown(wait=False)
+            self._thread = None
 
     def of(self, device: str) -> Collection[str]:
         """The codes that a device has raised and not cleared, oldest first."""
@@ -74,17 +77,21 @@ class Standing:
             fresh, self._fresh = self._fresh, []
             if not fresh:
                 return
-            loop = asyncio.get_running_loop()
             try:
-                if self._file is None or self._lines > _LONG:
-                    await loop.run_in_executor(self._thread, self._make_anew, self._whole())
+                if self._file is None or self._lines > self._long:
+                    await self._aside(partial(self._make_anew, self._whole()))
                 else:
-                    await loop.run_in_executor(self._thread, self._append, fresh)
+                    await self._aside(partial(self._append, fresh))
                 self._complained = False
             except OSError as error:
                 if not self._complained:
                     log.error("standing alarms are not kept", extra={"error": str(error)})
                 self._complained = True
+
+    async def _aside(self, work: Callable[[], None]) -> None:
+        if self._thread is None:
+            self._thread = self._env.single("headgate-standing")
+        await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     def _whole(self) -> list[bytes]:
         every = ((device, code) for device, codes in self._codes.items() for code in codes)
@@ -123,6 +130,7 @@ class Standing:
             file.close()
             raise
         self._file, self._lines = file, len(lines)
+        self._long = _LONG + 2 * len(lines)  # where much stands, not with each change
 
     def _read(self) -> None:
         try:
@@ -147,6 +155,6 @@ def _said(data: bytes) -> Iterator[tuple[str, str, bool]]:
     for line in data.split(b"\n")[:-1]:
         try:
             device, code, active = json.loads(line)
-        except ValueError:
+        except (ValueError, TypeError):
             return
         yield str(device), str(code), active is True

@@ -69,7 +69,9 @@ async def test_what_was_never_raised_makes_no_file(tmp_path: Path) -> None:
     assert not (tmp_path / "standing").exists()
 
 
-@pytest.mark.parametrize("torn", [b'["a","x"', b'["a","x",tr\n', b"\xff\xfe\n", b"\n", b"[]\n"])
+@pytest.mark.parametrize(
+    "torn", [b'["a","x"', b'["a","x",tr\n', b"\xff\xfe\n", b"\n", b"[]\n", b"5\n"]
+)
 async def test_a_line_that_is_torn_ends_what_is_known_and_the_next_change_mends_the_file(
     tmp_path: Path, torn: bytes
 ) -> None:
@@ -82,6 +84,38 @@ async def test_a_line_that_is_torn_ends_what_is_known_and_the_next_change_mends_
         again.take("a", FAULT, True)
     async with opened(tmp_path) as third:
         assert third.of("a") == (FIRE, FAULT)
+
+
+async def test_what_was_let_go_of_is_opened_anew_and_goes_on(tmp_path: Path) -> None:
+    """A port that is taken is tried again and again, with one memory."""
+    now = Standing(system_env(), tmp_path / "standing" / "fire")
+    for number in range(3):
+        await now.open()
+        assert len(now.of("a")) == number
+        now.take("a", f"fault/{number}", True)
+        await now.saved()
+        await now.close()
+    async with opened(tmp_path) as again:
+        assert again.of("a") == ("fault/0", "fault/1", "fault/2")
+
+
+async def test_many_that_stand_are_not_written_anew_with_each_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(standing, "_LONG", 10)
+    made = set()
+    async with opened(tmp_path) as now:
+        for number in range(100):
+            now.take("a", f"fault/{number}", True)
+            await now.saved()
+            made.add((tmp_path / "standing" / "fire").stat().st_ino)
+            assert len(now.of("a")) == number + 1
+        before = (tmp_path / "standing" / "fire").stat().st_ino
+        now.take("a", "fault/0", False)
+        await now.saved()
+        assert (tmp_path / "standing" / "fire").stat().st_ino == before
+    async with opened(tmp_path) as again:
+        assert len(again.of("a")) == 99
 
 
 async def test_a_file_that_has_grown_long_is_written_anew(
