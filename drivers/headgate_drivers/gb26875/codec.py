@@ -86,9 +86,12 @@ class Codec(StreamCodec[Frame | Fault]):
             return self._fault(frame, size, "", parse(raw))
         return self._fault(frame, self._end_of(size), "", parse_head(raw))
 
-    def _read(self, frame: Frame, size: int) -> Frame:
+    def _read(self, frame: Frame, size: int) -> Frame | Fault:
         self._take(size)
-        return msgspec.structs.replace(frame, message=adu.read(frame.adu))
+        frame = msgspec.structs.replace(frame, message=adu.read(frame.adu))
+        if frame.message is not None and frame.message.flaws:
+            return Fault("bad_field", size, "; ".join(frame.message.flaws[:4]), frame)
+        return frame
 
     def _end_of(self, size: int) -> int:
         """Where a frame with no end where it should be is over: at the next that may begin."""

@@ -77,8 +77,9 @@ class Gb26875Driver(AttendingDriver):
         names, codec, building = items_of(device), Codec(), Building()
         said: dict[str, Said] = {}
         for _, data in frames:
-            for frame in codec.feed(data):
-                if isinstance(frame, Fault):
+            for found in codec.feed(data):
+                frame = found if isinstance(found, Frame) else found.frame
+                if frame is None or (isinstance(found, Fault) and found.code != "bad_field"):
                     continue
                 if frame.message is not None:
                     building.alarms(device, frame.message, 0)

@@ -16,8 +16,9 @@ import msgspec
 from headgate_drivers.gb26875.items import Message
 
 #: What can be wrong (clause 6.5.3). `truncated` is said when the line ends, or when a later frame is whole
-#: already. A command that nobody knows is its receiver's to deny; objects that do not fit are `flaws`.
-Code = Literal["bad_start", "bad_length", "bad_end", "bad_checksum", "truncated"]
+#: already; `bad_field` of a right frame whose objects do not fit, which that clause counts among no failed
+#: check. A command that nobody knows is its receiver's to deny.
+Code = Literal["bad_start", "bad_length", "bad_end", "bad_checksum", "bad_field", "truncated"]
 
 START, END = b"\x40\x40", b"\x23\x23"
 #: The first of the commands that are a user's own.
@@ -71,8 +72,9 @@ class Fault(msgspec.Struct, frozen=True):
 
     Attributes:
         consumed: how many bytes were taken off the stream for it.
-        frame: with `bad_checksum`, `bad_end` and `bad_length` what the head says, which may be wrong
-            itself: enough to deny it, for nothing else.
+        frame: with `bad_field` the frame, and what could be read in its message. With `bad_checksum`,
+            `bad_end` and `bad_length` what the head says, which may be wrong itself: enough to deny it,
+            for nothing else.
     """
 
     code: Code

@@ -88,6 +88,9 @@ class Talk:
 
     async def _fault(self, fault: Fault, raw: bytes) -> bool:
         self._roll.faulty(self._channel, fault.code, raw)
+        if fault.code == "bad_field" and fault.frame is not None:
+            # Its sum is right: what can be read is stored, and it is confirmed.
+            return await self._frame(fault.frame)
         self._faults += 1
         frame = fault.frame
         if frame is not None and self._name(frame) == self._station != "":
@@ -118,9 +121,6 @@ class Talk:
             known.building.recall(self._roll.standing(device))
         if wants_answer(frame) or frame.command >= OWN:
             self._roll.relay(station, encode(frame), answered=wants_answer(frame))
-        if frame.message is not None and frame.message.flaws:
-            # Its sum is right: what can be read is stored, and it is confirmed.
-            self._roll.faulty(self._channel, "bad_field", encode(frame))
         match frame.command:
             case Command.SEND_DATA | Command.CONTROL:
                 await self._report(frame, device)

@@ -16,7 +16,7 @@ from headgate.model import Alarm, Quality
 from headgate.testing.devices import make_device
 from headgate_drivers.gb26875 import adu
 from headgate_drivers.gb26875.codec import Codec
-from headgate_drivers.gb26875.frames import Command, Frame, encode, stamp_of
+from headgate_drivers.gb26875.frames import Command, Fault, Frame, encode, stamp_of
 from headgate_drivers.gb26875.items import Clock, Message, Operation, Part, State
 from headgate_drivers.gb26875.points import Building, looks
 from headgate_drivers.gb26875.replies import RESENDS
@@ -309,8 +309,9 @@ class Second:
         codec = Codec()
         self._calls.add(writer)
         while data := await reader.read(4096):
-            for frame in codec.feed(data):
-                assert isinstance(frame, Frame)
+            for found in codec.feed(data):
+                frame = found.frame if isinstance(found, Fault) else found
+                assert frame is not None, found
                 self.frames.put_nowait(frame)
                 if self.answers:
                     ack = Frame(

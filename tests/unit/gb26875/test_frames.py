@@ -150,17 +150,16 @@ def test_a_length_that_is_not_allowed_is_no_reason_to_wait() -> None:
 
 
 @pytest.mark.parametrize("change", [b"\x02\x02", b"\x02\x00", b"\x15\x01"])
-def test_objects_that_do_not_fit_what_is_said_are_flaws_of_a_right_frame(change: bytes) -> None:
-    """Clause 6.5.3 says which checks a frame may fail: this is none of them."""
+def test_objects_that_do_not_fit_what_is_said_are_told_with_their_frame(change: bytes) -> None:
     (frame,) = frames_in(GOOD)
     wrong = Frame(
         7, (1, 1), stamp_of(AT), 1, 2, Command.SEND_DATA, change + frame.adu[2:]
     )  # fmt: skip
     (found,) = all_of(encode(wrong))
-    assert isinstance(found, Frame)
-    assert found.adu == wrong.adu
-    assert found.message is not None
-    assert len(found.message.flaws) == 1
+    assert isinstance(found, Fault) and found.frame is not None
+    assert (found.code, found.frame.adu) == ("bad_field", wrong.adu)
+    assert found.frame.message is not None
+    assert found.frame.message.flaws == (found.detail,)
 
 
 @pytest.mark.parametrize(
