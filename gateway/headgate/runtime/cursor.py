@@ -130,6 +130,11 @@ class Cursor:
             return True
         return segment.marks[row] != SETTLED
 
+    def done(self, rows: Rows) -> bool:
+        """Whether nothing of a segment waits any more, as far as it is written; no row is looked at."""
+        segment = self._segments.get((rows.log, rows.number))
+        return segment is not None and not segment.records and len(segment.marks) == len(rows)
+
     def has(self, epoch: bytes) -> bool:
         """Whether records of this epoch are here, or it is the one being written."""
         return epoch == self._epoch or epoch in self._epochs

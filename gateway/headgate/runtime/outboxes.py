@@ -43,7 +43,14 @@ class Outboxes:
     def passed(self, log: str, number: int) -> None:
         """One uplink has nothing left in a segment: give it to `SpoolOutbox`."""
         rows = self._spool.rows(log, number)
-        if rows is not None and not any(self.needed(rows, row) for row in rows.alive()):
+        if rows is None:
+            return
+        boxes = self._outboxes.values()
+        # Where every record is settled before the next one comes, this is asked with each receipt.
+        passed = bool(boxes) and all(box.cursor.done(rows) for box in boxes)
+        if not passed and rows.dead:
+            passed = not any(self.needed(rows, row) for row in rows.alive())
+        if passed:
             self._spool.settle(log, number)
 
     def on_commit(self, positions: Sequence[Position]) -> None:

@@ -17,7 +17,7 @@ from headgate.runtime.outbox import SpoolOutbox
 from headgate.runtime.outboxes import Outboxes
 from headgate.runtime.terms import Pace
 from headgate.sdk import StoredRecord
-from headgate.spool import ClearIndex, SealedRecord, Spool, State
+from headgate.spool import ClearIndex, Rows, SealedRecord, Spool, State
 from headgate.spool.remembered import Grant
 
 BOOT = b"b" * 16
@@ -497,6 +497,28 @@ async def test_a_backlog_of_a_hundred_thousand_records_stays_small_and_quick(
     box.clock.now_us += 3600 * 1_000_000
     assert len(await take(box.city, 1000)) == 500
     assert box.city.receipt(box.receipt(floor=100_000)).settled == 100_000
+    box.stop()
+
+
+async def test_a_receipt_costs_the_same_however_many_records_lie_settled_beside_its_own(
+    tmp_path: Path,
+) -> None:
+    box = Box(tmp_path, segment_bytes=1 << 20, quota_bytes=1 << 28)
+    looks = 0
+    needs = box.city.cursor.needs
+
+    def counted(rows: Rows, row: int) -> bool:
+        nonlocal looks
+        looks += 1
+        return needs(rows, row)
+
+    box.city.cursor.needs = counted  # type: ignore[method-assign]
+    for n in range(300):  # as a box lives whose platform answers at once
+        box.commit(LIVE)
+        await take(box.city)
+        assert box.city.receipt(box.receipt(stored=[(n, n)])).settled == 1
+    assert looks < 300
+    assert await take(box.city) == []
     box.stop()
 
 
