@@ -129,7 +129,11 @@ class Cjt188Driver(PollingDriver):
         told = answer.message if answer is not None else None
         if told is not None and told.status is not None:
             return value_of(told, item)
-        block = await self.read(channel, device, plan)
+        try:
+            block = await self.read(channel, device, plan)
+        except DeviceRefused as error:
+            # It took the order, and only will not be read now: that is no refusal of it.
+            raise _damaged(device, channel.id) from error
         return _bool_in(block, device, point)
 
     async def addresses(self, channel: Channel, device: Device) -> Sequence[str]:

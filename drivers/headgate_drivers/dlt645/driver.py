@@ -190,7 +190,11 @@ class Dlt645Driver(PollingDriver):
         talk = Talk(channel, device, plan)
         # Once: whether it moved is looked at, never tried again.
         await talk.ask(request, (messages.SWITCH,), retries=0)
-        return closed_in(await talk.values(STATUS_3))
+        try:
+            return closed_in(await talk.values(STATUS_3))
+        except DeviceRefused as error:
+            # It took the order, and only will not say how the relay stands: that is no refusal of it.
+            raise talk.damaged() from error
 
     # ------------------------------------------------------------ recordings
 

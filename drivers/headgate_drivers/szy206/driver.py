@@ -91,7 +91,7 @@ class Szy206Driver(AttendingDriver):
     def check_channel(self, channel: str, options: Mapping[str, Any]) -> Sequence[Problem]:
         """`stations`: a table by address, with the password by reference of those that are moved."""
         table = options.get("stations", {})
-        unknown = sorted(set(options) - {"stations", "relay"})
+        unknown = sorted(set(options) - {"stations"})
         right = isinstance(table, Mapping) and all(
             isinstance(entry, Mapping) and set(entry) == {"password"} for entry in table.values()
         )
@@ -146,8 +146,8 @@ class Szy206Driver(AttendingDriver):
         """Pumps, valves and gates, the quota, the working mode: sent once; what the answer says of it.
 
         Raises:
-            DeviceRefused: nothing was sent, or the station did not do it.
-            ChannelTimeout, ChannelClosed: it may have been done, or not.
+            DeviceRefused: nothing was sent.
+            ChannelTimeout, ChannelClosed, ProtocolError: it may have been done, or not.
         """
         wanted = move(device, point, raw)
         centre, now = self._centre(channel, device), shown(device, channel.wall_us()) or _UNKNOWN
@@ -161,9 +161,11 @@ class Szy206Driver(AttendingDriver):
         )
         done = _outcome(device, command, answer, answer.message)
         if done is None:
-            raise DeviceRefused(
-                f"{device.id} did not do it", code="HG-3666", device=device.id, point=point
-            )
+            # No refusal: the standard has none, and one that only repeats the command may have done it.
+            raise ProtocolError(
+                f"{device.id} did not say that it did it", code="HG-3666", device=device.id,
+                point=point,
+            )  # fmt: skip
         await self._did(channel, device, point, command, done.value)
         return done.value
 

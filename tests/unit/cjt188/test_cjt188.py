@@ -195,5 +195,11 @@ async def test_a_valve_that_will_not_or_says_nothing_is_not_asked_twice() -> Non
     line = FakeChannel([(asked(device), SAID), (command, refusal)])
     with pytest.raises(DeviceRefused):
         await Cjt188Driver().write(line, device, "valve_closed", True)
+    # It took the order without a state, and will not be read now: nobody knows whether it turns.
+    taken = write(0x10, ADDRESS, 0x84, bytes.fromhex("17A000"))
+    no = write(0x10, ADDRESS, 0xC1, bytes.fromhex("000102"))
+    line = FakeChannel([(asked(device), SAID), (command, taken), (asked(device), no)])
+    with pytest.raises(ProtocolError):
+        await Cjt188Driver().write(line, device, "valve_closed", True)
     with pytest.raises(DeviceRefused, match="total"):
         await Cjt188Driver().write(FakeChannel(), device, "total", 1.0)

@@ -305,6 +305,11 @@ async def test_a_switch_is_moved_once_and_its_relay_read(on: bool, what: Any, wo
     with pytest.raises(ChannelTimeout):
         await Dlt645Driver().write(silent, device, "power", on)
     assert len(silent.sent) == 1
+    # It took the order and will not say how its relay stands: that is not a meter that did nothing.
+    none = encode(Frame(ADDRESS, 0xD1, b"\x02"))
+    taken = Line([(command, DONE), (ask("04000503"), none)], **SECRET)
+    with pytest.raises(ProtocolError):
+        await Dlt645Driver().write(taken, device, "power", on)
 
 
 async def test_nothing_is_switched_without_password_clock_or_a_switch() -> None:

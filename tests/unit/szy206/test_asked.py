@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from kit.dialled import SHANGHAI, Dialled, stored
 from kit.dialled import site as site_of
@@ -16,9 +17,14 @@ from kit.running import Site
 
 from headgate.cli.client import call
 from headgate.env import ClockState, SystemClock, system_env
-from headgate.errors import HeadgateError
+from headgate.errors import HeadgateError, ProtocolError
+from headgate.model import Access
+from headgate.sdk import DevicePoint, Point
+from headgate.testing.channel import FakeChannel
+from headgate.testing.devices import make_device
 from headgate_drivers.szy206 import body
 from headgate_drivers.szy206.codec import Codec
+from headgate_drivers.szy206.driver import Szy206Driver
 from headgate_drivers.szy206.frames import Afn, Frame
 from headgate_drivers.szy206.replies import Centre
 from headgate_drivers.szy206.switching import outcome
@@ -288,6 +294,28 @@ def test_a_valve_was_moved_where_the_answer_says_so_or_repeats_what_it_was_told(
     assert isinstance(frame, Frame)
     said = outcome(command, body.read(frame), echoes=echoes)
     assert said == (("valve.1", True) if done else None)
+
+
+class Echoing:
+    """Questions of a station that answers with what it was told, as one without quirk `echoes`."""
+
+    async def ask(self, channel: Any, device: Any, key: Any, data: bytes, **_: Any) -> Frame:
+        (command,) = Codec().feed(data)
+        assert isinstance(command, Frame)
+        (frame,) = Codec().feed(up(command.afn, command.data[:1].hex()))
+        assert isinstance(frame, Frame)
+        return msgspec.structs.replace(frame, message=body.read(frame))
+
+
+async def test_an_answer_that_does_not_say_done_is_no_refusal_the_pump_may_run() -> None:
+    driver, line = Szy206Driver(), FakeChannel()
+    pump = DevicePoint(Point("pump_1", "bool", access=Access.READ_WRITE), {"item": "pump.1"})
+    device = make_device([pump], address=A)
+    driver._calls[line] = ({"stations": {A: {"password": "1234"}}}, None)  # type: ignore[assignment]
+    driver.questions = Echoing()  # type: ignore[assignment]
+    with pytest.raises(ProtocolError) as unknown:
+        await driver.write(line, device, "pump_1", True)
+    assert unknown.value.code == "HG-3666"
 
 
 def test_what_a_station_says_again_behind_its_limits_is_no_second_gauge() -> None:
