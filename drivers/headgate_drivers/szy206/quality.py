@@ -2,7 +2,7 @@
 
 Two tables: SZY 206-2016, and SL/T 427-2021 (table 18), which has the same parameters in another order.
 SL/T 427 was at hand without its column of decimals: those of SZY 206-2016 stand there for the same
-parameter. Before 2016 dissolved oxygen and permanganate had one decimal: quirk `quality = "szy206-2012"`.
+parameter. Before 2016 dissolved oxygen and permanganate had one decimal: quirk `edition = "szy206-2012"`.
 """
 
 from __future__ import annotations

@@ -130,7 +130,8 @@ class Station(Caller):
         offset = self._random.random() * min(habits.every_s, 30.0)
         while True:
             due = min(timed, seen)
-            wait = (due + offset - self.world_now()) / self._clock.speed
+            # What was before the start is looked at at once.
+            wait = (due + offset * (due > now) - self.world_now()) / self._clock.speed
             if wait > 0:
                 await asyncio.sleep(wait)
             if "hush" not in self.faults:
