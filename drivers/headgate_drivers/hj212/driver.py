@@ -157,7 +157,9 @@ class Hj212Driver(AttendingDriver):
         """
         order, items = commanded(device, point, raw)
         talk = self._talk(channel, device)
-        _done(device, order.cn, await talk.ask(device, order.cn, items, tries=1))
+        reply = _done(device, order.cn, await talk.ask(device, order.cn, items, tries=1))
+        if reply.done is not Done.SUCCESS:  # "no data" is an answer to a question
+            raise refusal(device, order.cn, reply)
         return raw
 
     def _talk(self, channel: Channel, device: Device) -> Talk:

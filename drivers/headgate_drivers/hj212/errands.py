@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import NamedTuple
 
 from headgate.sdk import Device, DeviceRefused, Errand, Told, Value
@@ -154,7 +155,7 @@ def commanded(device: Device, point: str, raw: Value) -> tuple[Order, Items]:
     if order is not None:
         factor = [("PolId", order.factor)] if order.factor else []
         if order.cn == "3021" and isinstance(raw, (int, float)) and not isinstance(raw, bool):
-            return order, [*factor, ("InfoId", order.info), (f"{order.info}-Info", f"{raw:g}")]
+            return order, [*factor, ("InfoId", order.info), (f"{order.info}-Info", _plain(raw))]
         if order.cn == "3016" and not isinstance(raw, (bool, bytes, str)) and raw in range(1, 25):
             return order, [*factor, ("CstartTime", "000000"), ("Ctime", f"{raw:g}")]
         if order.cn not in ("3016", "3021") and raw == 1:
@@ -163,6 +164,11 @@ def commanded(device: Device, point: str, raw: Value) -> tuple[Order, Items]:
         f"{point} = {raw!r} cannot be written", code="HG-3627", device=device.id, point=point,
         value=str(raw),
     )  # fmt: skip
+
+
+def _plain(number: float) -> str:
+    """A number with all its digits and no exponent."""
+    return format(Decimal(repr(number)), "f").removesuffix(".0")
 
 
 def refusal(device: Device, cn: str, reply: Reply) -> DeviceRefused:

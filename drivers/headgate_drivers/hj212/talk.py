@@ -122,14 +122,15 @@ class Talk:
 
     async def _packet(self, packet: Packet, raw: bytes, *, right: bool = True) -> bool:
         """One packet whose check is right; False ends the call."""
+        if self._roll.known(packet.mn) is not None and not self._allowed(packet):
+            # Before it is taken for the logger's newest call: the right one would lose its own by it.
+            self._roll.faulty(self._channel, "password", b"")
+            return False
         device = self._roll.claim(packet.mn, self._channel)
         if device is None:
             # A forwarder may carry loggers of ours beside others.
             self._faults += 1
             return self._known and self._faults < MOST_FAULTS
-        if not self._allowed(packet):
-            self._roll.faulty(self._channel, "password", b"")
-            return False
         self._known = True
         if right:
             self._faults = 0

@@ -235,6 +235,8 @@ async def test_writing_a_point_is_a_control_command(tmp_path: Path, port: int) -
         ("sample_now", 1, "3012", "PolId=w01018"),
         ("every_hours", 2, "3016", "PolId=w01018;CstartTime=000000;Ctime=2"),
         ("digestion", 168, "3021", "PolId=w01018;InfoId=i13004;i13004-Info=168"),
+        ("digestion", 0.00001, "3021", "PolId=w01018;InfoId=i13004;i13004-Info=0.00001"),
+        ("digestion", 1234567.25, "3021", "PolId=w01018;InfoId=i13004;i13004-Info=1234567.25"),
     ]
     async with on_line(tmp_path, port) as (here, logger):
         for point, value, cn, cp in commands:
@@ -244,6 +246,14 @@ async def test_writing_a_point_is_a_control_command(tmp_path: Path, port: int) -
             logger.send(answer(request, "9011", "QnRtn=1"), answer(request, "9012", "ExeRtn=1"))
             said = await writing
             assert (said["written"], said["kept"]) == (True, True)
+        writing = asyncio.create_task(written(here, "sample_now", 1))
+        request = await logger.answer()
+        logger.send(answer(request, "9011", "QnRtn=1"), answer(request, "9012", "ExeRtn=100"))
+        with pytest.raises(
+            HeadgateError
+        ) as told:  # that there are no data says not that it is done
+            await writing
+        assert told.value.code == "HG-3626"
 
 
 async def test_a_logger_that_hangs_up_ends_the_question(tmp_path: Path, port: int) -> None:

@@ -325,8 +325,17 @@ async def test_where_the_site_gives_a_password_another_one_is_neither_stored_nor
         assert [(await right.answer())["MN"] for _ in range(2)] == [MN, "000102"]
         tally = (await here.status())["channels"][0]["tally"]
         assert tally["bad-password"] == 2
+        other = await Logger.to(port)
+        other.send(cod(9.0, pw="guess"))
+        assert await other.hung_up()
+        other.close()
+        # Whoever knows the logger's name alone takes its call from it no more than its place.
+        status = await here.status()
+        assert "two-sources" not in status["channels"][0]["tally"]
+        right.send(cod(3.0, pw="s3cret-of-it", qn="20260718143000009"))
+        assert (await right.answer())["MN"] == MN
         right.close()
-    assert [v for p, v, _, _ in stored(here) if p == "cod"] == [1.0, 2.0]
+    assert [v for p, v, _, _ in stored(here) if p == "cod"] == [1.0, 2.0, 3.0]
     assert "s3cret-of-it" not in caplog.text
 
 
