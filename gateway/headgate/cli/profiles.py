@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -142,7 +143,7 @@ def case(
     profiles: Folders = None,
 ) -> None:
     """由跟踪文件生成用例。 Make a case of a saved trace: its frames, and what they say today."""
-    from headgate.profiles.recording import case_of, exchanges_of
+    from headgate.profiles.recording import case_of, exchanges_of, last_said
 
     env, _ = _world()
     plugins = _plugins()
@@ -150,6 +151,8 @@ def case(
     kind = plugins.drivers.get(profile.driver)
     driver = kind() if kind else None
     select, replay = getattr(driver, "looks_at", None), getattr(driver, "replay", None)
+    if select is None and driver is not None and replay is not None and (codec := driver.codec()):
+        select = partial(last_said, codec, replay)
     if select is None or replay is None:
         fields: dict[str, str | int | float] = {"driver": profile.driver, "profile": profile.id}
         raise ProfileError([Problem(profile.where, "HG-8041", fields)])

@@ -119,10 +119,17 @@ def saved(head: dict[str, Any], frames: list[dict[str, Any]]) -> Iterator[str]:
 
     Pieces of one answer are joined. Where several requests were in flight, an answer stands behind the
     one that begins as it does. What nobody had asked for is a comment, but on a line where nobody asks.
+    Who dials in is asked by nobody: there each piece is a line, with who it was.
     """
     began = datetime.fromtimestamp(head["wall_us"] / 1e6, UTC)
     yield f"# headgate trace of {head['channel']}, {head['url'].partition('?')[0]}"
     yield f"# {began:%Y-%m-%d %H:%M:%S} UTC; seconds since then stand behind each frame"
+    if any("who" in frame for frame in frames):
+        for frame in frames:
+            arrow = ">" if frame["way"] == "sent" else "<"
+            at_s = (frame["at_us"] - head["now_us"]) / 1e6
+            yield f"{arrow} {frame['hex']}  # {at_s:.3f} {frame.get('who', '')}".rstrip()
+        return
     turns: list[tuple[str, str, str]] = []  # request, when, answer; a stray answer has no request
     for frame in frames:
         hexed, at = frame["hex"], f"# {(frame['at_us'] - head['now_us']) / 1e6:.3f}"

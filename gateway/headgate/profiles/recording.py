@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from headgate.columns import readings
 from headgate.errors import Problem, ProfileError
@@ -13,9 +14,44 @@ from headgate.profiles.compile import resolve
 from headgate.profiles.judge import judge
 from headgate.profiles.schema import Profile, Scalar
 from headgate.sdk.device import Device
+from headgate.sdk.stream import StreamCodec
 
 #: The driver's own: of a trace's exchanges those that are one look at the device.
 Select = Callable[[Device, Sequence[Exchange]], Sequence[Exchange]]
+
+
+#: Under which of these names a frame says who sent it: stations, loggers (MN), fire alarm transmitters.
+_WHO = ("address", "mn", "source", "station")
+
+
+def last_said(
+    stream: StreamCodec[Any], replay: Replay, device: Device, trace: Sequence[Exchange]
+) -> list[Exchange]:
+    """Of a trace of stations that dial in the newest report of one that tells most; nothing when none tells.
+
+    A trace has all callers of a port. Parts of frames that stand between one another's are lost.
+    """
+    piece, own = b"", list[bytes]()
+    senders: set[str] = set()
+    for at in b"".join(said for _, said in trace):
+        piece += (byte := bytes((at,)))  # so that it ends where a frame does
+        senders |= {who for found in stream.feed(byte) if (who := _sender(found)) is not None}
+        if not stream.waiting:
+            if senders == {str(device.address)}:
+                own.append(piece)
+            piece, senders = b"", set()
+    best, most = b"", 0
+    for said in (*reversed(own), b"".join(own)):  # all of it, where no report is whole in itself
+        block = replay(device, [(b"", said)])
+        told = sum(each.quality is not Quality.BAD for each in readings(block, device.table))
+        if told > most:
+            best, most = said, told
+    return [(b"", best)] if best else []
+
+
+def _sender(found: object) -> str | None:
+    frame = getattr(found, "frame", None) or getattr(found, "packet", None) or found
+    return next((str(who) for name in _WHO if (who := getattr(frame, name, None))), None)
 
 
 def exchanges_of(trace: str, where: str) -> list[Exchange]:

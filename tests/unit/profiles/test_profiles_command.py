@@ -179,6 +179,29 @@ def test_a_trace_of_a_serial_line_becomes_a_case_that_passes(
         assert tested.stdout.count("ok") == 2
 
 
+REPORT = bytes.fromhex(
+    "7E7E050011223344 03E8 33 002B 02 0026 170718102202 F1F1 0011223344 48 F0F0 1707181022"
+    "2019000040 2619000040 392300010490 38121102 03 F511"
+)
+OTHER = bytes.fromhex(
+    "7E7E010060000001 1234 32 002B 02 0018 261121194939 F1F1 0060000001 48 F0F0 2611211949"
+    "2019000000 2619000000 392300021245 38121261 03 DE0B"
+)
+
+
+def test_a_report_of_a_station_in_a_trace_of_its_port_becomes_a_case(tmp_path: Path) -> None:
+    said = [OTHER, REPORT[:20], REPORT[20:], OTHER]
+    (tmp_path / "t.txt").write_text("\n".join(line("<", each) for each in said) + "\n")
+    words = ("--profile", "generic/hydrological-station", "--into", str(tmp_path / "cases"))
+    made = headgate_profiles("case", str(tmp_path / "t.txt"), *words, "--unit", "0011223344")
+    assert made.exit_code == 0, made.exception
+    expected = (tmp_path / "cases/recorded/expected.toml").read_text()
+    assert "water_level = 10.49" in expected
+    assert REPORT.hex(" ").upper() in (tmp_path / "cases/recorded/frames.txt").read_text().upper()
+    refused = headgate_profiles("case", str(tmp_path / "t.txt"), *words, "--unit", "0060000002")
+    assert refused.exit_code == 1
+
+
 def test_a_unit_that_said_nothing_is_told(tmp_path: Path) -> None:
     (tmp_path / "t.txt").write_text(line("<", COVER) + "\n")
     words = ("--profile", "generic/manhole-cover", "--unit", "0000FFFF", "--into", str(tmp_path))

@@ -293,6 +293,23 @@ async def test_a_trace_shows_what_goes_over_the_line_and_is_saved_in_turns(tmp_p
         assert not line._taps  # type: ignore[union-attr]
 
 
+def test_a_saved_trace_of_a_port_has_all_that_callers_said_and_who_it_was() -> None:
+    head = {"channel": "c", "url": "sl651+listen://[::]:5651", "now_us": 0, "wall_us": 0}
+    told = [
+        {"way": way, "hex": hexed, "at_us": 1000, "who": who}
+        for way, hexed, who in [
+            ("received", "7e 01", "10.0.0.1:4"), ("received", "7e 02", "10.0.0.2:5 0060000002"),
+            ("sent", "7e 03", "10.0.0.2:5 0060000002"), ("received", "7e 04", "10.0.0.1:4"),
+        ]
+    ]  # fmt: skip
+    assert list(trace_page.saved(head, told))[2:] == [
+        "< 7e 01  # 0.001 10.0.0.1:4",
+        "< 7e 02  # 0.001 10.0.0.2:5 0060000002",
+        "> 7e 03  # 0.001 10.0.0.2:5 0060000002",
+        "< 7e 04  # 0.001 10.0.0.1:4",
+    ]
+
+
 def test_a_saved_trace_gives_each_request_its_own_answer() -> None:
     head = {"channel": "c", "url": "modbus+rtu:///dev/x?baud=9600", "now_us": 0, "wall_us": 0}
 
