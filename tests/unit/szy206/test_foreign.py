@@ -214,3 +214,33 @@ def test_a_picture_of_others_is_one_frame_with_its_bytes() -> None:
 def test_the_check_of_others_is_ours() -> None:
     """`toolkit`: three bytes, without a frame around them."""
     assert crc8(b"\x00\x01\x02") == 0xA6
+
+
+#: What a terminal's own program for SZY 206 answers (`tcp_socket`, a Qt program for a flow station).
+TERMINAL: dict[str, tuple[int, str, dict[str, Any]]] = {
+    "levels": (0x57, "000010 0010 0020 0400",
+               {"level_base_1": 1000.0, "level_low_1": 10.0, "level_high_1": 20.0, "alarm": 4}),
+    "flows": (0x64, "5608000000 0800", {"flow_high_1": 0.856, "alarm": 8, "state": None}),
+    "state": (0x5E, "0400 2000", {"alarm": 4, "state": 0x20}),
+    "clock, a Tuesday": (0x51, "301514124526", {"clock": "2026-05-12T14:15:30"}),
+    "clock set, and what it was told": (0x11, "301514124526 8050 3015141200",
+                                        {"clock": "2026-05-12T14:15:30", "label": "12 14:15:30"}),
+    "mode set": (0x12, "01 8050 3015141200", {"mode": 1.0, "label": "12 14:15:30"}),
+    "levels set": (0x17, "000010 0010 0020 8050 3015141200",
+                   {"level_high_1": 20.0, "label": "12 14:15:30"}),
+    "reports": (0x53, "0600" + "0000" + "0500" * 2 + "0000" * 11,
+                {"kinds": 6.0, "every_rain": 0.0, "every_level": 5.0, "every_flow": 5.0}),
+    "an hour of rain": (0xB1, "00 08120526 08120526" + "050000" * 12,
+                        {"kind": "rain", "from": "2026-05-12T08", "number": 0.0, "rain_12": 0.5}),
+    "an hour of levels": (0xB1, "10 08120526 08120526" + "10320400" * 11 + "100000F0",
+                          {"kind": "level", "level_1": 43.21, "level_12": -0.01}),
+    "cards on": (0x30, "5A", {"done": 1.0}),
+    "threshold": (0x20, "1105 10000000", {"level_step": 0.01, "store_every": 5.0}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TERMINAL)
+def test_a_terminal_in_the_field_is_read_as_it_means_it(name: str) -> None:
+    afn, hexed, wanted = TERMINAL[name]
+    found = told(one(encode(Frame(True, 3, Kind.ACK, STATION, afn, bytes.fromhex(hexed)))))
+    assert {key: found[key] for key in wanted} == wanted
