@@ -32,7 +32,7 @@ async def waiting(queue: RelayQueue) -> dict[str, list[int]]:
         while (frame := await queue.next(station)) is not None:
             assert frame.data == b"%s %d" % (station.encode(), int(frame.data.split()[1]))
             found.setdefault(station, []).append(int(frame.data.split()[1]))
-            queue.done(station)
+            queue.done(station, frame.id)
     return found
 
 
@@ -57,7 +57,7 @@ class Life:
                 self._note(queue)
             for other in STATIONS:
                 if rng.random() < 0.25 and (frame := await queue.next(other)) is not None:
-                    queue.done(other)
+                    queue.done(other, frame.id)
                     self.answered[other][int(frame.data.split()[1])] = self.files.op
         await queue.close()
         self._note(queue)

@@ -8,7 +8,15 @@ station raise an alarm.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -109,8 +117,14 @@ class Attendance(Stream):
                     str(error), code="HG-3604", port=self.port.url, reason=str(error.strerror)
                 ) from error
             self._enter("up", "")
-            async for delivery in self._listening.serve(self.port, devices):
-                yield delivery
+            served = self._listening.serve(self.port, devices)
+            try:
+                async for delivery in served:
+                    yield delivery
+            finally:
+                # Its calls end first: what they still wait for is closed behind them.
+                if isinstance(served, AsyncGenerator):
+                    await served.aclose()
         finally:
             await self.port.close()
             await self._standing.close()

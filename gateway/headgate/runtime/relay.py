@@ -98,15 +98,15 @@ class Relay:
             )  # fmt: skip
         return leg
 
-    def _done(self, station: str, behind: int) -> None:
-        """The second centre has a station's oldest frame, or the one `behind` it."""
-        self._queue.done(station, behind)
+    def _done(self, station: str, number: int) -> None:
+        """The second centre has a frame of a station."""
+        self._queue.done(station, number)
         self.sent += 1
         self._all_told(station)
 
-    def _poison(self, station: str) -> None:
+    def _poison(self, station: str, number: int) -> None:
         """It never answers a station's oldest frame, and does answer the next."""
-        self._queue.done(station)
+        self._queue.done(station, number)
         self._given_up(station, 1)
         self._all_told(station)
 

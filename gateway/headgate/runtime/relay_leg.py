@@ -23,8 +23,8 @@ class Leg:
 
     Args:
         tries: how often a frame is sent on one connection until it is answered; 0: answers do not matter.
-        done: the oldest frame of the station arrived, or the one that stands so many behind it.
-        poison: the oldest is not answered again and again, and the one behind it was.
+        done: a frame of the station arrived, by its id: what stands before it may go meanwhile.
+        poison: the oldest, by its id, is not answered again and again, and the one behind it was.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Leg:
         timeout_s: float,
         tries: int,
         done: Callable[[str, int], None],
-        poison: Callable[[str], None],
+        poison: Callable[[str, int], None],
     ) -> None:
         self.more = asyncio.Event()
         self._env, self._station, self._queue = env, station, queue
@@ -82,13 +82,13 @@ class Leg:
                 await self.more.wait()
                 continue
             if not await self._told(line, frame.data, self._tries if frame.answered else 0):
-                self._unanswered(behind, arrived=arrived)
+                self._unanswered(frame.id, behind, arrived=arrived)
                 return arrived
             arrived = True
             # What is left behind is tried once more, by itself, now that the centre is known to answer.
             self._others_do = bool(behind)
             self._silent = _PATIENCE + 1 if behind else 0
-            self._done(self._station, behind)
+            self._done(self._station, frame.id)
         return arrived
 
     async def _next(self) -> tuple[Waiting | None, int]:
@@ -101,10 +101,10 @@ class Leg:
                     return frame, behind
         return await self._queue.next(self._station), 0
 
-    def _unanswered(self, behind: int, *, arrived: bool) -> None:
+    def _unanswered(self, number: int, behind: int, *, arrived: bool) -> None:
         if self._others_do and not behind:
             self._others_do, self._silent = False, 0
-            self._poison(self._station)
+            self._poison(self._station, number)
         elif self._tries and (self._others_do or not arrived):
             self._silent += 1
 

@@ -15,6 +15,7 @@ import zlib
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from heapq import heapify, heappop, heapreplace
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
@@ -193,10 +194,15 @@ class RelayQueue:
             if crc == zlib.crc32(data)
         }
 
-    def done(self, station: str, behind: int = 0) -> None:
-        """A station's oldest frame, or the one `behind` it, waits no more."""
-        self._take_out(station, behind)
-        self._arm(_LATER_S)
+    def done(self, station: str, number: int) -> None:
+        """A frame of a station waits no more; it may have been given up for room meanwhile."""
+        for at, packed in enumerate(self._lines.get(station, ())):
+            if packed >> _SIZE_BITS == number:
+                self._take_out(station, at)
+                self._arm(_LATER_S)
+                return
+            if packed >> _SIZE_BITS > number:
+                return
 
     def _take_out(self, station: str, at: int) -> None:
         line = self._lines[station]
@@ -211,16 +217,24 @@ class RelayQueue:
             self._gone.append(number)
 
     def _make_room(self) -> None:
-        while self._bytes > self._keep_bytes:
-            oldest: tuple[int, str, int] | None = None
-            for station, line in self._lines.items():
-                at = 1 if station in self._busy else 0
-                if len(line) > at and (oldest is None or line[at] < oldest[0]):
-                    oldest = line[at], station, at
-            if oldest is None:
-                return  # each is under way
-            self._take_out(*oldest[1:])
-            self._lost(oldest[1], 1)
+        if self._bytes <= self._keep_bytes:
+            return
+        # The oldest of each station that is not under way: a start may have very many to give up.
+        oldest = [
+            (line[at], station)
+            for station, line in self._lines.items()
+            if len(line) > (at := int(station in self._busy))
+        ]
+        heapify(oldest)
+        while oldest and self._bytes > self._keep_bytes:
+            station = oldest[0][1]
+            at = int(station in self._busy)
+            self._take_out(station, at)
+            self._lost(station, 1)
+            if len(line := self._lines[station]) > at:
+                heapreplace(oldest, (line[at], station))
+            else:
+                heappop(oldest)
 
     # ------------------------------------------------------------ to the disk
 

@@ -378,6 +378,47 @@ async def test_the_oldest_of_all_stations_goes_first_and_never_the_one_under_way
     await again.close()
 
 
+async def test_what_goes_for_room_while_another_is_under_way_changes_not_which_is_done(
+    tmp_path: Path,
+) -> None:
+    """Of a station whose oldest is never answered, one behind it is tried while the queue is full."""
+    told: list[tuple[str, int]] = []
+    queue = RelayQueue(
+        system_env(), tmp_path / "q.db", 4 * (1 + OVERHEAD), lambda *one: told.append(one)
+    )
+    await queue.open()
+    for frame in (b"0", b"1", b"2", b"3"):
+        queue.put("a", frame, True)
+    tried, gone = await queue.next("a", 2), await queue.next("a", 1)
+    assert tried is not None and tried.data == b"2"
+    queue.put("a", b"4", True)  # 1 goes for it
+    assert told == [("a", 1)]
+    queue.done("a", tried.id)
+    assert gone is not None
+    queue.done("a", gone.id)  # given up already
+    left = [await queue.next("a", behind) for behind in range(4)]
+    assert [each and each.data for each in left] == [b"0", b"3", b"4", None]
+    await queue.close()
+
+
+async def test_a_start_with_very_much_to_give_up_does_so_in_the_order_of_all(
+    tmp_path: Path,
+) -> None:
+    path, told = tmp_path / "q.db", list[str]()
+    queue = RelayQueue(system_env(), path, 1 << 20, lambda *one: None)
+    await queue.open()
+    names = [str(number) for number in range(500)]
+    for name in (*names, *names):
+        queue.put(name, b"x", True)
+    await queue.close()
+    keep = 300 * (1 + OVERHEAD)
+    again = RelayQueue(system_env(), path, keep, lambda name, _: told.append(name))
+    await again.open()
+    assert told == [*names, *names[:200]]
+    assert len(again) == 300
+    await again.close()
+
+
 async def test_a_smaller_bound_after_a_restart_gives_up_the_oldest(tmp_path: Path) -> None:
     told: list[tuple[str, int, bool]] = []
     async with centre() as second:
