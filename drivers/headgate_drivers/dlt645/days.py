@@ -17,6 +17,9 @@ from headgate_drivers.dlt645.talk import Talk
 #: A round that failed is tried again after this.
 ROUND_RETRY_US = 15 * 60 * 1_000_000
 DAY_US = 86_400 * 1_000_000
+#: So long before the next midnight nothing is asked for: a look that ends in the new day would call it the
+#: new day's, and a meter whose clock is fast has it already.
+_STILL = timedelta(minutes=5)
 SYNC_MOST_S, SYNC_LEAST_S, SYNC_NOT_BEFORE, SYNC_NOT_AFTER = 300.0, 5.0, "00:10", "23:50"
 #: What midnight froze is dated so long after it: a wall time is known to within 20 ms, and one a hair before
 #: midnight were of the wrong day to whoever groups by days.
@@ -39,7 +42,8 @@ def midnight_before(wall_us: int, plan: Asked) -> int:
 def round_due(channel: Channel, plan: Asked) -> bool:
     """Whether what is frozen at midnight is to be asked now.
 
-    Not in the first minutes of a day: a meter whose clock is slow would tell of the night before.
+    Not in the first minutes of a day: a meter whose clock is slow would tell of the night before. Nor in the
+    last: what was asked for in one day and answered in the next would be dated wrong.
     """
     if not plan.daily:
         return False
@@ -49,7 +53,8 @@ def round_due(channel: Channel, plan: Asked) -> bool:
     if wall_us is None:  # nobody knows when midnight is: once in 24 hours
         return not plan.round_us or now_us - plan.round_us >= DAY_US
     at = local(wall_us, plan)
-    if at - at.replace(hour=0, minute=0, second=0) < timedelta(minutes=plan.after_min):
+    since = at - at.replace(hour=0, minute=0, second=0, microsecond=0)
+    if not timedelta(minutes=plan.after_min) <= since < timedelta(days=1) - _STILL:
         return False
     return plan.day != f"{at:%Y-%m-%d}"
 

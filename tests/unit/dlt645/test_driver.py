@@ -201,6 +201,23 @@ async def test_a_start_just_after_midnight_waits_for_meters_whose_clocks_are_slo
     assert asked == [False, False, True, False]
 
 
+async def test_a_start_just_before_midnight_waits_for_the_new_day() -> None:
+    """A look that ended a moment after midnight dated last night's value into the new day."""
+    device, driver = meter(DAILY), Dlt645Driver()
+    plan = driver.plan(device)
+    asked = []
+    for after in (timedelta(hours=11, minutes=56), timedelta(hours=11, minutes=59, seconds=59)):
+        line = Line([(ask("00010000"), NOW)], NOON + after)
+        asked.append("frozen" in told(await driver.read(line, device, plan), device))
+    line = Line(
+        [(ask("00010000"), NOW), (ask("05060101"), FROZEN)], NOON + timedelta(hours=12, minutes=6)
+    )
+    block = await driver.read(line, device, plan)
+    found = {r.point: r.taken_at_us for r in readings(block, device.table)}
+    assert asked == [False, False]
+    assert found["energy"] - found["frozen"] == 6 * 60 * 1_000_000 - 100_000
+
+
 async def test_a_frozen_value_was_true_at_midnight_and_is_never_dated_into_the_day_before() -> None:
     device = meter(DAILY)
     line = Line([(ask("00010000"), NOW), (ask("05060101"), FROZEN)])
