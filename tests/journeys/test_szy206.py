@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from kit.hydro import HUSH, StationRoad, until_status
+from kit.hydro import HUSH, StationRoad, judge, until_status
 
 from headgate.cli.demo.broker import free_port
 from headgate.cli.demo.road import Road
@@ -50,3 +50,22 @@ async def test_killed_when_all_is_on_disk_and_nothing_confirmed_each_report_is_s
         await road.command(**deaf, on=False)
         found = await road.verdict()
     assert found.clean, found
+
+
+async def test_a_second_station_with_the_number_is_told_and_nothing_of_the_others_is_lost(
+    tmp_path: Path,
+) -> None:
+    async with WatersRoad(tmp_path, "--keep-alive", "0.5") as road:
+        await road.until_confirmed(3)
+        await road.command(fault="twin", device="ws-002", on=True)
+        await until_status(road, lambda s: s["channels"][0]["tally"].get("two-sources"))
+        await road.command(fault="twin", device="ws-002", on=False)
+        for _ in range(3):
+            await road.command(redial="*")  # everybody at once
+        await road.until_confirmed(6)
+        await road.all_confirmed()
+        assert await road.finish(60), road.gateway.tail()
+        for device in ("ws-001", "ws-003"):
+            found = judge(road.truth, road.store, device)
+            missing = [key for key in found.missing if key[0] == device]
+            assert not (missing or found.doubled or found.changed), found
