@@ -10,8 +10,9 @@ from typing import Annotated, Any, Literal
 import typer
 
 from headgate.cli.client import call, socket_of
+from headgate.cli.states import reason
 from headgate.cli.terminal import both, reader
-from headgate.messages import say
+from headgate.messages import fix, say
 from headgate.model import Quality, Status
 
 app = typer.Typer(rich_markup_mode=None)
@@ -58,7 +59,11 @@ def page(data: dict[str, Any]) -> str:
         if r["status"] and r["status"] not in causes:
             causes.append(r["status"])
     if data["error"]:
-        lines.append(f"  {data['error']}")
+        code = data.get("code") or ""
+        lines.append(f"  {reason(data['error'])}" + (f" [{code}]" if code else ""))
+        # The causes below tell the same of readings that there are.
+        if not causes and (advice := fix(code, reader())):
+            lines.append(f"    {advice}")
     lines += [f"  {cause(status)}" for status in causes]
     return "\n".join(lines)
 

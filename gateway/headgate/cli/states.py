@@ -5,6 +5,9 @@ In English a key is its own word: the same that docs, JSON and metrics have.
 
 from __future__ import annotations
 
+from headgate.cli.terminal import reader
+from headgate.messages.rules import in_chinese
+
 _CHINESE = {
     # channels
     "up": "正常",
@@ -67,3 +70,8 @@ _CHINESE = {
 def chinese(key: str) -> str:
     """The Chinese word for a key; the key itself where there is none, as with what a driver counts."""
     return _CHINESE.get(key, key)
+
+
+def reason(text: str) -> str:
+    """Why something is as it is, in the reader's language where the reason is a known one."""
+    return in_chinese(text) if reader() == "zh" else text

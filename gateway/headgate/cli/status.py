@@ -11,6 +11,7 @@ import typer
 
 from headgate.cli.client import call, socket_of
 from headgate.cli.states import chinese as state
+from headgate.cli.states import reason
 from headgate.cli.terminal import both, reader
 from headgate.cli.wear import wear_lines
 
@@ -145,7 +146,7 @@ def page(data: dict[str, Any]) -> str:
         lines.append(
             f"  {channel['channel']:<16} {word(channel['state']):<8} {channel['url']}  "
             f"{counters['answers']}/{counters['requests']}"
-            + (f"  {channel['reason']}" if channel["reason"] else "")
+            + (f"  {reason(channel['reason'])}" if channel["reason"] else "")
         )
         if tally := channel.get("tally"):
             counted = (f"{word(name)} {count}" for name, count in sorted(tally.items()) if count)
@@ -163,7 +164,7 @@ def page(data: dict[str, Any]) -> str:
                 if device["latency_us"] is not None
                 else ""
             )
-            + (f"  {device['text']}" if device["text"] else "")
+            + (f"  {reason(device['text'])}" if device["text"] else "")
         )
         if (counted := today.get(device["device"])) is not None:
             lines.append(f"  {'':<16} {word('today')}: {_account(counted)}")
@@ -212,7 +213,7 @@ def _account(counted: dict[str, Any]) -> str:
         f"{word('in-time')} {counted['in_time']}",
     ]
     words += [f"{word(name)} {counted[name]}" for name in ("bad", "open") if counted[name]]
-    for reason, gap in counted["gaps"].items():
+    for why, gap in counted["gaps"].items():
         # Looks where they were counted, else readings, else how many gaps there were.
         if gap["looks"]:
             missing = f"{gap['looks']} {word('looks')}"
@@ -220,7 +221,7 @@ def _account(counted: dict[str, Any]) -> str:
             missing = f"{gap['readings']} {word('readings')}"
         else:
             missing = f"{gap['gaps']}x"
-        words.append(f"{word(reason)} {missing}")
+        words.append(f"{word(why)} {missing}")
     return ", ".join(words)
 
 

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from headgate.cli.read import page as read_page
 from headgate.cli.status import page
 
 STATUS = {
@@ -53,12 +54,14 @@ def test_states_of_stations_ports_and_gaps_are_said_in_chinese(
 ) -> None:
     monkeypatch.setenv("HEADGATE_LANG", "zh")
     port = {
-        "channel": "st", "state": "up", "url": "-", "reason": "",
+        "channel": "st", "state": "up", "url": "-",
+        "reason": "[Errno 98] error while attempting to bind on address (1): address already in use",
         "counters": {"answers": 1, "requests": 0},
         "tally": {"calls": 3, "on-line": 2, "refused-stranger": 1, "bad-bad_checksum": 4},
     }  # fmt: skip
     device = {
-        "device": "d", "state": "silent", "good": 0, "looks": 1, "latency_us": None, "text": "",
+        "device": "d", "state": "silent", "good": 0, "looks": 1, "latency_us": None,
+        "text": "channel st: no answer within 1.5 s",
     }  # fmt: skip
     counted = {
         "due": 5, "arrived": 2, "bad": 0, "in_time": 2, "in_gaps": 3, "open": 0,
@@ -68,6 +71,8 @@ def test_states_of_stations_ports_and_gaps_are_said_in_chinese(
     said = page({**STATUS, "channels": [port], "devices": [device], "account": account})
     assert "校验错误 4, 拨入次数 3, 在线 2, 拒绝：非本站点测站 1" in said
     assert "设备无应答 3 次" in said
+    assert "端口已被其他程序占用 (1)" in said
+    assert "通道 st：1.5 秒内无应答" in said
     assert not re.search(r"[a-z]{3,}", said)
 
 
@@ -100,3 +105,22 @@ def test_what_was_due_arrived_and_is_missing_is_on_the_page(
     assert "(in time: 5 s)" in lines[of_device + 2]
     assert lines[of_device + 3].split(maxsplit=1) == ["2026-07-01", whole]
     assert lines[of_device + 4].split(maxsplit=1)[1].startswith("due -, arrived")
+
+
+@pytest.mark.parametrize(
+    ("lang", "line", "advice"),
+    [
+        ("en", "channel bus: no answer within 2 s [HG-3002]", "Check that the unit has power"),
+        ("zh", "通道 bus：2 秒内无应答 [HG-3002]", "请检查设备供电"),
+    ],
+)
+def test_a_device_that_says_nothing_is_told_with_what_to_try(
+    monkeypatch: pytest.MonkeyPatch, lang: str, line: str, advice: str
+) -> None:
+    monkeypatch.setenv("HEADGATE_LANG", lang)
+    said = read_page({
+        "device": "m", "profile": "p", "took_ms": 2000.0, "frames": [], "readings": [],
+        "error": "channel bus: no answer within 2 s", "code": "HG-3002",
+    })  # fmt: skip
+    assert line in said
+    assert advice in said
