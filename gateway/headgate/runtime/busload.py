@@ -89,6 +89,12 @@ def _check(channel: str, base: LineSettings, shares: list[Share]) -> list[Proble
         }  # fmt: skip
         problems.append(Problem(where, "HG-3131", fields))
     if len(kinds) > 1:
-        told = "; ".join(f"{line}: {', '.join(names[:5])}" for line, names in sorted(kinds.items()))
+        told = "; ".join(f"{line}: {_some(names)}" for line, names in sorted(kinds.items()))
         problems.append(Problem(where, "HG-3132", {"channel": channel, "kinds": told}))
     return problems
+
+
+def _some(names: list[str]) -> str:
+    """Five of them, and how many more there are."""
+    more = f" +{len(names) - 5}" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + more

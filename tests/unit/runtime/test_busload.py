@@ -68,3 +68,9 @@ def test_settings_that_a_line_will_never_take_are_told(url: str, codes: list[str
     told = check_buses({"b": url}, {"b": shares})
     assert [problem.code for problem in told] == codes
     assert "m" in str(told[0].fields)
+
+
+def test_of_many_devices_some_are_named_and_the_others_counted() -> None:
+    slow = [share(f"m{n}", line="2400 8E1") for n in range(7)]
+    told = check_buses({"b": BUS}, {"b": [share("a"), *slow]})
+    assert told[-1].fields["kinds"] == "2400 8E1: m0, m1, m2, m3, m4 +2; 9600 8N1: a"
