@@ -25,6 +25,10 @@ HOUR_S, DAY_S = 3600, 86_400
 REAL, MINUTES, HOUR, DAY = "2011", "2051", "2061", "2031"
 #: So much before the newest of what is recalled, hours and days were told, for certain.
 TOLD_S = 300
+#: Minutes wait for hours and days before them at most this often their own time: late readings may come on.
+HELD_BACK = 5
+#: Hours and days of which it is remembered that they were told.
+MOST_TOLD = 1024
 #: A period that is told later than this after it was due is made up for (RF of 2025 names no time).
 MADE_UP_S = 300
 
@@ -78,12 +82,12 @@ class _Sum:
 
 
 class Open:
-    """One period that has something to tell: when it was last fed, and how often it was."""
+    """One period that has something to tell: since when, when it was last fed, and how often it was."""
 
-    __slots__ = ("fed_s", "version")
+    __slots__ = ("fed_s", "since_s", "version")
 
-    def __init__(self) -> None:
-        self.fed_s = 0.0
+    def __init__(self, now_s: float) -> None:
+        self.since_s = self.fed_s = now_s
         self.version = 0
 
 
@@ -111,6 +115,8 @@ class Book:
         self.open: dict[Key, Open] = {}
         self._sums: dict[Key, dict[str, _Sum]] = {}
         self._kept_s: dict[Key, float] = {}
+        #: Hours and days that were told since the start.
+        self._told: set[Key] = set()
 
     def set_realtime(self, seconds: int) -> None:
         """Another interval from now on; periods that are open keep their beginning."""
@@ -129,7 +135,9 @@ class Book:
             self._sums.setdefault(key, {}).setdefault(told.code, _Sum()).add(told)
             self._kept_s[key] = now_s
         for key in (*keys, *self._longer(told.at_s)):
-            period = self.open.setdefault(key, Open())
+            period = self.open.get(key)
+            if period is None:
+                period = self.open[key] = Open(now_s)
             period.fed_s = now_s
             period.version += 1
         return keys
@@ -161,8 +169,8 @@ class Book:
             if cn == MINUTES or start + self._length_s[cn] + TOLD_S <= newest_s:
                 told.append(key)
                 continue
-            period = self.open[key] = Open()
-            period.fed_s, period.version = now_s, 1
+            period = self.open[key] = Open(now_s)
+            period.version = 1
         return told
 
     def _longer(self, at_s: float) -> Iterator[Key]:
@@ -173,15 +181,31 @@ class Book:
 
     def due(self, wall_s: float, now_s: float) -> list[Key]:
         """Periods that are over and have had their last reading, oldest first."""
+        bound_s = self._bound_s(now_s)
         found = [
             (cn, start)
             for (cn, start), period in self.open.items()
             if wall_s >= start + self._length_s[cn] + self._late_s[cn]
             and now_s >= period.fed_s + self._late_s[cn]
+            and (cn != MINUTES or start + self._minutes_s <= bound_s)
         ]
         return sorted(
             found, key=lambda key: (key[1] + self._length_s[key[0]], self._length_s[key[0]])
         )
+
+    def _bound_s(self, now_s: float) -> float:
+        """Up to when minutes may be told: a start takes an hour for told by minutes so far behind it.
+
+        A backlog brings hours at once, and they wait longer for their last reading than minutes do.
+        """
+        waiting = (
+            key[1] + self._length_s[key[0]]
+            for key, period in self.open.items()
+            if key[0] in (HOUR, DAY)
+            and key not in self._told
+            and now_s < period.since_s + HELD_BACK * self._late_s[key[0]]
+        )
+        return min(waiting, default=float("inf")) + TOLD_S
 
     def is_late(self, key: Key, wall_s: float) -> bool:
         """Whether a period could have been told long ago: it is made up for."""
@@ -242,6 +266,8 @@ class Book:
         if self.open[key].version != version:
             return False
         del self.open[key]
+        if key[0] in (HOUR, DAY):
+            self._told.add(key)
         if key[0] == REAL:
             del self._sums[key], self._kept_s[key]
         return True
@@ -252,3 +278,5 @@ class Book:
         for key, kept_s in list(self._kept_s.items()):
             if kept_s < before_s and key[1] // DAY_S not in days:
                 del self._kept_s[key], self._sums[key]
+        if len(self._told) > MOST_TOLD:
+            self._told = set(sorted(self._told, key=lambda key: key[1])[MOST_TOLD // 2 :])

@@ -16,7 +16,8 @@ from headgate.model import Block, Point, PointTable, Quality, Status, status_wor
 from headgate.sdk import ConfigError, Item, UplinkContext
 from headgate_plugins.hj212 import Hj212Uplink
 from headgate_plugins.hj212.history import History
-from headgate_plugins.hj212.periods import Book, Told
+from headgate_plugins.hj212.periods import HOUR as HOURS
+from headgate_plugins.hj212.periods import HOUR_S, MINUTES, Book, Key, Told
 
 DIGEST = bytes(32)
 TABLE = PointTable(1, "dust-1", (Point("pm10", "f64", "ug/m3"), Point("noise", "f64", "dB[SPL]")))
@@ -526,3 +527,40 @@ async def test_what_is_wrong_in_a_site_file_is_told(options: dict[str, Any]) -> 
     async with running_bureau() as bureau:
         with pytest.raises(ConfigError):
             made(bureau, **options)
+
+
+def test_a_kill_between_minutes_and_hours_of_a_backlog_loses_no_hour() -> None:
+    """Three hours come at once. Their minutes are due before the hours are, which wait longer."""
+
+    def fed(book: Book) -> Book:
+        for at_s in range(0, 3 * HOUR_S, 60):
+            book.take(Told("w01018", at_s, 1.0, "N"), 0.0)
+        return book
+
+    wall_s = 3 * HOUR_S + 700.0
+    for killed_s in (6.0, 59.0, 61.0, 62.0, 63.0, 66.0):
+        book, settled, told = fed(Book(["w01018"], 0, 600)), set[int](), set[Key]()
+        for now_s in (6.0, 59.0, 61.0, 62.0, 63.0, 66.0):
+            for key in book.due(wall_s, now_s) if now_s <= killed_s else ():
+                book.told(key, book.open[key].version)
+                told.add(key)
+                if key[0] == MINUTES:
+                    settled.update(range(key[1], key[1] + 600, 60))
+        again = Book(["w01018"], 0, 600)
+        for at_s in settled:
+            again.recall(Told("w01018", at_s, 1.0, "N"), 100.0)
+        for at_s in set(range(0, 3 * HOUR_S, 60)) - settled:
+            again.take(Told("w01018", at_s, 1.0, "N"), 100.0)
+        again.recalled(0, max(settled, default=0), 100.0)
+        hours = {(HOURS, start) for start in range(0, 3 * HOUR_S, HOUR_S)}
+        assert hours <= told | set(again.open), killed_s
+    assert hours <= told  # without a kill all are told within the minute
+
+
+def test_minutes_do_not_wait_for_an_hour_that_never_comes_to_an_end() -> None:
+    book = Book(["w01018"], 0, 600)
+    for now_s in range(0, 400, 10):  # a logger makes up for an old hour, again and again
+        book.take(Told("w01018", now_s, 1.0, "N"), now_s)
+    book.take(Told("w01018", 9 * HOUR_S, 1.0, "N"), 200.0)
+    assert (MINUTES, 9 * HOUR_S) not in book.due(10.0 * HOUR_S, 210.0)
+    assert (MINUTES, 9 * HOUR_S) in book.due(10.0 * HOUR_S, 310.0)
