@@ -35,6 +35,7 @@ demo.READY_S = 400.0
 MODULES = ("virtio_blk", "virtio_net", "crc32c_generic", "ext4")
 DISK_BYTES = 256 << 20
 BOOT_S = 240.0
+_AGAIN_S = 30.0
 #: Stations have a real minute's time here: the guest is slow.
 HABITS = (
     "--speed", "60", "--every", "60", "--hourly", "600", "--keep-alive", "5", "--answer", "4",
@@ -186,11 +187,14 @@ async def _all(
                 # Each start must bring stations forward, or cuts would only ever hit the first report.
                 while road.confirmed == before and not road.cut_now.is_set():
                     await asyncio.sleep(0.2)
-                if when == "committed":
-                    while not (
-                        road.status.get("tally", {}).get("resends") or road.cut_now.is_set()
-                    ):
-                        await asyncio.sleep(0.2)
+                # What was committed and not confirmed is said again soon, or was lost: the end will tell.
+                until = asyncio.get_running_loop().time() + (_AGAIN_S if when == "committed" else 0)
+                while (
+                    asyncio.get_running_loop().time() < until
+                    and not road.status.get("tally", {}).get("resends")
+                    and not road.cut_now.is_set()
+                ):
+                    await asyncio.sleep(0.2)
             resends += road.status.get("tally", {}).get("resends", 0)
         verdict.add(Seen("again", resends > 0, f"{resends} said again and known to be on disk"))
         await road.all_confirmed(BOOT_S)
