@@ -21,6 +21,7 @@ from headgate.sdk import (
     Errand,
     Problem,
     ProfileError,
+    ProtocolError,
     Quality,
     Roll,
     Told,
@@ -38,6 +39,8 @@ from headgate_drivers.hj212.replies import kind
 from headgate_drivers.hj212.talk import Talk, old_codes
 
 _MN = re.compile(r"[0-9A-Za-z_.-]{1,40}")
+#: Of a command: its instrument did not answer, or failed on the way. "No data" says nothing of it either.
+_PERHAPS = (Done.FAILED, Done.TIMEOUT, Done.BROKEN, Done.NO_DATA)
 
 
 class Hj212Driver(AttendingDriver):
@@ -154,12 +157,15 @@ class Hj212Driver(AttendingDriver):
         Raises:
             DeviceRefused: the point commands nothing, or the logger said no.
             ChannelTimeout, ChannelClosed: no answer came: it may have been done.
+            ProtocolError: it tried, and cannot tell how far that went.
         """
         order, items = commanded(device, point, raw)
         talk = self._talk(channel, device)
-        reply = _done(device, order.cn, await talk.ask(device, order.cn, items, tries=1))
-        if reply.done is not Done.SUCCESS:  # "no data" is an answer to a question
-            raise refusal(device, order.cn, reply)
+        reply = await talk.ask(device, order.cn, items, tries=1)
+        if reply.done in _PERHAPS:
+            no = refusal(device, order.cn, reply)
+            raise ProtocolError(str(no), code=no.code, **no.fields)
+        _done(device, order.cn, reply)
         return raw
 
     def _talk(self, channel: Channel, device: Device) -> Talk:

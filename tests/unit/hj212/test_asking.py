@@ -15,11 +15,16 @@ from kit.running import Site
 
 from headgate.cli.client import call
 from headgate.env import system_env
-from headgate.errors import HeadgateError
+from headgate.errors import ChannelTimeout, DeviceRefused, HeadgateError, ProtocolError
 from headgate.messages import say
-from headgate_drivers.hj212 import orders, talk
-from headgate_drivers.hj212.commands import COMMANDS, Kind
+from headgate.model import Access
+from headgate.sdk import Device, DevicePoint, Point
+from headgate.testing.channel import FakeChannel
+from headgate.testing.devices import make_device
+from headgate_drivers.hj212 import Hj212Driver, orders, talk
+from headgate_drivers.hj212.commands import COMMANDS, Accepted, Done, Kind
 from headgate_drivers.hj212.errands import ASKS
+from headgate_drivers.hj212.orders import Reply
 
 DEVICE = f"log-{MN}"
 ORDERS = """
@@ -330,3 +335,35 @@ async def test_right_packets_go_on_to_a_second_centre_as_they_came_and_its_answe
     await server.wait_closed()
     # As they came, to the letter; neither the wrong one nor the answers to our own question.
     assert heard == [cod(1.0), small, cod(3.0, qn="20260718143000003", flag=4)]
+
+
+class Said:
+    """One call, on which the logger says how a command went."""
+
+    def __init__(self, reply: Reply) -> None:
+        self.reply = reply
+
+    def spoken(self, device: Device) -> bool:
+        return True
+
+    async def ask(self, *said: Any, **more: Any) -> Reply:
+        return self.reply
+
+
+@pytest.mark.parametrize(
+    ("reply", "error"),
+    [
+        *((Reply(Accepted.READY, done), ProtocolError) for done in (2, 4, 6, 100)),
+        *((Reply(Accepted.READY, done), DeviceRefused) for done in (3, 5)),
+        (Reply(Accepted.REFUSED, None), DeviceRefused), (Reply(None, None), ChannelTimeout),
+        (Reply(Accepted.READY, None), ChannelTimeout),
+    ],
+)  # fmt: skip
+async def test_only_who_certainly_did_nothing_has_refused(reply: Any, error: Any) -> None:
+    driver, line = Hj212Driver(), FakeChannel()
+    point = DevicePoint(Point("sample", "f64", access=Access.WRITE), {"item": "3012/w01018"})
+    reply = reply if reply.done is None else reply._replace(done=Done(reply.done))
+    driver._talks[line] = Said(reply)  # type: ignore[assignment]
+    with pytest.raises(HeadgateError) as told:
+        await driver.write(line, make_device([point], address=MN), "sample", 1)
+    assert type(told.value) is error
