@@ -96,7 +96,7 @@ class Questions(Generic[T]):
         if place in self._open:
             raise DeviceRefused(f"{device.id} is being asked", code="HG-3653", device=device.id)
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._open[place] = _Open(answer, fits)
+        mine = self._open[place] = _Open(answer, fits)
         sent = False
         try:
             for data in frames:
@@ -114,9 +114,10 @@ class Questions(Generic[T]):
                 raise no_call(device) from error
             raise _ended(device) from error
         finally:
-            del self._open[place]
-            if sent and not (answer.done() and not answer.cancelled()):
-                self._owed[place] += 1
+            if self._open.get(place) is mine:  # else the call is over, and owes nothing
+                del self._open[place]
+                if sent and not (answer.done() and not answer.cancelled()):
+                    self._owed[place] += 1
 
     async def next(
         self, channel: Channel, device: Device, key: Hashable, within_s: float
@@ -124,14 +125,15 @@ class Questions(Generic[T]):
         """What a station says next under a key, by itself; None: nothing in time, or its call ended."""
         place = _Key(channel, device.number, key)
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._open[place] = _Open(answer, lambda said: True)
+        mine = self._open[place] = _Open(answer, lambda said: True)
         try:
             async with asyncio.timeout(within_s):
                 return await answer
         except (TimeoutError, ChannelClosed):
             return None
         finally:
-            del self._open[place]
+            if self._open.get(place) is mine:
+                del self._open[place]
 
     def heard(self, channel: Channel, device: Device, key: Hashable, answer: T) -> bool:
         """Give what a station said to whoever waits for it; whether somebody did."""
@@ -149,8 +151,9 @@ class Questions(Generic[T]):
 
     def over(self, channel: Channel) -> None:
         """A call is over: who waits for an answer on it is told so."""
-        for place, waits in self._open.items():
-            if place.call is channel and not waits.answer.done():
+        for place in [place for place in self._open if place.call is channel]:
+            waits = self._open.pop(place)
+            if not waits.answer.done():
                 waits.answer.set_exception(ChannelClosed(f"{channel.peer} hung up"))
         for place in [place for place in self._owed if place.call is channel]:
             del self._owed[place]

@@ -256,3 +256,16 @@ def test_arguments_are_by_the_errands_names(
     wanted: tuple[str, ...], words: list[str], said: dict[str, str] | None
 ) -> None:
     assert arguments_of(Errand("HG-3650", wanted), words) == said
+
+
+async def test_a_question_given_up_in_the_moment_its_call_ends_leaves_nothing_behind() -> None:
+    questions: Questions[bytes] = Questions()
+    line, device = FakeChannel(), make_device()
+    asking = asyncio.create_task(questions.ask(line, device, 1, b"?"))
+    while not line.sent:
+        await asyncio.sleep(0)
+    asking.cancel()
+    questions.over(line)
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert not questions._owed and not questions._open
