@@ -147,6 +147,8 @@ async def test_limits_and_the_selector_go_for_whoever_stands_there_too(
         assert await box.refused("write", point="gate_setpoint", value="19", **where) == "HG-6511"
         assert await box.refused("write", point="gate_setpoint", value="69", **where) == "HG-6513"
         assert await box.refused("write", point="alarm_level", value="3", **where) == "HG-6543"
+        # A control would not help: the profile lets nobody write it.
+        assert await box.refused("write", point="pump1_running", value="1", **where) == "HG-9140"
         assert (await box.write("gate_setpoint", "70"))["kept"]
         [lease] = (await box.ask("controls"))[0]["leases"]
         assert (lease["point"], lease["value"]) == ("gate_setpoint", 70.0)

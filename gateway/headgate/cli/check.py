@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,6 +16,7 @@ from headgate.env import system_env
 from headgate.errors import Problem
 from headgate.messages import fix, render_problem, say, severity
 from headgate.runtime import plugins
+from headgate.runtime.busload import slowest
 from headgate.runtime.installed import Installed, look
 
 app = typer.Typer()
@@ -24,6 +25,8 @@ app = typer.Typer()
 _NOT_INSTALLED = {"HG-1205", "HG-1206", "HG-1208"}
 #: A profile that is not there, or cannot be used.
 _NO_PROFILE = {"HG-8040", "HG-8047"}
+#: Where no line says its own; and about how many bits a request and its answer take, with the silence.
+_USUAL_BAUD, _BITS_OF_A_REQUEST = 9600, 960
 _UNKNOWN_KEY = {"HG-1100", "HG-1101"}
 
 
@@ -111,14 +114,35 @@ def _say(
         uplinks=len(site.uplink),
     )
     points = sum(len(device.points) for device in seen[-1].resolved.values())
-    rate = sum(count / site.devices[name].interval.s for name, count in requests.items())
-    tell("HG-9053", points=points, requests=f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}")
+    _say_the_rate(site, points, requests)
     points_s = sum(
         len(device.points) / site.devices[name].interval.s
         for name, device in seen[-1].resolved.items()
     )
     for code, fields in paces(site, points_s):
         tell(code, **fields)
+
+
+def _say_the_rate(site: Site, points: int, requests: Mapping[str, int]) -> None:
+    """What is asked for, and what a line like the slowest of the site can carry."""
+    rate = sum(count / site.devices[name].interval.s for name, count in requests.items())
+    if not rate:
+        tell("HG-9055", points=points)
+        return
+    asked = (site.devices[name] for name in requests)
+    lines = ((str(site.channels[each.channel].url), each.line) for each in asked)
+    baud = slowest(lines) or _USUAL_BAUD
+    tell(
+        "HG-9053",
+        points=points,
+        requests=_figure(rate),
+        baud=baud,
+        carries=_figure(baud / _BITS_OF_A_REQUEST),
+    )
+
+
+def _figure(rate: float) -> str:
+    return f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
 
 
 def _as_json(loaded: Loaded, found: list[Problem]) -> dict[str, Any]:

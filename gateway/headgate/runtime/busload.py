@@ -53,6 +53,19 @@ def seconds_of(share: Share, line: LineSettings) -> float:
     )
 
 
+def slowest(lines: Iterable[tuple[str, str]]) -> int | None:
+    """The lowest baud rate of serial lines; None where none of them says one.
+
+    Args:
+        lines: a channel's URL, and the line settings of one device of it ("": the channel's).
+    """
+    bauds = [
+        (line_of(url).with_text(own) if own else line_of(url)).baud
+        for url, own in lines if _says_its_baud(url)
+    ]  # fmt: skip
+    return min(bauds, default=None)
+
+
 def settable(url: str) -> bool:
     """Whether baud rate and parity of the line behind this URL are ours to set."""
     parts = urlsplit(url)

@@ -24,7 +24,7 @@ from headgate.runtime.audited import who
 from headgate.runtime.commands.allowed import Allowed
 from headgate.runtime.commands.local import Local
 from headgate.runtime.field import Field
-from headgate.runtime.inverse import raw_for, same
+from headgate.runtime.inverse import check_writable, raw_for, same
 from headgate.runtime.listeners import Attendance
 from headgate.runtime.portline import PortLine
 from headgate.runtime.roster import Drivers, nearest
@@ -89,6 +89,8 @@ class Errands:
                 "no point", code="HG-9144", device=device_id, point=name, nearest=near
             )
         place = places[name]
+        # First: no control of the site would let a point be written that its profile does not.
+        check_writable(device_id, place, request.get("value"))
         allowed = self._local.control((device_id, name))
         raw = raw_for(device_id, place, request.get("value"))
         said: dict[str, Any] = {

@@ -126,8 +126,9 @@ class Installed:
                 problems += error.problems
                 continue
             layout = getattr(plan, "layout", plan)
-            requests[device.id] = len(getattr(layout, "requests", ()))
-            share = _share(resolved, device, tuple(asker.line_bytes(resolved, plan)))
+            sizes = tuple(asker.line_bytes(resolved, plan))
+            requests[device.id] = len(getattr(layout, "requests", ())) or len(sizes)
+            share = _share(resolved, device, sizes)
             shares.setdefault(device.channel, []).append(share)
         urls = {channel.id: str(channel.url) for channel in site.channel if channel.enabled}
         problems += check_buses(urls, shares)

@@ -24,8 +24,7 @@ def raw_for(device: str, where: DevicePoint, wanted: Value) -> Value:
             outside its range (HG-9142), or its conversion has no inverse (HG-9143).
     """
     point = where.point
-    if Access.WRITE.value not in point.access.value:
-        raise _refused("HG-9140", device, point, wanted, access=point.access.value)
+    check_writable(device, where, wanted)
     if point.type == "text":
         return str(wanted)
     if point.type == "bool":
@@ -48,6 +47,13 @@ def raw_for(device: str, where: DevicePoint, wanted: Value) -> Value:
     if raw in where.sentinels:
         raise _refused("HG-9141", device, point, wanted, type=f"{point.type}, not a sentinel")
     return raw
+
+
+def check_writable(device: str, where: DevicePoint, wanted: Value) -> None:
+    """Raises `DeviceRefused` (HG-9140) where the profile does not let the point be written."""
+    point = where.point
+    if Access.WRITE.value not in point.access.value:
+        raise _refused("HG-9140", device, point, wanted, access=point.access.value)
 
 
 def same(point: Point, sent: Value, back: Value) -> bool:

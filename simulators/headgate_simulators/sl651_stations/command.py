@@ -31,7 +31,10 @@ def sl651(
     coding: Annotated[
         Literal["bcd", "ascii"], typer.Option(help="How frames are written.")
     ] = "bcd",
-    every: Annotated[float, typer.Option(help="World seconds between timed reports.")] = 300.0,
+    every: Annotated[
+        float,
+        typer.Option(help="World seconds between timed reports: whole minutes (60, 120 ...)."),
+    ] = 300.0,
     hourly: Annotated[float, typer.Option(help="World seconds between hours; 0: none.")] = 3600.0,
     pictures: Annotated[float, typer.Option(help="World seconds between pictures; 0: none.")] = 0.0,
     keep_alive: Annotated[float, typer.Option(help="Seconds between keep-alives.")] = 40.0,

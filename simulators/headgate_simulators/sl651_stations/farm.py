@@ -35,7 +35,10 @@ class StationsPlan:
         if not 1 <= self.count <= 9999:
             raise ValueError(f"count {self.count}: there are 1 to 9999 stations")
         if self.habits.every_s < 60 or self.habits.every_s % 60:
-            raise ValueError("every: whole minutes, because observation times are to the minute")
+            raise ValueError(
+                f"every {self.habits.every_s:g}: whole minutes (60, 120 ...), because observation "
+                "times are to the minute"
+            )
 
 
 class StationsFarm:

@@ -223,6 +223,35 @@ def test_check_adds_up_points_and_requests(headgate, tmp_path: Path) -> None:
     told = headgate("check")
     assert told.status == 0, told.out
     assert "0.5 requests per second" in told.out
+    assert "9600 baud" in told.out
+
+
+def test_check_speaks_of_the_line_that_the_site_has(headgate, tmp_path: Path) -> None:
+    (tmp_path / "site.toml").write_text(
+        'schema = 1\n[gateway]\nid = "g"\n[[channel]]\nid = "pair"\nurl = "serial:///dev/ttyS1?baud=2400"\n'
+        '[[device]]\nid = "m"\nchannel = "pair"\naddress = "000000000101"\n'
+        'profile = "generic/electricity-meter-dlt645"\ninterval = "15min"\n'
+    )
+    told = headgate("check")
+    assert told.status == 0, told.out
+    assert "2400 baud carries about 2.5 requests" in told.out
+    assert "9600" not in told.out
+
+
+def test_check_counts_no_requests_where_stations_report_by_themselves(
+    headgate, tmp_path: Path
+) -> None:
+    (tmp_path / "site.toml").write_text(
+        'schema = 1\n[gateway]\nid = "g"\n[[channel]]\nid = "port"\n'
+        'url = "sl651+listen://127.0.0.1:5651"\n'
+        '[[device]]\nid = "s"\nchannel = "port"\naddress = "0060000001"\n'
+        'profile = "generic/hydrological-station"\n'
+    )
+    told = headgate("check")
+    assert told.status == 0, told.out
+    assert "none is asked for at an interval" in told.out
+    assert "requests per second" not in told.out
+    assert "baud" not in told.out
 
 
 def test_the_site_is_found_where_it_was_named(headgate, tmp_path: Path) -> None:

@@ -8,14 +8,18 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from headgate_drivers.sl651.codec import Codec
 from headgate_drivers.sl651.frames import Frame
 from headgate_drivers.sl651.points import looks
+from headgate_simulators.cli import app
 from headgate_simulators.pytest import HydroMaker
 from headgate_simulators.sl651_stations import reports, wire
 from headgate_simulators.sl651_stations.coding import Characters, Hex
+from headgate_simulators.sl651_stations.farm import StationsPlan
 from headgate_simulators.sl651_stations.reports import Instruments
+from headgate_simulators.sl651_stations.station import Habits
 from headgate_simulators.world import World
 
 VECTORS = {
@@ -24,6 +28,16 @@ VECTORS = {
         (Path(__file__).parents[2] / "vectors" / "protocols" / "sl651.json").read_text()
     )["vectors"]
 }
+
+
+@pytest.mark.parametrize("every_s", [20, 90])
+def test_observation_times_are_whole_minutes_and_so_is_what_a_person_may_ask_for(
+    every_s: int,
+) -> None:
+    with pytest.raises(ValueError, match=f"every {every_s}: whole minutes"):
+        StationsPlan(habits=Habits(every_s=every_s))
+    told = CliRunner().invoke(app, ["sl651", "--help"], env={"COLUMNS": "200"})
+    assert "whole minutes" in told.output
 
 
 def vector(name: str) -> bytes:
