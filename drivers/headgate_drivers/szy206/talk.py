@@ -116,7 +116,8 @@ class Talk:
         parts = self._reports.add(frame)
         if parts is not None:
             whole = body.joined(frame, parts, reading_of(device))
-            await self._report(whole, device, confirms=frame)
+            # The last of several looks the same as one of one: who lost the others cannot vouch for it.
+            await self._report(whole, device, confirms=frame, vouched=len(parts) > 1)
         elif wants_answer(frame):
             await self._confirm(frame, device, None)
 
@@ -135,11 +136,21 @@ class Talk:
         await self._channel.send(encode(confirmation(part, label, _mode(device))))
 
     async def _report(
-        self, frame: Telegram, device: Device, confirms: Telegram | None = None
+        self,
+        frame: Telegram,
+        device: Device,
+        *,
+        confirms: Telegram | None = None,
+        vouched: bool = True,
     ) -> None:
         message = frame.message or Message()
         names = items_of(device)
         said = said_by(message, names)
+        if not vouched:
+            said = {
+                point: (value, max(quality, Quality.UNCERTAIN), status)
+                for point, (value, quality, status) in said.items()
+            }
         now, label = self._now(device), message.label
         if label is not None:
             self._long_label = label.month is not None

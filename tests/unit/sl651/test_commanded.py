@@ -15,7 +15,7 @@ from kit.running import Site
 
 from headgate.channels.listening import ListeningPort
 from headgate.cli.client import call
-from headgate.errors import HeadgateError
+from headgate.errors import DeviceRefused, HeadgateError
 from headgate.runtime.commands.plant import FieldPlant
 from headgate_drivers.sl651.codec import Codec
 from headgate_drivers.sl651.fields import Function
@@ -219,6 +219,28 @@ async def test_before_a_command_a_station_is_asked_what_it_measures_now(
         with pytest.raises(HeadgateError) as away:
             await plant.look("gate")
         assert away.value.code == "HG-3606"
+
+
+@pytest.mark.timeout(120)
+async def test_a_write_that_waits_behind_a_long_errand_is_refused_and_nothing_was_sent(
+    tmp_path: Path, port: int
+) -> None:
+    here = Here(tmp_path, port)
+    async with here.site.running() as gateway:
+        station = await here.station()
+        asking = here.ask("version")
+        await station.asked(0x45)
+        with pytest.raises(DeviceRefused) as refused:
+            await FieldPlant(gateway._field, 0.05).write("gate", "gate", 120)
+        assert refused.value.code == "HG-3695"
+        station.send(up(0x45, ST + b"\x051.2.3"))
+        await asking
+        # The next question is the next write's, not the one that was refused.
+        writing = here.write("valve", "on")
+        await station.asked(0x4D)
+        station.send(up(0x4D, ST + b"\x01\x01"))
+        assert (await writing)["back"] is True
+        station.close()
 
 
 @pytest.mark.timeout(120)

@@ -8,12 +8,14 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
-from kit.dialled import Dialled, Heard, local_us, stored
+from kit.dialled import Dialled, Heard, everything, local_us, stored
 from kit.dialled import site as site_of
 from kit.running import Site
 
 from headgate.env import ClockState, SystemClock, system_env
+from headgate.model import Quality
 from headgate_drivers.szy206 import body
 from headgate_drivers.szy206.codec import Codec
 from headgate_drivers.szy206.frames import Afn, Frame, Kind, encode
@@ -207,6 +209,25 @@ async def test_datagrams_are_confirmed_too(tmp_path: Path, port: int) -> None:
         assert isinstance(answer, Frame)
         assert answer.afn == Afn.REPORT
         transport.close()
+
+
+@pytest.mark.parametrize(("lone", "quality"), [(True, Quality.UNCERTAIN), (False, Quality.GOOD)])
+async def test_the_last_part_of_a_report_alone_vouches_for_no_value(
+    tmp_path: Path, port: int, lone: bool, quality: Quality
+) -> None:
+    here = site(tmp_path, port)
+    (whole,) = Codec().feed(level(21.5))
+    assert isinstance(whole, Frame)
+    parts = [] if lone else [msgspec.structs.replace(whole, parts=2, data=whole.data[:2])]
+    parts += [msgspec.structs.replace(whole, parts=1, data=whole.data[2 * (not lone) :])]
+    async with here.running():
+        station = await Station.to(port)
+        for each in parts:
+            station.send(encode(each))
+            assert (await station.answer()).parts == each.parts
+        station.close()
+    ((value, told),) = [(r.value, r.quality) for r in everything(here) if r.point == "level_1"]
+    assert (value, told) == (21.5, quality)
 
 
 # ---------------------------------------------------------------- pictures, and what a centre says

@@ -40,7 +40,11 @@ class Plant(Protocol):
 
 
 class FieldPlant:
-    """The devices of a gateway, between their own looks."""
+    """The devices of a gateway, between their own looks.
+
+    A station that dials in is asked what it measures now; what its answer does not carry counts as it
+    was told last, while the station is not silent.
+    """
 
     def __init__(self, field: Field, timeout_s: float) -> None:
         self._field = field
@@ -64,7 +68,6 @@ class FieldPlant:
         if told is not None and recent and port is not None and port.on_call(known):
             return _good(told.values())
         async with asyncio.timeout(self.timeout_s):
-            # A station that can be asked is asked: what it said an hour ago decides nothing.
             seen = await self._field.read_once(device)
         if seen.block is None or seen.block.columns is None:
             raise DeviceError(seen.error or f"{device} says nothing", code=seen.code or "HG-3100")
@@ -77,13 +80,25 @@ class FieldPlant:
         if posting is None:
             raise DeviceRefused(f"no device {device}", code="HG-9120", device=device, nearest="")
 
+        begun = False
+
         async def put(channel: Channel) -> Value:
+            nonlocal begun
+            begun = True
             self._asked_at.pop(device, None)
             return await posting.driver.write(channel, posting.device, point, raw)
 
         try:
             async with asyncio.timeout(self.timeout_s):
                 return await self._field.at(device, put)
+        except TimeoutError as error:
+            if begun:
+                raise
+            # Something longer has the line: a history, a discovery. It never will be sent.
+            raise DeviceRefused(
+                f"{device}: nobody came to it within {self.timeout_s:g} s", code="HG-3695",
+                device=device, seconds=f"{self.timeout_s:g}",
+            ) from error  # fmt: skip
         except (NotImplementedError, KeyError):
             driver = posting.driver.name
             raise DeviceRefused(f"{driver} cannot write", code="HG-9145", driver=driver) from None
