@@ -194,4 +194,5 @@ def test_check_says_what_a_bus_cannot_do(tmp_path: Path) -> None:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 1
-    assert "quirks.line" in done.stdout
+    assert "device[1].line" in done.stdout
+    assert "[HG-1116]" in done.stdout

@@ -14,7 +14,8 @@ from headgate_drivers.dlt645.identifiers import items
 from headgate_drivers.dlt645.items import Item
 from headgate_drivers.dlt645.messages import Field
 
-_ADDRESS = re.compile(r"[0-9A-F]{12}")
+#: BCD, and AA in the bytes from the highest down that do not matter (2007, clause 5.2.2).
+_ADDRESS = re.compile(r"(?=.{12}$)(?:AA)*[0-9]*")
 _IDENTIFIER = re.compile(r"[0-9A-F]{8}|[0-9A-F]{4}")
 #: What a point may name that no identifier has: how far the meter's clock is off, its switch.
 CLOCK_OFFSET, SWITCH = "clock_offset", "switch"
@@ -78,7 +79,8 @@ class Asked:
         self._device = device
         self.address = str(device.address).upper().zfill(12)
         if not _ADDRESS.fullmatch(self.address):
-            self._wrong("address", device.address, "twelve digits, as on the meter")
+            allowed = "twelve digits, as on the meter; AA for leading pairs that do not matter"
+            self._wrong("address", device.address, allowed, "address")
         self.wake = self._number("wake", 4, 0, 32)
         self.after_min = self._number("round_after_min", 5, 0, 720)
         self.zone = timezone(timedelta(hours=self._number("utc_offset_h", 8, -14, 14)))

@@ -27,6 +27,8 @@ Report = Callable[..., None]
 #: What a value that is wrong becomes; its mistake has been reported.
 WRONG: Final = object()
 
+#: Tables of a profile that people look for in a `[[device]]`: how a device speaks, its zone.
+_OF_A_PROFILE = ("quirks", "frame")
 _SECRET_KEY = re.compile(
     r"(?i)(?:^|_)(?:password|passphrase|secret|token|api_?key|access_?key|private_?key)$"
 )
@@ -165,7 +167,10 @@ def decode_struct(kind: type[msgspec.Struct], value: Any, at: Key, report: Repor
         elif rest:
             others[key] = _option(key, part, (*at, key), report)
         else:
-            unknown_key(key, known, at, report)
+            if key in _OF_A_PROFILE and at[:1] == ("device",):
+                report((*at, key), "HG-1117", key=key)
+            else:
+                unknown_key(key, known, at, report)
     if rest and others:
         made[rest] = WRONG if WRONG in others.values() else others
     missing = [f for f in fields.values() if f.required and f.name not in value]

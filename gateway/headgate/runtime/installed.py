@@ -95,9 +95,12 @@ class Installed:
                 interval_us=device.interval.us,
                 alike=self.alike,
             )
-            self.resolved[device.id] = on_its_line(resolved, device)
         except ProfileError as error:
             return [msgspec.structs.replace(p, where=where) for p in error.problems]
+        try:
+            self.resolved[device.id] = on_its_line(resolved, device)
+        except ProfileError as error:
+            return [msgspec.structs.replace(p, where=f"{where}.line") for p in error.problems]
         return notices
 
     def plan(self, site: Site) -> tuple[Mapping[str, int], Sequence[Problem]]:

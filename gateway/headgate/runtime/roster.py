@@ -16,12 +16,13 @@ from headgate.channels import SCHEMES, ChannelSettings, TlsFiles, check_url
 from headgate.config import Channel as ChannelEntry
 from headgate.config import Device as DeviceEntry
 from headgate.config import Site
-from headgate.errors import ConfigError, HeadgateError, Problem
+from headgate.errors import ConfigError, HeadgateError, Problem, ProfileError
 from headgate.profiles import Alike, Library, resolve
 from headgate.runtime.plugins import Registry
 from headgate.sdk import (
     Device,
     Driver,
+    LineSettings,
     ListeningDriver,
     PollingDriver,
     StreamingDriver,
@@ -242,9 +243,18 @@ def post(
 
 
 def on_its_line(device: Device, entry: DeviceEntry) -> Device:
-    """The device with the line settings that the site file gives it."""
+    """The device with the line settings that the site file gives it.
+
+    Raises:
+        ProfileError: they are none (HG-1116).
+    """
     if not entry.line:
         return device
+    try:
+        LineSettings().with_text(entry.line)
+    except ValueError:
+        where = f'device "{entry.id}": line'
+        raise ProfileError([Problem(where, "HG-1116", {"value": entry.line})]) from None
     return msgspec.structs.replace(device, quirks={**device.quirks, "line": entry.line})
 
 

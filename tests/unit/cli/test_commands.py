@@ -238,6 +238,28 @@ def test_check_speaks_of_the_line_that_the_site_has(headgate, tmp_path: Path) ->
     assert "9600" not in told.out
 
 
+@pytest.mark.parametrize(
+    ("profile", "address"),
+    [
+        ("generic/electricity-meter-dlt645", '"000000000101"'),
+        ("generic/water-meter-cjt188", '"00000000000101"'),
+    ],
+)
+def test_line_settings_that_are_none_are_told_of_the_key_that_has_them(
+    headgate, tmp_path: Path, profile: str, address: str
+) -> None:
+    (tmp_path / "site.toml").write_text(
+        'schema = 1\n[gateway]\nid = "g"\n[[channel]]\nid = "pair"\nurl = "serial:///dev/ttyS1?baud=2400"\n'
+        f'[[device]]\nid = "m"\nchannel = "pair"\naddress = {address}\nline = "2400 8E3"\n'
+        f'profile = "{profile}"\ninterval = "15min"\n'
+    )
+    told = headgate("check")
+    assert told.status == 1, told.out
+    assert 'site.toml:7: device[1].line: "2400 8E3" is no serial setting. [HG-1116]' in told.out
+    assert "quirks" not in told.out
+    assert "[frame]" not in told.out
+
+
 def test_check_counts_no_requests_where_stations_report_by_themselves(
     headgate, tmp_path: Path
 ) -> None:

@@ -9,6 +9,7 @@ from kit.site import CHANNEL, DEVICE, GATEWAY, UPLINK, WHOLE, told
 
 from headgate.config import Device, Known, Loaded
 from headgate.errors import Problem
+from headgate.messages import render_problem
 
 Examine = Callable[..., Loaded]
 SECOND = DEVICE.replace('"d1"', '"d2"')
@@ -29,6 +30,17 @@ def test_a_device_names_a_channel_that_exists(site: Examine) -> None:
     loaded = site(WHOLE.replace('channel = "bus"', 'channel = "buss"'))
     assert "site.toml:9: device[1].channel HG-1201" in told(loaded)
     assert loaded.problems[-1].fields["allowed"] == "bus"
+
+
+@pytest.mark.parametrize("key", ["quirks", "frame"])
+def test_how_a_device_speaks_belongs_to_its_profile_and_that_is_said(
+    site: Examine, key: str
+) -> None:
+    loaded = site(WHOLE.replace(DEVICE, DEVICE + f'{key} = {{ zone = "UTC" }}\n'))
+    (problem,) = [p for p in loaded.problems if p.code == "HG-1117"]
+    assert problem.where.endswith(f"device[1].{key}")
+    assert "profile" in render_problem(problem, "en")
+    assert "profile" in render_problem(problem, "zh")
 
 
 def test_a_channel_that_is_itself_wrong_is_not_reported_as_missing_too(site: Examine) -> None:

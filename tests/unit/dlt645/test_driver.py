@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+import msgspec
 import pytest
 
 from headgate.columns import readings
@@ -361,6 +362,26 @@ def test_what_cannot_be_is_told_before_anything_is_asked(
 ) -> None:
     with pytest.raises(ProfileError):
         Dlt645Driver().plan(meter(points, **quirks))
+
+
+@pytest.mark.parametrize("address", ["000000000161", "161", 161, "AAAAAAAA0161", "aaaaaaaaaaaa"])
+def test_an_address_is_digits_and_aa_in_front(address: str | int) -> None:
+    device = msgspec.structs.replace(meter({"a": {"di": "00010000"}}), address=address)
+    assert len(Dlt645Driver().plan(device).address) == 12
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["00000000016A", "0000000001AA", "0AA000000161", "AA161", "1234567890123", "-1", "FF"],
+)
+def test_letters_that_no_meter_can_have_in_its_address_are_refused(address: str) -> None:
+    device = msgspec.structs.replace(meter({"a": {"di": "00010000"}}), address=address)
+    with pytest.raises(ProfileError) as refused:
+        Dlt645Driver().plan(device)
+    (problem,) = refused.value.problems
+    assert (problem.code, problem.fields["key"]) == ("HG-3640", "address")
+    assert problem.where.endswith(": address")
+    assert "twelve digits" in str(problem.fields["allowed"])
 
 
 def test_a_channel_s_passwords_are_a_table_of_references() -> None:
