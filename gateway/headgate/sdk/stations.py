@@ -37,7 +37,10 @@ class Deliver(Protocol):
     def __call__(
         self, blocks: Sequence[Block], origin: Origin, alarms: Sequence[Alarm] = ()
     ) -> Awaitable[None]:
-        """Blocks, and what the station itself raises or clears: a resend of both is stored once."""
+        """Blocks, and what the station itself raises or clears: a resend of both is stored once.
+
+        A resend is known by its blocks: alarms without any are raised again.
+        """
         ...
 
 
