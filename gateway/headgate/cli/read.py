@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from headgate.cli import on_wire
 from headgate.cli.client import call, socket_of
 from headgate.cli.states import reason
 from headgate.cli.terminal import both, reader
@@ -43,7 +44,7 @@ def page(data: dict[str, Any]) -> str:
     """One look as text."""
     arrows = {"sent": ">", "received": "<"}
     lines = [f"{data['device']}  {data['profile']}  {data['took_ms']:.1f} ms"]
-    lines += [f"  {arrows[way]} {hexed}" for way, hexed in data["frames"]]
+    lines += [f"  {arrows[way]} {on_wire.shown(hexed)}" for way, hexed in data["frames"]]
     width = max((len(r["point"]) for r in data["readings"]), default=0)
     causes: list[int] = []
     for r in data["readings"]:

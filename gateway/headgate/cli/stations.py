@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from headgate.cli.client import call, socket_of
+from headgate.cli.on_wire import shown
 from headgate.cli.states import chinese as chinese_of
 from headgate.cli.terminal import FAILED, both, reader, tell
 from headgate.messages import say
@@ -154,7 +155,7 @@ def answer(said: dict[str, Any]) -> list[str]:
             f"{f'{name} ' + ' '.join(each.get('arguments', ())):<36} {say(each['about'], reader())}"
             for name, each in said["errands"].items()
         ] or [word("nothing-to-ask")]
-    lines = [f"  {'>' if way == 'sent' else '<'} {hexed}" for way, hexed in said["frames"]]
+    lines = [f"  {'>' if way == 'sent' else '<'} {shown(hexed)}" for way, hexed in said["frames"]]
     for each in said["told"]:
         when = f"{each['at']}  " if each["at"] else ""
         lines.append(f"{when}{each['name']}  {_plain(str(each['value']))} {each['unit']}".rstrip())

@@ -14,6 +14,7 @@ import typer
 
 from headgate.cli.client import call, socket_of
 from headgate.cli.decode import as_text, codec_of, driver_of
+from headgate.cli.on_wire import shown
 from headgate.cli.terminal import both, tell
 from headgate.env import system_env
 from headgate.errors import HeadgateError
@@ -111,7 +112,7 @@ def _line(frame: dict[str, Any], head: dict[str, Any]) -> str:
     clock = time.strftime("%H:%M:%S", time.localtime(wall_s))
     arrow = ">" if frame["way"] == "sent" else "<"
     who = f"{frame['who']} " if "who" in frame else ""
-    return f"{clock}.{int(wall_s * 1000) % 1000:03d} {who}{arrow} {frame['hex']}"
+    return f"{clock}.{int(wall_s * 1000) % 1000:03d} {who}{arrow} {shown(frame['hex'])}"
 
 
 def saved(head: dict[str, Any], frames: list[dict[str, Any]]) -> Iterator[str]:

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from headgate.cli.client import call, socket_of
+from headgate.cli.on_wire import shown
 from headgate.cli.terminal import FAILED, both, reader, tell
 from headgate.messages import say
 
@@ -49,7 +50,7 @@ def write(
         typer.echo(json.dumps(done, ensure_ascii=False))
     else:
         for way, hexed in done["frames"]:
-            typer.echo(f"  {'>' if way == 'sent' else '<'} {hexed}")
+            typer.echo(f"  {'>' if way == 'sent' else '<'} {shown(hexed)}")
         if done["kept"]:
             tell("HG-6575" if "lease" in done else "HG-9151", **done)
         else:
