@@ -14,6 +14,7 @@ from headgate.cli.states import chinese as state
 from headgate.cli.states import reason
 from headgate.cli.terminal import both, reader
 from headgate.cli.wear import wear_lines
+from headgate.messages import fix
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -147,7 +148,10 @@ def page(data: dict[str, Any]) -> str:
             f"  {channel['channel']:<16} {word(channel['state']):<8} {channel['url']}  "
             f"{counters['answers']}/{counters['requests']}"
             + (f"  {reason(channel['reason'])}" if channel["reason"] else "")
+            + (f" [{code}]" if (code := channel.get("code")) else "")
         )
+        if code and (advice := fix(code, reader(), channel=channel["channel"])):
+            lines.append(f"  {'':<16} {advice}")
         if tally := channel.get("tally"):
             counted = (f"{word(name)} {count}" for name, count in sorted(tally.items()) if count)
             lines.append(f"  {'':<16} {', '.join(counted)}")

@@ -52,7 +52,8 @@ class ChannelHealth(msgspec.Struct, frozen=True):
 
     `waiting` is how many devices are due and not yet asked; `busy` how many looks are in hand.
     `silent_share` is the part of the line's time since its start that brought nothing; `tally` is what a
-    driver with a connection of its own counts besides, by its own names.
+    driver with a connection of its own counts besides, by its own names. `code` is the message that
+    `reason` is of, where it is of one.
     """
 
     channel: str
@@ -69,3 +70,4 @@ class ChannelHealth(msgspec.Struct, frozen=True):
     tally: dict[str, int] = {}
     #: Numbers of stations that dialled and that no device has, newest first; the first few.
     strangers: tuple[str, ...] = ()
+    code: str = ""

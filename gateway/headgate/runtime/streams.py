@@ -73,6 +73,8 @@ class Stream:
         self.talkers = {talker.device.number: talker for talker in talkers}
         self.state = "opening"
         self.reason = ""
+        #: The message that `reason` is of, with what to try; "" where it is of none.
+        self.code = ""
         self._env = env
         self._now_us = env.clock.boottime_us
         self._sink = sink
@@ -102,7 +104,7 @@ class Stream:
                 await self._follow(self._told(devices))
                 self._enter("down", "the line ended")
             except HeadgateError as error:
-                self._enter("down", str(error))
+                self._enter("down", str(error), error.code)
                 if not error.retryable:
                     log.error(
                         "stream failed for good",
@@ -159,7 +161,8 @@ class Stream:
         """The devices it was begun with."""
         return [talker.device for talker in self.talkers.values()]
 
-    def _enter(self, state: str, reason: str) -> None:
+    def _enter(self, state: str, reason: str, code: str = "") -> None:
+        self.code = code
         if (state, reason) == (self.state, self.reason):
             return
         changed = state != self.state
@@ -290,6 +293,7 @@ class Stream:
             url=self.line.url,
             state=self.state,
             reason=self.reason,
+            code=self.code,
             depth=1,
             devices=len(self.talkers),
             waiting=0,

@@ -76,6 +76,28 @@ def test_states_of_stations_ports_and_gaps_are_said_in_chinese(
     assert not re.search(r"[a-z]{3,}", said)
 
 
+@pytest.mark.parametrize(
+    ("lang", "line", "advice"),
+    [
+        ("en", "address already in use [HG-3604]", "Another program listens there"),
+        ("zh", "端口已被其他程序占用 (1) [HG-3604]", "端口已被占用，或该地址不属于本机"),
+    ],
+)
+def test_a_port_that_cannot_be_had_is_told_with_what_to_try(
+    monkeypatch: pytest.MonkeyPatch, lang: str, line: str, advice: str
+) -> None:
+    monkeypatch.setenv("HEADGATE_LANG", lang)
+    port = {
+        "channel": "st", "state": "down", "url": "-", "code": "HG-3604",
+        "reason": "[Errno 98] error while attempting to bind on address (1): address already in use",
+        "counters": {"answers": 1, "requests": 0},
+    }  # fmt: skip
+    lines = page({**STATUS, "channels": [port]}).splitlines()
+    at = next(i for i, each in enumerate(lines) if each.strip().startswith("st "))
+    assert lines[at].endswith(line)
+    assert lines[at + 1].strip().startswith(advice)
+
+
 def test_what_was_due_arrived_and_is_missing_is_on_the_page(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

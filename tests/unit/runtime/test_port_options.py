@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
 from kit.dialled import Dialled, site
 
 from headgate.channels.places import Limits
+from headgate.cli.status import page
 from headgate.runtime.port_options import drivers_own, limits_of, port_problems
 
 
@@ -50,3 +52,22 @@ async def test_a_ports_limits_are_those_of_the_site_file(tmp_path: Path, port: i
         assert status["channels"][0]["tally"]["refused-strangers"] == 1
         first.close()
         second.close()
+
+
+async def test_a_port_that_somebody_else_has_is_down_with_the_message_that_says_so(
+    tmp_path: Path, port: int
+) -> None:
+    here = site(
+        tmp_path, "sl651", port, {"st-1": "0011223344"}, "generic/hydrological-station"
+    )  # fmt: skip
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", port))
+        other.listen()
+        async with here.running():
+            status = await here.until(lambda status: status["channels"][0]["state"] == "down")
+            assert status["channels"][0]["code"] == "HG-3604"
+            assert "[HG-3604]" in page(status)
+            other.close()
+            # It is tried again by itself, and the message goes with its cause.
+            status = await here.until(lambda status: status["channels"][0]["state"] == "up")
+            assert status["channels"][0]["code"] == ""
