@@ -227,13 +227,15 @@ class RunningHydro(Running):
 
         kept = truth or TruthList()
         plan = StationsPlan(count, seed, speed, Habits(**habits))
+        self._kind = plan.habits.kind
         self._to = f"{plan.habits.host}:{plan.habits.port}"
         super().__init__(StationsFarm(plan, kept), kept)
 
     def site(self, interval: str = "5min") -> str:
-        from headgate_simulators.sl651_stations.site import site_fragment
+        from headgate_simulators.sl651_stations.site import CHANNELS, site_fragment
 
-        return site_fragment(self.devices, f"sl651+listen://{self._to}", interval)
+        url = f"sl651+listen://{self._to}"
+        return site_fragment(self.devices, url, interval, CHANNELS[self._kind])
 
 
 class RunningStairs(Running):

@@ -15,21 +15,21 @@ from headgate.cli.demo.simulator import Simulator
 from headgate.crypto.provider import default_provider
 from headgate_receiver.commands import Wish
 
-STATION = "st-001"
+STATION = "pg-001"
 CONTROLS = """
 [controls]
 token = "60s"
 
 [[control]]
-device = "st-001"
+device = "pg-001"
 point = "gate"
 min = 0
 max = 150
 on_lease_end = "hold"
-interlock = ["{st-001/level_inside} < 500"]
+interlock = ["{pg-001/level_inside} < 500"]
 
 [[control]]
-device = "st-001"
+device = "pg-001"
 point = "pumps"
 min = 0
 max = 3
@@ -40,10 +40,10 @@ feedback_within = "5s"
 feedback_tolerance = 0
 
 [[control]]
-device = "st-001"
+device = "pg-001"
 point = "valve"
 on_lease_end = "hold"
-interlock = ["{st-001/level_inside} > 9000"]
+interlock = ["{pg-001/level_inside} > 9000"]
 """
 
 

@@ -11,7 +11,7 @@ import typer
 from headgate_simulators.by_hand import until_signal
 from headgate_simulators.sl651_stations.farm import StationsFarm, StationsPlan
 from headgate_simulators.sl651_stations.faults import Wrong
-from headgate_simulators.sl651_stations.site import site_fragment
+from headgate_simulators.sl651_stations.site import CHANNELS, site_fragment
 from headgate_simulators.sl651_stations.station import Habits
 from headgate_simulators.truth import NoTruth, TruthFile
 from headgate_simulators.written import storm_of
@@ -89,6 +89,6 @@ async def _run(
     control: Path | None,
 ) -> None:  # fmt: skip
     async with StationsFarm(plan, TruthFile(truth) if truth else NoTruth()) as farm:
-        fragment = site_fragment(farm.description, url, interval)
+        fragment = site_fragment(farm.description, url, interval, CHANNELS[plan.habits.kind])
         ready = {"ready": True, "devices": farm.description}
         await until_signal(ready, farm.command, control, {site: fragment} if site else {})

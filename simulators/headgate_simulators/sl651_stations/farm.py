@@ -17,12 +17,14 @@ from headgate_simulators.truth import Truth, header
 from headgate_simulators.world import Storm, World, WorldClock
 
 PROFILES = {"river": "generic/hydrological-station", "pump": "generic/pump-gate-station"}
+#: What ids and addresses begin with: one site holds both kinds.
+PREFIXES = {"river": ("st", "006"), "pump": ("pg", "007")}
 _FLUSH_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class StationsPlan:
-    """What stations are wanted: `count` of them, numbered from 00 0060 0001 on."""
+    """What stations are wanted: `count` of them, numbered from 00 6000 0001 on (pumps: 00 7000 0001)."""
 
     count: int = 4
     seed: int = 1
@@ -57,12 +59,15 @@ class StationsFarm:
             self.world.ask_storm(Storm(at, storm.peak_mm_h, storm.duration_s))
         self._now = now
         self._places = self.world.places(plan.count)
-        self.stations = {f"st-{n:03d}": self._station(n) for n in range(1, plan.count + 1)}
+        self._letters, self._region = PREFIXES[plan.habits.kind]
+        self.stations = {
+            f"{self._letters}-{n:03d}": self._station(n) for n in range(1, plan.count + 1)
+        }
         self._twins: dict[str, Station] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
 
     def _station(self, number: int, source: str | None = None) -> Station:
-        address = bytes.fromhex(f"006{number:07d}")
+        address = bytes.fromhex(f"{self._region}{number:07d}")
         habits, plant, place = self.plan.habits, Plant(), self._places[number - 1]
         coding = Characters() if habits.coding == "ascii" else Hex()
         instruments = (
@@ -70,7 +75,7 @@ class StationsFarm:
             if habits.kind == "pump"
             else Instruments(self.world, place, address, coding)
         )
-        name = f"st-{number:03d}"
+        name = f"{self._letters}-{number:03d}"
         return Station(
             name if source is None else f"{name}/twin", habits, instruments, self.clock,
             self._now, self.truth.write, source, plant,
@@ -82,7 +87,8 @@ class StationsFarm:
         return [
             {
                 "id": name, "name": f"Station {name[3:]} {self._places[at].name}",
-                "model": PROFILES[self.plan.habits.kind], "address": f"006{at + 1:07d}", "counter": False,
+                "model": PROFILES[self.plan.habits.kind], "address": f"{self._region}{at + 1:07d}",
+                "counter": False,
             }
             for at, name in enumerate(self.stations)
         ]  # fmt: skip

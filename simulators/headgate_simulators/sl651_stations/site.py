@@ -6,13 +6,21 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+#: The channel of each kind: one site holds both.
+CHANNELS = {"river": "stations", "pump": "pump-stations"}
 
-def site_fragment(devices: Iterable[Mapping[str, Any]], url: str, interval: str = "5min") -> str:
+
+def site_fragment(
+    devices: Iterable[Mapping[str, Any]],
+    url: str,
+    interval: str = "5min",
+    channel: str = "stations",
+) -> str:
     """One `[[channel]]` at `url`, and a `[[device]]` for each station of a farm's `description`."""
-    tables = [f'[[channel]]\nid = "stations"\nurl = "{url}"\n']
+    tables = [f'[[channel]]\nid = "{channel}"\nurl = "{url}"\n']
     for device in devices:
         fields = {
-            "id": device["id"], "name": device["name"], "channel": "stations",
+            "id": device["id"], "name": device["name"], "channel": channel,
             "address": device["address"], "profile": device["model"], "interval": interval,
         }  # fmt: skip
         rows = (

@@ -17,7 +17,7 @@ from headgate.errors import HeadgateError
 from headgate_simulators.pytest import HydroMaker, RunningHydro
 from headgate_simulators.truth import TruthList
 
-DEVICE = "st-001"
+DEVICE = "pg-001"
 
 
 class Bench:
@@ -136,13 +136,13 @@ async def test_a_person_sees_what_a_station_can_be_asked_and_what_it_says(
     monkeypatch.setenv("HEADGATE_LANG", "en")
     async with bench.site.running():
         await bench.on_line()
-        assert "0060000001" in (await typed()).output
-        listed = (await typed("ask", "0060000001")).output
+        assert "0070000001" in (await typed()).output
+        listed = (await typed("ask", "0070000001")).output
         assert "history from to step element" in listed
         assert "The version of its software (45)." in listed
         version = await typed("ask", DEVICE, "version")
         sent, heard, told = version.output.splitlines()[-3:]
-        assert sent.startswith("  > 7e 7e 00 60")
+        assert sent.startswith("  > 7e 7e 00 70")
         assert heard.startswith("  < ")
         assert told == "version  SIM-SL651-V1.0"
         clock = await typed("ask", DEVICE, "set-clock")

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from headgate.config import examine
+from headgate.env import system_env
 from headgate_drivers.sl651.codec import Codec
 from headgate_drivers.sl651.frames import Frame
 from headgate_drivers.sl651.points import looks
@@ -17,9 +19,11 @@ from headgate_simulators.cli import app
 from headgate_simulators.pytest import HydroMaker
 from headgate_simulators.sl651_stations import reports, wire
 from headgate_simulators.sl651_stations.coding import Characters, Hex
-from headgate_simulators.sl651_stations.farm import StationsPlan
+from headgate_simulators.sl651_stations.farm import StationsFarm, StationsPlan
 from headgate_simulators.sl651_stations.reports import Instruments
+from headgate_simulators.sl651_stations.site import CHANNELS, site_fragment
 from headgate_simulators.sl651_stations.station import Habits
+from headgate_simulators.truth import TruthList
 from headgate_simulators.world import World
 
 VECTORS = {
@@ -38,6 +42,23 @@ def test_observation_times_are_whole_minutes_and_so_is_what_a_person_may_ask_for
         StationsPlan(habits=Habits(every_s=every_s))
     told = CliRunner().invoke(app, ["sl651", "--help"], env={"COLUMNS": "200"})
     assert "whole minutes" in told.output
+
+
+def test_one_site_holds_rivers_and_pumps(tmp_path: Path) -> None:
+    site, ids, addresses = "", set(), set()
+    for kind, port in (("river", 5651), ("pump", 5652)):
+        farm = StationsFarm(StationsPlan(2, habits=Habits(kind=kind)), TruthList())
+        ids |= set(farm.stations)
+        addresses |= {each["address"] for each in farm.description}
+        url = f"sl651+listen://127.0.0.1:{port}"
+        site += site_fragment(farm.description, url, "5min", CHANNELS[kind]) + "\n"
+    assert ids == {"st-001", "st-002", "pg-001", "pg-002"}
+    assert addresses == {"0060000001", "0060000002", "0070000001", "0070000002"}
+    (tmp_path / "site.toml").write_text(f'schema = 1\n[gateway]\nid = "g"\n{site}')
+    found = examine(system_env(), tmp_path / "site.toml")
+    assert found.site is not None
+    assert {p.code for p in found.problems} == {"HG-1214"}  # no uplink
+    assert {device.channel for device in found.site.device} == {"stations", "pump-stations"}
 
 
 def vector(name: str) -> bytes:
