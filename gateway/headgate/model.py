@@ -43,6 +43,8 @@ class Status(IntEnum):
     STALE = 9
     SUBSTITUTED = 10
     NOT_READ = 11
+    #: It is measured against the gateway's own clock, and that is not trusted.
+    NO_CLOCK = 12
 
 
 def status_word(status: Status, detail: int = 0) -> int:

@@ -129,7 +129,9 @@ class Look:
         offset = self._offset(date, time)
         if CLOCK_OFFSET in own:
             bad = offset is None
-            self.said[own[CLOCK_OFFSET]] = (offset, Quality.BAD if bad else Quality.GOOD, 0)
+            # It told its time: then it is our clock that there is nothing to compare with.
+            word = status_word(Status.NO_CLOCK) if bad and self.clock is not None else 0
+            self.said[own[CLOCK_OFFSET]] = (offset, Quality.BAD if bad else Quality.GOOD, word)
         if offset is not None and self.plan.sync_clock == "day":
             await tell_the_time(self.talk, offset)
 

@@ -159,6 +159,8 @@ def answer(said: dict[str, Any]) -> list[str]:
     for each in said["told"]:
         when = f"{each['at']}  " if each["at"] else ""
         lines.append(f"{when}{each['name']}  {_plain(str(each['value']))} {each['unit']}".rstrip())
+    if said.get("errand") == "clock" and said.get("own_clock") is False:
+        lines.append(say("HG-3696", reader()))
     return lines
 
 

@@ -28,6 +28,7 @@ Exchange = tuple[bytes, bytes]
 StatusName = Literal[
     "no-answer", "line-closed", "refused", "malformed", "sentinel", "out-of-range",
     "not-convertible", "device-fault", "stale", "substituted", "not-read",
+    "no-clock",
 ]  # fmt: skip
 
 

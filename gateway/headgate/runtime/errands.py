@@ -272,6 +272,7 @@ class Errands:
                 for t in answered.told
             ],
             "frames": [(f.direction, bytes.fromhex(f.hex).hex(" ")) for f in answered.frames],
+            "own_clock": port.port.wall_us() is not None,
         }  # fmt: skip
 
     def _station(self, named: str) -> tuple[Device, Attendance]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import tomllib
 from typing import Any
 
-from headgate.cli.stations import _fitting, entries_of, page
+import pytest
+
+from headgate.cli.stations import _fitting, answer, entries_of, page
 
 
 def port(*numbers: str, url: str = "sl651+listen://[::]:5651") -> dict[str, Any]:
@@ -48,3 +50,17 @@ def test_a_profile_is_proposed_by_the_driver_of_the_port() -> None:
 def test_who_sees_strangers_is_told_how_to_take_them_over() -> None:
     assert "headgate stations strangers" in page(port("0060000002"))
     assert "headgate stations strangers" not in page(port())
+
+
+@pytest.mark.parametrize(
+    ("lang", "words"), [("en", "own clock is not trusted"), ("zh", "网关自身时钟")]
+)
+def test_a_clock_that_nobody_can_judge_is_told_as_that(
+    monkeypatch: pytest.MonkeyPatch, lang: str, words: str
+) -> None:
+    monkeypatch.setenv("HEADGATE_LANG", lang)
+    told = [{"name": "clock", "value": "2026-07-01 08:00:00", "unit": "", "at": ""}]
+    said = {"errand": "clock", "frames": [], "told": told, "own_clock": False}
+    assert words in answer(said)[-1]
+    # Where it is trusted the answer says how far off, and asked for something else nobody wonders.
+    assert answer({**said, "own_clock": True}) == answer({**said, "errand": "version"})

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from headgate.cli.read import cause
 from headgate.columns import readings
 from headgate.errors import ChannelTimeout, DeviceRefused, ProfileError, ProtocolError
 from headgate.sdk import Block, Device, DevicePoint, Point, Quality, Status, status_word
@@ -272,7 +273,16 @@ async def test_a_meter_s_clock_is_judged_and_left_alone() -> None:
     assert block.device_time_us == int(NOON.timestamp() + 75) * 1_000_000
     assert len(line.sent) == 2
     untrusted = Line(clock_says(NOON), None)
-    assert told(await look(device, untrusted), device) == {"off": None}
+    block = await look(device, untrusted)
+    assert told(block, device) == {"off": None}
+    assert [r.status for r in readings(block, device.table)] == [status_word(Status.NO_CLOCK)]
+    assert "own clock" in cause(status_word(Status.NO_CLOCK))
+    # A time that is none is the meter's matter, whatever our clock is.
+    (date, _), (time, _) = clock_says(NOON)
+    none = says("04000102", b"\xff\xff\xff")
+    for line in (Line([(date, clock_says(NOON)[0][1]), (time, none)], at) for at in (None, NOON)):
+        (reading,) = readings(await look(device, line), device.table)
+        assert reading.status == status_word(Status.NOT_READ)
 
 
 @pytest.mark.parametrize(

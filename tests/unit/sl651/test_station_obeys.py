@@ -99,6 +99,9 @@ async def test_it_does_what_it_is_told_and_answers_what_it_is_asked(
         ]  # fmt: skip
         clock = await bench.ask("clock")
         assert clock["clock"]
+        # How far it is off is said, or why that is not known.
+        said = await bench.do("ask", errand="clock", arguments=[])
+        assert said["own_clock"] is any(each["name"] == "off" for each in said["told"])
     told = {p: v for p, v, _ in stored(bench.site)}
     assert (told["gate"], told["pump_3"], told["voltage_a"]) == (120, True, 230.1)
 
