@@ -13,6 +13,7 @@ _BY_STATUS: dict[Status, str] = {
     Status.LINE_CLOSED: "B",
     Status.STALE: "B",
     Status.NOT_READ: "B",
+    Status.NO_CLOCK: "B",
     Status.OUT_OF_RANGE: "T",
     Status.SUBSTITUTED: "S",
 }
