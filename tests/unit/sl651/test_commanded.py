@@ -222,6 +222,25 @@ async def test_before_a_command_a_station_is_asked_what_it_measures_now(
 
 
 @pytest.mark.timeout(120)
+async def test_an_answer_that_was_stored_by_an_earlier_start_is_fresh_all_the_same(
+    tmp_path: Path, port: int
+) -> None:
+    here = Here(tmp_path, port)
+    said = up(0x37, ST + b"\x44" + OBSERVED + wire.element(0x3B, 3.215, 4, 3))
+    for _ in range(2):
+        async with here.site.running() as gateway:
+            plant = FieldPlant(gateway._field, 20.0)
+            gateway._field.watch(["gate"])
+            station = await here.station()
+            looking = asyncio.create_task(plant.look("gate"))
+            await station.asked(0x37)
+            station.send(said)
+            for seen in (await looking, await plant.look("gate")):  # the second one asks nobody
+                assert seen["level_inside"].value == 3.215
+            station.close()
+
+
+@pytest.mark.timeout(120)
 async def test_a_write_that_waits_behind_a_long_errand_is_refused_and_nothing_was_sent(
     tmp_path: Path, port: int
 ) -> None:

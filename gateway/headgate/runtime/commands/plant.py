@@ -49,8 +49,9 @@ class FieldPlant:
     def __init__(self, field: Field, timeout_s: float) -> None:
         self._field = field
         self.timeout_s = timeout_s
-        #: When each station was asked last, by the loop's clock; not since it was written to.
-        self._asked_at: dict[str, float] = {}
+        #: When each station was asked last, by the loop's clock, and what it said. Forgotten when it is
+        #: written to.
+        self._asked: dict[str, tuple[float, list[Reading]]] = {}
 
     def device(self, name: str) -> Device | None:
         return self._field.devices.get(name)
@@ -64,16 +65,18 @@ class FieldPlant:
         if told is not None and (port is None or port.question(known) is None):
             return _good(told.values())
         now = asyncio.get_running_loop().time()
-        recent = now - self._asked_at.get(device, -FRESH_S) < FRESH_S
+        asked_at, answer = self._asked.get(device, (-FRESH_S, []))
+        recent = now - asked_at < FRESH_S
         if told is not None and recent and port is not None and port.on_call(known):
-            return _good(told.values())
+            # An answer that only repeats an earlier one is no news to the field, and not in `told`.
+            return _good([*answer, *told.values()])
         async with asyncio.timeout(self.timeout_s):
             seen = await self._field.read_once(device)
         if seen.block is None or seen.block.columns is None:
             raise DeviceError(seen.error or f"{device} says nothing", code=seen.code or "HG-3100")
-        self._asked_at[device] = now
-        fresh = _good(columns.readings(seen.block, known.table))
-        return {**_good((told or {}).values()), **fresh}
+        answer = list(columns.readings(seen.block, known.table))
+        self._asked[device] = now, answer
+        return _good([*(told or {}).values(), *answer])
 
     async def write(self, device: str, point: str, raw: Value) -> Value:
         posting = self._field.postings.get(device)
@@ -85,7 +88,7 @@ class FieldPlant:
         async def put(channel: Channel) -> Value:
             nonlocal begun
             begun = True
-            self._asked_at.pop(device, None)
+            self._asked.pop(device, None)
             return await posting.driver.write(channel, posting.device, point, raw)
 
         try:
@@ -105,4 +108,9 @@ class FieldPlant:
 
 
 def _good(readings: Iterable[Reading]) -> dict[str, Reading]:
-    return {each.point: each for each in readings if each.quality is Quality.GOOD}
+    """What is good of the newest word about each point."""
+    newest: dict[str, Reading] = {}
+    for each in readings:
+        if each.point not in newest or each.taken_at_us >= newest[each.point].taken_at_us:
+            newest[each.point] = each
+    return {point: each for point, each in newest.items() if each.quality is Quality.GOOD}
