@@ -13,17 +13,30 @@ from headgate_simulators.dial_farm import DialPlan, site_fragment
 from headgate_simulators.dialling import Centre
 from headgate_simulators.gb26875_panels.farm import PanelsFarm, PanelsPlan
 from headgate_simulators.gb26875_panels.panel import Habits
+from headgate_simulators.options import (
+    Answer,
+    Control,
+    Faults,
+    Heartbeat,
+    PrintSite,
+    Redial,
+    Seed,
+    Serial,
+    Speed,
+    Storms,
+    To,
+    TruthAt,
+    Udp,
+)
 from headgate_simulators.truth import NoTruth, TruthFile
 from headgate_simulators.written import storm_of
 
 
 def gb26875(
     count: Annotated[int, typer.Option(help="How many transmitters.")] = 1,
-    seed: Annotated[int, typer.Option(help="Everything that varies follows from it.")] = 1,
-    to: Annotated[
-        str, typer.Option(help="ADDR:PORT of the centre that they dial.")
-    ] = "127.0.0.1:5875",
-    udp: Annotated[bool, typer.Option("--udp", help="Datagrams instead of TCP.")] = False,
+    seed: Seed = 1,
+    to: To = "127.0.0.1:5875",
+    udp: Udp = False,
     every: Annotated[float, typer.Option(help="World seconds between measured values.")] = 300.0,
     fires: Annotated[
         float, typer.Option(help="World seconds between fires, in the mean; 0: when told to.")
@@ -31,24 +44,16 @@ def gb26875(
     detectors: Annotated[int, typer.Option(help="Detectors of each building.")] = 60,
     keep_alive: Annotated[float, typer.Option(help="Seconds between keep-alives.")] = 30.0,
     window: Annotated[int, typer.Option(help="Events told before one is confirmed.")] = 1,
-    answer: Annotated[float, typer.Option(help="Seconds to wait for a confirmation.")] = 10.0,
-    redial: Annotated[float, typer.Option(help="Seconds until a lost line is dialled.")] = 5.0,
-    serial: Annotated[int, typer.Option(help="The first serial number (65533: wraps soon).")] = 0,
-    speed: Annotated[float, typer.Option(help="World seconds in one real second.")] = 1.0,
-    truth: Annotated[
-        Path | None, typer.Option(help="Keep the truth here (JSON lines; made anew).")
-    ] = None,
-    fault: Annotated[
-        list[str] | None, typer.Option(help="DEVICE:KIND[=VALUE]; may be repeated.")
-    ] = None,
-    storm: Annotated[
-        list[str] | None, typer.Option(help="PEAK[:DURATION][@START]; may be repeated.")
-    ] = None,
-    print_site: Annotated[Path | None, typer.Option(help="Write a site.toml fragment.")] = None,
-    interval: Annotated[str, typer.Option(help="Heartbeat in that fragment.")] = "10min",
-    control: Annotated[
-        Path | None, typer.Option(help="Listen for commands on this Unix socket (see: sim fault).")
-    ] = None,
+    answer: Answer = 10.0,
+    redial: Redial = 5.0,
+    serial: Serial = 0,
+    speed: Speed = 1.0,
+    truth: TruthAt = None,
+    fault: Faults = None,
+    storm: Storms = None,
+    print_site: PrintSite = None,
+    interval: Heartbeat = "10min",
+    control: Control = None,
 ) -> None:
     """Fire alarm transmitters (GB/T 26875.3) that dial a centre: fires, values, resends, faults."""
     try:

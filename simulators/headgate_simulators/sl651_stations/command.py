@@ -9,6 +9,23 @@ from typing import Annotated, Literal
 import typer
 
 from headgate_simulators.by_hand import until_signal
+from headgate_simulators.options import (
+    Answer,
+    Behind,
+    Control,
+    Faults,
+    Heartbeat,
+    Pictures,
+    PrintSite,
+    Redial,
+    Seed,
+    Serial,
+    Speed,
+    Storms,
+    To,
+    TruthAt,
+    Udp,
+)
 from headgate_simulators.sl651_stations.farm import StationsFarm, StationsPlan
 from headgate_simulators.sl651_stations.faults import Wrong
 from headgate_simulators.sl651_stations.site import CHANNELS, site_fragment
@@ -19,11 +36,9 @@ from headgate_simulators.written import storm_of
 
 def sl651(
     count: Annotated[int, typer.Option(help="How many stations.")] = 4,
-    seed: Annotated[int, typer.Option(help="Everything that varies follows from it.")] = 1,
-    to: Annotated[
-        str, typer.Option(help="ADDR:PORT of the centre that they dial.")
-    ] = "127.0.0.1:5651",
-    udp: Annotated[bool, typer.Option("--udp", help="Datagrams instead of TCP.")] = False,
+    seed: Seed = 1,
+    to: To = "127.0.0.1:5651",
+    udp: Udp = False,
     mode: Annotated[Literal["m1", "m2"], typer.Option(help="m1: nobody confirms.")] = "m2",
     kind: Annotated[
         Literal["river", "pump"], typer.Option(help="pump: pumps and a gate that a centre moves.")
@@ -36,29 +51,19 @@ def sl651(
         typer.Option(help="World seconds between timed reports: whole minutes (60, 120 ...)."),
     ] = 300.0,
     hourly: Annotated[float, typer.Option(help="World seconds between hours; 0: none.")] = 3600.0,
-    pictures: Annotated[float, typer.Option(help="World seconds between pictures; 0: none.")] = 0.0,
+    pictures: Pictures = 0.0,
     keep_alive: Annotated[float, typer.Option(help="Seconds between keep-alives.")] = 40.0,
-    answer: Annotated[float, typer.Option(help="Seconds to wait for a confirmation.")] = 10.0,
-    redial: Annotated[float, typer.Option(help="Seconds until a lost line is dialled.")] = 5.0,
-    behind: Annotated[
-        float, typer.Option(help="World seconds of looks kept from before the start.")
-    ] = 0.0,
-    serial: Annotated[int, typer.Option(help="The first serial number (65533: wraps soon).")] = 1,
-    speed: Annotated[float, typer.Option(help="World seconds in one real second.")] = 1.0,
-    truth: Annotated[
-        Path | None, typer.Option(help="Keep the truth here (JSON lines; made anew).")
-    ] = None,
-    fault: Annotated[
-        list[str] | None, typer.Option(help="DEVICE:KIND[=VALUE]; may be repeated.")
-    ] = None,
-    storm: Annotated[
-        list[str] | None, typer.Option(help="PEAK[:DURATION][@START]; may be repeated.")
-    ] = None,
-    print_site: Annotated[Path | None, typer.Option(help="Write a site.toml fragment.")] = None,
-    interval: Annotated[str, typer.Option(help="Heartbeat in that fragment.")] = "5min",
-    control: Annotated[
-        Path | None, typer.Option(help="Listen for commands on this Unix socket (see: sim fault).")
-    ] = None,
+    answer: Answer = 10.0,
+    redial: Redial = 5.0,
+    behind: Behind = 0.0,
+    serial: Serial = 1,
+    speed: Speed = 1.0,
+    truth: TruthAt = None,
+    fault: Faults = None,
+    storm: Storms = None,
+    print_site: PrintSite = None,
+    interval: Heartbeat = "5min",
+    control: Control = None,
 ) -> None:
     """Hydrological stations (SL 651) that dial a centre: reports, pictures, resends, faults."""
     try:

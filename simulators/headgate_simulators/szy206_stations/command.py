@@ -11,6 +11,22 @@ import typer
 from headgate_simulators.by_hand import until_signal
 from headgate_simulators.dial_farm import DialPlan, site_fragment
 from headgate_simulators.dialling import Centre
+from headgate_simulators.options import (
+    Answer,
+    Behind,
+    Control,
+    Faults,
+    Heartbeat,
+    Pictures,
+    PrintSite,
+    Redial,
+    Seed,
+    Speed,
+    Storms,
+    To,
+    TruthAt,
+    Udp,
+)
 from headgate_simulators.szy206_stations.farm import StationsFarm, StationsPlan
 from headgate_simulators.szy206_stations.station import Habits
 from headgate_simulators.truth import NoTruth, TruthFile
@@ -19,34 +35,22 @@ from headgate_simulators.written import storm_of
 
 def szy206(
     count: Annotated[int, typer.Option(help="How many stations.")] = 4,
-    seed: Annotated[int, typer.Option(help="Everything that varies follows from it.")] = 1,
-    to: Annotated[
-        str, typer.Option(help="ADDR:PORT of the centre that they dial.")
-    ] = "127.0.0.1:5206",
-    udp: Annotated[bool, typer.Option("--udp", help="Datagrams instead of TCP.")] = False,
+    seed: Seed = 1,
+    to: To = "127.0.0.1:5206",
+    udp: Udp = False,
     every: Annotated[float, typer.Option(help="World seconds between reports.")] = 300.0,
-    pictures: Annotated[float, typer.Option(help="World seconds between pictures; 0: none.")] = 0.0,
+    pictures: Pictures = 0.0,
     keep_alive: Annotated[float, typer.Option(help="Seconds between link tests.")] = 60.0,
-    answer: Annotated[float, typer.Option(help="Seconds to wait for a confirmation.")] = 10.0,
-    redial: Annotated[float, typer.Option(help="Seconds until a lost line is dialled.")] = 5.0,
-    behind: Annotated[
-        float, typer.Option(help="World seconds of looks kept from before the start.")
-    ] = 0.0,
-    speed: Annotated[float, typer.Option(help="World seconds in one real second.")] = 1.0,
-    truth: Annotated[
-        Path | None, typer.Option(help="Keep the truth here (JSON lines; made anew).")
-    ] = None,
-    fault: Annotated[
-        list[str] | None, typer.Option(help="DEVICE:KIND[=VALUE]; may be repeated.")
-    ] = None,
-    storm: Annotated[
-        list[str] | None, typer.Option(help="PEAK[:DURATION][@START]; may be repeated.")
-    ] = None,
-    print_site: Annotated[Path | None, typer.Option(help="Write a site.toml fragment.")] = None,
-    interval: Annotated[str, typer.Option(help="Heartbeat in that fragment.")] = "5min",
-    control: Annotated[
-        Path | None, typer.Option(help="Listen for commands on this Unix socket (see: sim fault).")
-    ] = None,
+    answer: Answer = 10.0,
+    redial: Redial = 5.0,
+    behind: Behind = 0.0,
+    speed: Speed = 1.0,
+    truth: TruthAt = None,
+    fault: Faults = None,
+    storm: Storms = None,
+    print_site: PrintSite = None,
+    interval: Heartbeat = "5min",
+    control: Control = None,
 ) -> None:
     """Water resources stations (SZY 206, SL/T 427) that dial a centre: reports, resends, faults."""
     try:
